@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * The contract between ring3.ko and everything outside the kernel.
+ *
+ * Conventions, the same for every call:
+ *  - every structure begins with argsz (its size, in) and flags (in; a bit that
+ *    is not named here must be zero, else -EINVAL); reserved fields must be zero;
+ *  - argsz below the size of a structure is -EINVAL; above it, the tail must be
+ *    zero (else -E2BIG), so an old kernel refuses what it does not know;
+ *  - [in], [out] and [in/out] say who writes a field;
+ *  - all lengths and offsets are bytes, all times say their unit;
+ *  - calls that make a file return its descriptor, all others return 0;
+ *  - after the device has gone every call returns -ENODEV; on a grant that has
+ *    been ended for any other reason, -EKEYREVOKED.
+ *
+ * docs/uapi.md explains the life of these objects, docs/rings.md the rings.
+ */
+#ifndef _UAPI_RING3_H
+#define _UAPI_RING3_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#define R3_ABI_VERSION		1
+
+#define R3_MAX_WINDOWS		8
+#define R3_MAX_IRQS		32
+#define R3_MAX_CHANNELS		16
+#define R3_MAX_MULTICAST	64
+#define R3_ADDRESS_LEN		16	/* "0000:00:10.0" and its NUL */
+#define R3_TEXT_LEN		96
+
+#define R3_IOC			0xb3
+
+/* ---- /dev/ring3 ---------------------------------------------------------- */
+
+/*
+ * Take exclusive hold of a device that is bound to ring3.ko. Returns a claim:
+ * closing it ends the grant and the port made from it.
+ * -ENXIO: no such PCI function; -ENODEV: it is not bound to ring3;
+ * -EBUSY: another claim holds it.
+ */
+struct r3_claim {
+	__u32 argsz;
+	__u32 flags;
+	char address[R3_ADDRESS_LEN];		/* [in] PCI address, with NUL */
+};
+
+#define R3_CLAIM		_IO(R3_IOC, 0x00)
+
+/* What lives in the module or in one claim; all zero when nothing is left. */
+struct r3_counters {
+	__u32 claims;
+	__u32 grants;
+	__u32 ports;
+	__u32 irqs;		/* interrupt handlers installed */
+	__u32 regions;		/* things that can be mapped */
+	__u32 mappings;		/* virtual memory areas that exist of them */
+	__u32 dma_maps;		/* DMA_MAP handles */
+	__u32 pinned_pages;	/* user pages pinned by them */
+	__u64 dma_bytes;	/* coherent memory, bytes */
+	__u32 rx_buffers;	/* pages the receive pools hold, mapped */
+	__u32 tx_frames;	/* frames the driver has not completed */
+};
+
+/* Counters of the whole module, and the version of this contract. */
+struct r3_totals {
+	__u32 argsz;
+	__u32 flags;
+	__u32 abi_version;			/* [out] */
+	__u32 reserved;
+	struct r3_counters counters;		/* [out] */
+};
+
+#define R3_TOTALS		_IO(R3_IOC, 0x01)
+
+/* ---- claim --------------------------------------------------------------- */
+
+/* Part of a BAR. Memory windows are whole pages of this machine. */
+struct r3_window {
+	__u32 bar;				/* [in] 0 .. 5 */
+	__u32 flags;				/* [in] must be zero */
+	__u64 offset;				/* [in] from the start of the BAR */
+	__u64 length;				/* [in] */
+};
+
+#define R3_IRQ_NONE		0
+#define R3_IRQ_INTX		1
+#define R3_IRQ_MSI		2
+#define R3_IRQ_MSIX		3
+
+/*
+ * Make a grant of the claimed device: a capability for one driver process.
+ * A claim has at most one live grant (-EBUSY). -EINVAL with a text in
+ * r3_status says which window or interrupt could not be granted and why.
+ */
+struct r3_grant {
+	__u32 argsz;
+	__u32 flags;
+	__u32 windows;				/* [in] how many below are used */
+	__u32 irqs;				/* [in] number of vectors */
+	__u32 irq_type;				/* [in] R3_IRQ_*; NONE = best there is */
+	__u32 reserved;
+	__u64 dma_limit;			/* [in] bytes of coherent + pinned memory */
+	struct r3_window window[R3_MAX_WINDOWS];
+};
+
+#define R3_GRANT		_IO(R3_IOC, 0x10)
+
+/*
+ * Make the claim's network port. The interface is registered when the first
+ * driver attaches, and lives as long as the claim. One per claim (-EEXIST).
+ */
+struct r3_port_net {
+	__u32 argsz;
+	__u32 flags;
+	__u32 queues;				/* [in] receive/transmit pairs; 1 today, else -EOPNOTSUPP */
+	__u32 ring_size;			/* [in] entries, a power of two, 64 .. 4096 */
+	char name[16];				/* [in] interface name or pattern, "r3n%d" */
+};
+
+#define R3_PORT_NET		_IO(R3_IOC, 0x11)
+
+/* Why a grant ended. */
+#define R3_END_NONE		0	/* it lives, or there was none */
+#define R3_END_RELEASED		1	/* the last descriptor was closed: the process ended */
+#define R3_END_REVOKED		2	/* REVOKE, or the claim was closed */
+#define R3_END_DEVICE_LOST	3	/* unplugged, or unbound from ring3 */
+#define R3_END_PROTOCOL		4	/* the driver broke the ring protocol; text says how */
+
+/* poll() on a claim reports POLLIN when this has changed, POLLHUP for a lost device. */
+struct r3_status {
+	__u32 argsz;
+	__u32 flags;
+	__u32 generation;			/* [out] grants made from this claim so far */
+	__u32 live;				/* [out] 1 while the last of them lives */
+	__u32 end;				/* [out] R3_END_* of the last that ended */
+	__u32 iommu;				/* [out] 1 if an IOMMU confines the device */
+	struct r3_counters counters;		/* [out] of this claim */
+	__u64 irqs_total;			/* [out] interrupts since the claim was made */
+	__u64 waits_total;			/* [out] WAIT calls */
+	__u64 wakeups_total;			/* [out] WAIT calls that slept and were woken */
+	char text[R3_TEXT_LEN];			/* [out] the last refusal or protocol error, in words */
+};
+
+#define R3_STATUS		_IO(R3_IOC, 0x12)
+
+/* End the driver's WAIT with R3_EVENT_SIGNAL: it has a message to read. */
+struct r3_signal {
+	__u32 argsz;
+	__u32 flags;
+};
+
+#define R3_SIGNAL		_IO(R3_IOC, 0x13)
+
+/* End the live grant now, whatever its process does. -ENOENT if there is none. */
+struct r3_revoke {
+	__u32 argsz;
+	__u32 flags;
+};
+
+#define R3_REVOKE		_IO(R3_IOC, 0x14)
+
+/* ---- grant --------------------------------------------------------------- */
+
+#define R3_WINDOW_IO		(1u << 0)	/* an I/O port BAR: no mmap */
+
+struct r3_window_info {
+	__u32 bar;
+	__u32 flags;				/* R3_WINDOW_* */
+	__u64 offset;
+	__u64 length;
+	__u64 mmap_offset;
+};
+
+#define R3_PORT_KIND_NONE	0
+#define R3_PORT_KIND_NET	1
+
+#define R3_CHANNEL_NET_TX	1
+#define R3_CHANNEL_NET_RX	2
+
+/* One pair of rings; offsets are from the start of the port's region. */
+struct r3_channel_info {
+	__u32 kind;				/* R3_CHANNEL_* */
+	__u32 size;				/* entries in each ring, a power of two */
+	__u32 control;				/* struct r3_channel_control */
+	__u32 submissions;			/* size struct r3_entry, kernel to driver */
+	__u32 completions;			/* size struct r3_entry, driver to kernel */
+	__u32 buffer_size;			/* NET_RX: bytes each submitted buffer holds; else 0 */
+};
+
+struct r3_info {
+	__u32 argsz;
+	__u32 flags;
+	char address[R3_ADDRESS_LEN];		/* [out] PCI address */
+	__u16 vendor;				/* [out] */
+	__u16 device;				/* [out] */
+	__u16 subsystem_vendor;			/* [out] */
+	__u16 subsystem_device;			/* [out] */
+	__u32 class_revision;			/* [out] class << 8 | revision */
+	__u32 iommu;				/* [out] 1 if an IOMMU confines the device */
+	__u32 windows;				/* [out] */
+	__u32 irqs;				/* [out] */
+	__u32 irq_type;				/* [out] R3_IRQ_* */
+	__u32 port_kind;			/* [out] R3_PORT_KIND_* */
+	__u32 generation;			/* [out] of this grant */
+	__u32 channels;				/* [out] */
+	__u64 dma_limit;			/* [out] */
+	__u64 port_mmap_offset;			/* [out] */
+	__u64 port_mmap_length;			/* [out] 0 if there is no port */
+	struct r3_window_info window[R3_MAX_WINDOWS];
+	struct r3_channel_info channel[R3_MAX_CHANNELS];
+};
+
+#define R3_INFO			_IO(R3_IOC, 0x20)
+
+/*
+ * Returns the IRQ file of one vector. read() of 8 bytes gives the number of
+ * interrupts since the last read, or enables the interrupt and sleeps until
+ * there is one; O_NONBLOCK and poll() do what they say. The handler in the
+ * kernel masks and counts, so an interrupt stays masked until it is read and
+ * waited for again. An interrupt is delivered once, to read() or to WAIT.
+ */
+struct r3_irq {
+	__u32 argsz;
+	__u32 flags;
+	__u32 index;				/* [in] 0 .. irqs - 1 */
+	__u32 reserved;
+};
+
+#define R3_IRQ			_IO(R3_IOC, 0x21)
+
+/* Zeroed memory that the device and the driver share, contiguous for the device. */
+struct r3_dma_alloc {
+	__u32 argsz;
+	__u32 flags;
+	__u64 length;				/* [in] rounded up to whole pages */
+	__u64 address;				/* [out] for the device */
+	__u64 mmap_offset;			/* [out] */
+};
+
+#define R3_DMA_ALLOC		_IO(R3_IOC, 0x22)
+
+#define R3_DMA_TO_DEVICE	(1u << 0)
+#define R3_DMA_FROM_DEVICE	(1u << 1)
+
+struct r3_segment {
+	__u64 address;				/* for the device */
+	__u64 length;
+};
+
+/*
+ * Pin the caller's pages and map them for the device. Counted against
+ * dma_limit and RLIMIT_MEMLOCK. -ENOSPC if it takes more segments than given.
+ */
+struct r3_dma_map {
+	__u32 argsz;
+	__u32 flags;				/* [in] R3_DMA_TO_DEVICE and/or FROM_DEVICE */
+	__u64 address;				/* [in] of the caller */
+	__u64 length;				/* [in] */
+	__u64 segment;				/* [in] address of struct r3_segment[] to fill */
+	__u32 segments;				/* [in] room there; [out] used */
+	__u32 handle;				/* [out] for DMA_UNMAP */
+};
+
+#define R3_DMA_MAP		_IO(R3_IOC, 0x23)
+
+struct r3_dma_unmap {
+	__u32 argsz;
+	__u32 flags;
+	__u32 handle;				/* [in] */
+	__u32 reserved;
+};
+
+#define R3_DMA_UNMAP		_IO(R3_IOC, 0x24)
+
+/*
+ * Let the device master the bus, or stop it. Off when a grant is made, so a
+ * device that still holds its last driver's addresses cannot use them: reset
+ * it first, then enable.
+ */
+struct r3_bus_master {
+	__u32 argsz;
+	__u32 flags;
+	__u32 enable;				/* [in] 0 or 1 */
+	__u32 reserved;
+};
+
+#define R3_BUS_MASTER		_IO(R3_IOC, 0x25)
+
+#define R3_NET_TX_CSUM		(1u << 0)	/* inserts an Internet checksum at any offset */
+#define R3_NET_TSO4		(1u << 1)	/* segments TCP over IPv4 */
+#define R3_NET_TSO6		(1u << 2)	/* segments TCP over IPv6 */
+#define R3_NET_RX_CSUM		(1u << 3)	/* marks frames whose L4 checksum it verified */
+#define R3_NET_FEATURES		0xfu
+
+/* What a driver says of its device when it is ready for traffic. */
+struct r3_net_attach {
+	__u8 mac[6];				/* [in] permanent address */
+	__u16 reserved;
+	__u32 max_mtu;				/* [in] 68 .. 65535 */
+	__u32 features;				/* [in] R3_NET_* it can do */
+	__u32 max_segments;			/* [in] entries of one frame, 1 .. 18 */
+};
+
+/*
+ * Attach to the port: rings begin to move. Once per grant (-EALREADY).
+ * kind must be the port's (-EINVAL).
+ */
+struct r3_port_attach {
+	__u32 argsz;
+	__u32 flags;
+	__u32 kind;				/* [in] R3_PORT_KIND_* */
+	__u32 reserved;
+	union {
+		struct r3_net_attach net;
+		__u8 room[64];
+	};
+};
+
+#define R3_PORT_ATTACH		_IO(R3_IOC, 0x26)
+
+#define R3_NET_UP		(1u << 0)	/* the interface is up: carry traffic */
+#define R3_NET_PROMISC		(1u << 1)
+#define R3_NET_ALLMULTI		(1u << 2)	/* also when there are too many groups to list */
+
+/* What the kernel wants of the device. */
+struct r3_net_config {
+	__u8 mac[6];				/* [out] address to receive on */
+	__u16 multicasts;			/* [out] how many below are used */
+	__u32 flags;				/* [out] R3_NET_UP ... */
+	__u32 mtu;				/* [out] without the Ethernet header */
+	__u32 features;				/* [out] R3_NET_TX_CSUM ... in use */
+	__u8 multicast[R3_MAX_MULTICAST][6];	/* [out] groups to receive */
+};
+
+/* Read the configuration; WAIT reports R3_EVENT_CONFIG when it has changed since. */
+struct r3_port_config {
+	__u32 argsz;
+	__u32 flags;
+	__u32 kind;				/* [out] */
+	__u32 sequence;				/* [out] rises with each change */
+	union {
+		struct r3_net_config net;
+		__u8 room[512];
+	};
+};
+
+#define R3_PORT_CONFIG		_IO(R3_IOC, 0x27)
+
+/* What the driver reports of its device. Counters are totals since attach. */
+struct r3_net_report {
+	__u32 link;				/* [in] 1 if up */
+	__u32 speed;				/* [in] Mb/s */
+	__u32 full_duplex;			/* [in] 0 or 1 */
+	__u32 reserved;
+	__u64 rx_missed;			/* [in] no buffer in the device */
+	__u64 rx_crc_errors;			/* [in] */
+	__u64 rx_length_errors;			/* [in] */
+	__u64 collisions;			/* [in] */
+};
+
+struct r3_port_report {
+	__u32 argsz;
+	__u32 flags;
+	__u32 kind;				/* [in] */
+	__u32 reserved;
+	union {
+		struct r3_net_report net;
+		__u8 room[64];
+	};
+};
+
+#define R3_PORT_REPORT		_IO(R3_IOC, 0x28)
+
+#define R3_WAIT_FOREVER		0xffffffffu
+
+#define R3_EVENT_IRQ		(1u << 0)	/* irqs says which */
+#define R3_EVENT_PORT		(1u << 1)	/* a channel's submitted passed its seen */
+#define R3_EVENT_CONFIG		(1u << 2)	/* read PORT_CONFIG */
+#define R3_EVENT_SIGNAL		(1u << 3)	/* the supervisor has a message */
+#define R3_EVENT_TIMEOUT	(1u << 4)
+
+/*
+ * The data path's one call. First it takes the completions of the channels in
+ * kick (on this CPU, before it returns). Then, if nothing has happened and
+ * timeout_us is not zero, it unmasks the interrupts and sleeps.
+ * -EINTR on a signal.
+ */
+struct r3_wait {
+	__u32 argsz;
+	__u32 flags;
+	__u32 kick;				/* [in] bit per channel */
+	__u32 timeout_us;			/* [in] microseconds, 0 = look, do not sleep */
+	__u32 events;				/* [out] R3_EVENT_* */
+	__u32 irqs;				/* [out] bit per vector that fired */
+};
+
+#define R3_WAIT			_IO(R3_IOC, 0x29)
+
+/* ---- shared memory of a port --------------------------------------------- */
+
+/*
+ * One per channel. Each counter runs freely modulo 2^32, is written by one
+ * side only and has a cache line of its own; an entry is at counter & (size-1).
+ * The kernel believes none of its own counters here: it keeps private copies.
+ */
+struct r3_channel_control {
+	__u32 submitted;	/* kernel: entries it has submitted */
+	__u32 pad0[15];
+	__u32 seen;		/* driver: value of submitted it has acted on; WAIT sleeps while equal */
+	__u32 pad1[15];
+	__u32 completed;	/* driver: entries it has completed */
+	__u32 pad2[15];
+	__u32 reaped;		/* kernel: completions it has taken */
+	__u32 pad3[15];
+};
+
+/* Length and flags share a word. */
+#define R3_ENTRY_LENGTH		0x000fffffu
+#define R3_ENTRY_LAST		(1u << 31)	/* last of a frame */
+#define R3_ENTRY_CONTEXT	(1u << 30)	/* TX: no data; offload parameters, see below */
+#define R3_ENTRY_CSUM		(1u << 29)	/* TX: insert the checksum; RX: it was verified */
+#define R3_ENTRY_TSO		(1u << 28)	/* TX: segment this frame */
+#define R3_ENTRY_ERROR		(1u << 27)	/* completion: bad frame or unused buffer; drop it */
+
+/*
+ * Submission: a bus address and a length. Completion: address is zero, length
+ * is what was received (RX), token is the submission's, unchanged.
+ * A frame's entries all carry one token and are completed once (TX); receive
+ * buffers are completed one by one, in the order in which they hold the frame.
+ *
+ * R3_ENTRY_CONTEXT precedes a frame's data when R3_ENTRY_CSUM or _TSO is set:
+ *   address_low  = offset where summing starts | offset of the checksum << 16
+ *   address_high = segment size | length of all headers << 16 (TSO, else 0)
+ *   length       = the frame's length
+ * The checksum field holds the sum of the pseudo header (without length for TSO).
+ */
+struct r3_entry {
+	__u32 address_low;
+	__u32 address_high;
+	__u32 length_flags;
+	__u32 token;
+};
+
+#endif /* _UAPI_RING3_H */
