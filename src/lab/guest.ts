@@ -9,8 +9,9 @@ export const DENO_DIR = "/var/lib/ring3/deno";
 /** The first line with this on the console says that the guest takes commands. */
 export const READY = "Server listening on";
 
-/** With this on its command line the kernel is only tried: the guest says so and ends. */
+/** With this on its command line the kernel is only tried: the guest says {@link PROBED} and ends. */
 export const PROBE = "ring3.probe";
+export const PROBED = "ring3-lab: this kernel boots";
 
 /** The guest's address on the management network, and that of the host there. */
 export const MANAGEMENT = { network: "10.2.0.0/24", host: "10.2.0.2", guest: "10.2.0.15" } as const;
@@ -33,7 +34,7 @@ busybox mount -t proc proc /proc
 read -r arguments < /proc/cmdline
 case " $arguments " in
 *" ${PROBE} "*)
-  echo ${PROBE}
+  echo "${PROBED}"
   busybox poweroff -f
 esac
 fail() {
@@ -63,6 +64,7 @@ done
 busybox ip link set lo up
 busybox ip address add ${MANAGEMENT.guest}/24 dev "$management"
 busybox ip link set "$management" up
+busybox hostname lab
 echo 8 > /proc/sys/kernel/printk
 busybox mount --move /proc /root/proc
 exec busybox switch_root /root /usr/local/lib/ring3/init

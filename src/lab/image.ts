@@ -19,6 +19,7 @@ const PACKAGES = [
   "iproute2",
   "iputils-ping",
   "kmod",
+  "mount",
   "openssh-server",
   "pciutils",
   "procps",
