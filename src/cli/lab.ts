@@ -46,12 +46,23 @@ async function runLab(args: string[]): Promise<number> {
   const progress = progressOnStderr();
   await prepare(hardware.kernel, { progress, yes });
   await using lab = await boot(hardware, { progress });
-  const status = action === "shell" ? await shell(lab, argv) : await exec(lab, argv);
+  let status: number;
+  try {
+    status = action === "shell" ? await shell(lab, argv) : await exec(lab, argv);
+  } catch (error) {
+    reportProblems(lab);
+    throw error;
+  }
+  return reportProblems(lab) ? KERNEL_PROBLEM : status;
+}
+
+/** Prints what the guest's kernel complained of; false if there is nothing. */
+function reportProblems(lab: Lab): boolean {
   const problems = lab.kernelProblems();
-  if (problems.length === 0) return status;
+  if (problems.length === 0) return false;
   for (const problem of problems) console.error(problem);
   console.error(`ring3: the guest's kernel has a problem (${problems.length} above)`);
-  return KERNEL_PROBLEM;
+  return true;
 }
 
 async function exec(lab: Lab, argv: string[]): Promise<number> {

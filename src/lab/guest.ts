@@ -65,7 +65,6 @@ busybox ip link set lo up
 busybox ip address add ${MANAGEMENT.guest}/24 dev "$management"
 busybox ip link set "$management" up
 busybox hostname lab
-echo 8 > /proc/sys/kernel/printk
 busybox mount --move /proc /root/proc
 exec busybox switch_root /root /usr/local/lib/ring3/init
 `;

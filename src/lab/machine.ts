@@ -1,4 +1,5 @@
 // One running lab: QEMU with the chosen hardware, commands in it over ssh, and its end with ours.
+import { createSocket } from "node:dgram";
 import { UserError } from "../error.ts";
 import type { Progress } from "../progress.ts";
 import { need } from "../setup.ts";
@@ -121,6 +122,7 @@ export class Lab implements AsyncDisposable {
   #qmp!: Qmp;
   #master?: Deno.ChildProcess;
   #sshPort = 0;
+  #lastConsole = "";
   #closed?: Promise<void>;
 
   private constructor(parts: Parts, directory: string, guard: Deno.ChildProcess) {
@@ -216,7 +218,7 @@ export class Lab implements AsyncDisposable {
     const address = options.address ??
       (through === "management" ? MANAGEMENT.guest : nicNetwork(through).guest);
     for (let attempt = 0;; attempt++) {
-      const port = freePort(protocol);
+      const port = await freePort(protocol);
       const rule = `${protocol}:127.0.0.1:${port}-${address}:${guestPort}`;
       const complaint = await this.qmp("human-monitor-command", {
         "command-line": `hostfwd_add ${network} ${rule}`,
@@ -232,12 +234,13 @@ export class Lab implements AsyncDisposable {
     return await this.#qmp.command(command, args);
   }
 
-  /** All that the guest has written on its console so far, the kernel's log first of all. */
+  /** All that the guest has written on its console, the kernel's log first of all; also after its end. */
   console(): string {
     try {
       return Deno.readTextFileSync(`${this.#directory}/console`);
-    } catch {
-      return "";
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) return this.#lastConsole;
+      throw error;
     }
   }
 
@@ -249,6 +252,7 @@ export class Lab implements AsyncDisposable {
   /** Ends the lab at once and removes what it left. */
   async close(): Promise<void> {
     this.#closed ??= (async () => {
+      this.#lastConsole = this.console();
       await this.#hold.close().catch(() => {});
       await this.#guard.status;
       this.#qmp?.close();
@@ -346,7 +350,8 @@ function qemuArguments(parts: Parts, directory: string, disks: readonly string[]
   const { hardware, kernel, image } = parts;
   const append = [
     "console=ttyS0",
-    "loglevel=5",
+    // Every message counts for kernelProblems(), and on this console they cost nothing measurable.
+    "ignore_loglevel",
     "panic=-1",
     hardware.iommu ? "intel_iommu=on" : "intel_iommu=off",
   ];
@@ -369,17 +374,18 @@ function qemuArguments(parts: Parts, directory: string, disks: readonly string[]
 }
 
 /** A port nobody listens on at the moment. */
-function freePort(protocol: "tcp" | "udp"): number {
-  const options = { hostname: "127.0.0.1", port: 0 };
-  using socket = protocol === "tcp" ? Deno.listen(options) : disposable(Deno.listenDatagram({
-    ...options,
-    transport: "udp",
-  }));
-  return (socket.addr as Deno.NetAddr).port;
-}
-
-function disposable(socket: Deno.DatagramConn): Disposable & { addr: Deno.Addr } {
-  return { addr: socket.addr, [Symbol.dispose]: () => socket.close() };
+async function freePort(protocol: "tcp" | "udp"): Promise<number> {
+  if (protocol === "tcp") {
+    using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    return listener.addr.port;
+  }
+  const socket = createSocket("udp4");
+  try {
+    await new Promise<void>((resolve) => socket.bind(0, "127.0.0.1", resolve));
+    return socket.address().port;
+  } finally {
+    socket.close();
+  }
 }
 
 async function drain(stream: ReadableStream<Uint8Array>): Promise<void> {
