@@ -40,7 +40,7 @@
  * -ENXIO: no such PCI function; -ENODEV: it is not bound to ring3;
  * -EBUSY: another claim holds it.
  */
-struct r3_claim {
+struct r3_claim_args {
 	__u32 argsz;
 	__u32 flags;
 	char address[R3_ADDRESS_LEN];		/* [in] PCI address, with NUL */
@@ -94,13 +94,13 @@ struct r3_window {
  * A claim has at most one live grant (-EBUSY). -EINVAL with a text in
  * r3_status says which window or interrupt could not be granted and why.
  */
-struct r3_grant {
+struct r3_grant_args {
 	__u32 argsz;
 	__u32 flags;
 	__u32 windows;				/* [in] how many below are used */
 	__u32 irqs;				/* [in] number of vectors */
 	__u32 irq_type;				/* [in] R3_IRQ_*; NONE = best there is */
-	__u32 reserved;
+	__u32 dma_bits;				/* [in] address bits the device drives, 24 .. 64 */
 	__u64 dma_limit;			/* [in] bytes of coherent + pinned memory */
 	struct r3_window window[R3_MAX_WINDOWS];
 };
