@@ -11,7 +11,7 @@ import {
   SIGNAL,
   STATUS,
   TOTALS,
-  WINDOW,
+  type WINDOW,
 } from "./uapi.ts";
 
 // deno-lint-ignore no-explicit-any -- any structure: its field types do not matter here
