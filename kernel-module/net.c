@@ -198,7 +198,7 @@ static int r3_tx_context(struct sk_buff *skb, u64 *context, u32 *flags)
 		err = r3_tx_prepare_tso(skb);
 		if (err)
 			return err;
-		*flags |= R3_ENTRY_TSO;
+		*flags |= R3_ENTRY_TSO | (skb_shinfo(skb)->gso_type & SKB_GSO_TCPV6 ? R3_ENTRY_IPV6 : 0);
 		high = skb_shinfo(skb)->gso_size | skb_tcp_all_headers(skb) << 16;
 	}
 	start = skb_checksum_start_offset(skb);
@@ -683,7 +683,8 @@ static int r3_net_register(struct r3_net *net, const struct r3_net_attach *args)
 	netdev->max_mtu = args->max_mtu;
 	netdev->hw_features = r3_net_features(args->features);
 	netdev->features = netdev->hw_features;
-	netdev->vlan_features = netdev->hw_features;
+	/* No segmentation behind a VLAN tag: the ring format has no place for where IP begins. */
+	netdev->vlan_features = netdev->hw_features & ~NETIF_F_ALL_TSO;
 	netif_carrier_off(netdev);
 	err = register_netdev(netdev);
 	if (!err)

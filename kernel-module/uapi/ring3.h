@@ -423,6 +423,7 @@ struct r3_channel_control {
 #define R3_ENTRY_CSUM		(1u << 29)	/* TX: insert the checksum; RX: it was verified */
 #define R3_ENTRY_TSO		(1u << 28)	/* TX: segment this frame */
 #define R3_ENTRY_ERROR		(1u << 27)	/* completion: bad frame or unused buffer; drop it */
+#define R3_ENTRY_IPV6		(1u << 26)	/* TX, with TSO: the frame is IPv6, else IPv4 */
 
 /*
  * Submission: a bus address and a length. Completion: address is zero, length
@@ -434,7 +435,9 @@ struct r3_channel_control {
  *   address_low  = offset where summing starts | offset of the checksum << 16
  *   address_high = segment size | length of all headers << 16 (TSO, else 0)
  *   length       = the frame's length
- * The checksum field holds the sum of the pseudo header (without length for TSO).
+ * The checksum field holds the sum of the pseudo header. For TSO that sum is
+ * without the length, the IP length and IP checksum are zero, and the IP header
+ * follows an Ethernet header of 14 bytes.
  */
 struct r3_entry {
 	__u32 address_low;

@@ -34,6 +34,7 @@ const CONSTANTS: Record<string, number> = {
     CSUM: rings.CSUM,
     TSO: rings.TSO,
     ERROR: rings.ERROR,
+    IPV6: rings.IPV6,
   }),
 };
 
