@@ -125,7 +125,7 @@ export async function bind(
   const device = await readDevice(address, options);
   if (device.driver === driver) return { previous: null };
   if (!await exists(`${sysfs.root}/bus/pci/drivers/${driver}`)) {
-    throw new UserError(`The kernel has no driver "${driver}": load its module first (modprobe ${driver})`);
+    throw new UserError(`The kernel has no driver "${driver}": load its module first`);
   }
   if (device.driver !== null && !options.take && options.from !== device.driver) {
     throw new UserError(
@@ -146,7 +146,7 @@ export async function bind(
       );
     }
   } catch (error) {
-    await write(sysfs, `${folder}/driver_override`, "\n");
+    await write(sysfs, `${folder}/driver_override`, device.driverOverride ?? "\n");
     const { driver: now } = await readDevice(device.address, options);
     if (now === null && device.driver !== null) {
       await write(sysfs, `${sysfs.root}/bus/pci/drivers_probe`, device.address);
@@ -247,10 +247,6 @@ async function read(root: string, address: string): Promise<PciDevice | undefine
   const group = await linkName(`${folder}/iommu_group`);
   const groupType = group && await text(`${root}/kernel/iommu_groups/${group}/type`);
   const config = await Deno.readFile(`${folder}/config`).catch(() => new Uint8Array());
-  const interfaces = (await names(`${folder}/net`)).map(async (name) => {
-    const flags = Number((await text(`${folder}/net/${name}/flags`)) ?? 0);
-    return { name, up: (flags & IFF_UP) !== 0 };
-  });
   return {
     address,
     vendor: Number(vendor),
@@ -264,12 +260,26 @@ async function read(root: string, address: string): Promise<PciDevice | undefine
     driver: await linkName(`${folder}/driver`),
     driverOverride: override === undefined || override === "(null)" || override === "" ? null : override,
     iommu: group === null ? null : { group: Number(group), type: groupType?.trim() ?? "" },
-    interfaces: await Promise.all(interfaces),
+    interfaces: await readInterfaces(folder),
   };
 }
 
 /** `IFF_UP` of linux/if.h. */
 const IFF_UP = 1;
+
+/** Interfaces below a PCI device: its own, and those of the virtio device that it may carry. */
+async function readInterfaces(folder: string): Promise<PciDevice["interfaces"]> {
+  const carried = (await names(folder)).filter((name) => /^virtio\d+$/.test(name));
+  const interfaces: PciDevice["interfaces"] = [];
+  for (const parent of [folder, ...carried.map((name) => `${folder}/${name}`)]) {
+    for (const name of await names(`${parent}/net`)) {
+      const flags = Number((await text(`${parent}/net/${name}/flags`)) ?? 0);
+      interfaces.push({ name, up: (flags & IFF_UP) !== 0 });
+    }
+  }
+  return interfaces;
+}
+
 /** `IORESOURCE_IO` of linux/ioport.h, in the third column of `resource`. */
 const RESOURCE_IO = 0x100;
 
@@ -304,11 +314,11 @@ function parseInterrupts(config: Uint8Array): InterruptCapabilities | undefined 
   let at = view.getUint8(CONFIG.CAPABILITIES) & ~3;
   // A broken device may link its list in a circle: no list is longer than the space has words.
   for (let left = 48; at !== 0 && left > 0; left--) {
-    if (at + 12 > config.length) return undefined;
+    if (at + 4 > config.length) return undefined;
     const id = view.getUint8(at);
     const control = view.getUint16(at + 2, true);
     if (id === CAPABILITY.MSI) found.msi = 1 << ((control >> 1) & 7);
-    if (id === CAPABILITY.MSIX) {
+    if (id === CAPABILITY.MSIX && at + 12 <= config.length) {
       found.msix = (control & 0x7ff) + 1;
       const table = view.getUint32(at + 4, true);
       const pending = view.getUint32(at + 8, true);

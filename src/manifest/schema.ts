@@ -46,7 +46,7 @@ function bytes(description: string, least: number) {
     const size = typeof value === "string" ? parseSize(value) : value;
     if (typeof size === "string") refuse(size);
     if (!Number.isSafeInteger(size) || size < least) {
-      refuse(`expected at least ${least} bytes, found ${size}`);
+      refuse(`expected a whole number of bytes, at least ${least}, found ${size}`);
     }
     return size;
   }).describe(description);
@@ -68,10 +68,13 @@ function id(description: string) {
 /** A list with a bound that does not hide the problems of its elements, as a bound on the array would. */
 function upTo<T extends z.ZodType>(element: T, limits: { most: number; least: number; what: string }) {
   const { most, least, what } = limits;
-  return z.array(element).meta({ maxItems: most, minItems: least }).superRefine((value, context) => {
-    if (value.length > most) context.addIssue(`at most ${most} ${what}, found ${value.length}`);
-    if (value.length < least) context.addIssue(`at least ${least} ${what}, found ${value.length}`);
-  });
+  const when = ({ value }: { value: unknown }) => Array.isArray(value);
+  return z.array(element).meta({ maxItems: most, minItems: least })
+    .refine((value) => value.length <= most, {
+      when,
+      error: ({ input }) => `at most ${most} ${what}, found ${(input as unknown[]).length}`,
+    })
+    .refine((value) => value.length >= least, { when, error: `at least ${least} ${what}, found none` });
 }
 
 /** A window of a BAR. */
@@ -149,7 +152,7 @@ export const manifestSchema = z.strictObject({
   ),
   match: upTo(
     z.strictObject({ vendor: id("PCI vendor id."), device: id("PCI device id.") }),
-    { most: 1024, least: 1, what: "devices" },
+    { most: 1024, least: 1, what: "entries" },
   ).describe("The devices that it drives."),
   grant: grant.describe("All that the driver may touch."),
   iommu: z.enum(["required", "preferred"]).optional().describe(
