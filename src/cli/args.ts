@@ -225,7 +225,7 @@ export function defineGroup(
       if (!Object.hasOwn(spec.commands, word)) {
         const kind = word.startsWith("-") ? "flag" : "command";
         throw usage(
-          `${typed} has no ${kind} "${word}"${didYouMean(word, names)} (its commands: ${names.join(", ")})`,
+          `there is no ${kind} "${word}"${didYouMean(word, names)} (${typed} COMMAND: ${names.join(", ")})`,
         );
       }
       const command = await spec.commands[word]();
@@ -244,12 +244,12 @@ export function parse<const O extends Options>(args: string[], spec: CommandSpec
   const plain = names.filter((name) => options[name].value === undefined);
   const valued = names.filter((name) => options[name].value !== undefined);
   const aliases = names.flatMap((name) => options[name].short ? [[options[name].short, name]] : []);
-  const typed = `ring3 ${spec.name}`;
+  const typed = spec.name;
 
   const end = args.indexOf("--");
   for (const arg of end < 0 ? args : args.slice(0, end)) {
     const name = /^--([^=]+)=/.exec(arg)?.[1];
-    if (name && plain.includes(name)) throw usage(`${typed}: --${name} takes no value, but got "${arg}"`);
+    if (name && plain.includes(name)) throw usage(`--${name} takes no value, but got "${arg}"`);
   }
   const parsed = parseArgs(args, {
     boolean: plain,
@@ -262,7 +262,7 @@ export function parse<const O extends Options>(args: string[], spec: CommandSpec
       if (key === undefined) return true;
       const given = arg.replace(/=.*/s, "");
       const hint = didYouMean(given, names.map((name) => `--${name}`));
-      throw usage(`${typed} has no flag "${given}"${hint || `; see ${typed} --help`}`);
+      throw usage(`${typed} has no flag "${given}"${hint || `; see ring3 ${typed} --help`}`);
     },
   }) as Record<string, unknown> & { _: (string | number)[]; "--"?: string[] };
 
@@ -271,8 +271,8 @@ export function parse<const O extends Options>(args: string[], spec: CommandSpec
     const option = options[name];
     const given = parsed[name];
     const texts = option.value === undefined ? (given === true ? ["true"] : []) : (given ?? []) as string[];
-    if (texts.includes("")) throw usage(`${typed}: --${name} needs a value, ${option.value}`);
-    if (texts.length > 1 && !option.many) throw usage(`${typed}: --${name} is given more than once`);
+    if (texts.includes("")) throw usage(`--${name} needs a value, ${option.value}`);
+    if (texts.length > 1 && !option.many) throw usage(`--${name} is given more than once`);
     values[name] = option.parse(texts, name);
   }
 
