@@ -1,6 +1,6 @@
 /** `ring3`: the command line. Each command is loaded when it is run. */
 import { type Command, defineGroup } from "./cli/args.ts";
-import { UserError } from "./error.ts";
+import { exitStatus } from "./cli/exit.ts";
 import config from "../deno.json" with { type: "json" };
 
 const ring3: Command = defineGroup({
@@ -15,19 +15,13 @@ const ring3: Command = defineGroup({
   notes: ["ring3 --version prints the version."],
 });
 
-/** Runs a command line; the exit status. What a user can put right is one line on standard error. */
-export async function main(args: string[]): Promise<number> {
-  try {
-    if (args[0] === "--version" || args[0] === "-V") {
-      console.log(`ring3 ${config.version}`);
-      return 0;
-    }
-    return await ring3.run(args);
-  } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    for (const line of error.message.split("\n")) console.error(`ring3: ${line}`);
-    return error.code;
-  }
+/** Runs a command line; the exit status. */
+export function main(args: string[]): Promise<number> {
+  return exitStatus(() => {
+    if (args[0] !== "--version" && args[0] !== "-V") return ring3.run(args);
+    console.log(`ring3 ${config.version}`);
+    return Promise.resolve(0);
+  });
 }
 
 if (import.meta.main) Deno.exit(await main(Deno.args));

@@ -164,7 +164,7 @@ export interface Parsed<O extends Options> {
 
 /** What is known of a command: the source of its parser and its help. */
 export interface CommandSpec<O extends Options> {
-  /** As typed after `ring3`, like `lab exec`. */
+  /** As typed, like `ring3 lab exec`. */
   name: string;
   /** One line without a full stop. */
   summary: string;
@@ -208,7 +208,7 @@ export type Commands = Record<string, () => Promise<Command>>;
 export function defineGroup(
   spec: { name: string; summary: string; commands: Commands; notes?: string[] },
 ): Command {
-  const typed = spec.name === "ring3" ? "ring3" : `ring3 ${spec.name}`;
+  const typed = spec.name;
   return {
     summary: spec.summary,
     async run([word, ...args]) {
@@ -244,7 +244,8 @@ export function parse<const O extends Options>(args: string[], spec: CommandSpec
   const plain = names.filter((name) => options[name].value === undefined);
   const valued = names.filter((name) => options[name].value !== undefined);
   const aliases = names.flatMap((name) => options[name].short ? [[options[name].short, name]] : []);
-  const typed = spec.name;
+  // Errors begin with "ring3: " already.
+  const typed = spec.name.replace(/^ring3 /, "");
 
   const end = args.indexOf("--");
   for (const arg of end < 0 ? args : args.slice(0, end)) {
@@ -262,7 +263,7 @@ export function parse<const O extends Options>(args: string[], spec: CommandSpec
       if (key === undefined) return true;
       const given = arg.replace(/=.*/s, "");
       const hint = didYouMean(given, names.map((name) => `--${name}`));
-      throw usage(`${typed} has no flag "${given}"${hint || `; see ring3 ${typed} --help`}`);
+      throw usage(`${typed} has no flag "${given}"${hint || `; see ${spec.name} --help`}`);
     },
   }) as Record<string, unknown> & { _: (string | number)[]; "--"?: string[] };
 
@@ -327,7 +328,7 @@ async function groupHelp(
 }
 
 function usageLine<O extends Options>(spec: CommandSpec<O>): string {
-  const words = ["ring3", spec.name, ...(spec.positionals ?? []).map(({ name }) => name), "[OPTIONS]"];
+  const words = [spec.name, ...(spec.positionals ?? []).map(({ name }) => name), "[OPTIONS]"];
   return words.join(" ") + (spec.rest ? ` -- ${spec.rest.name}` : "");
 }
 

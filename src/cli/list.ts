@@ -70,7 +70,7 @@ const NO_DEVICE = "No PCI device of this machine matches a manifest.\n" +
   "ring3 list --all shows every device; ring3 run e1000 starts a lab machine that has one.";
 
 export const listCommand = defineCommand({
-  name: "list",
+  name: "ring3 list",
   summary: "list PCI devices, their drivers, and the manifests that match them",
   options: {
     all: flag("Every PCI device, not only those that a manifest matches or ring3 holds", { short: "a" }),
