@@ -20,15 +20,15 @@ function distance(a: string, b: string): number {
   return last[b.length];
 }
 
-/** The candidate nearest to `word`, if it is near enough to have been meant: one edit in three letters, or a prefix. */
+/** The candidate nearest to `word`, if it is near enough to have been meant: one edit in three letters, or an abbreviation. */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
   const meant = word.toLowerCase();
   let best: string | undefined;
   let least = Infinity;
   for (const candidate of candidates) {
     const right = candidate.toLowerCase();
-    const prefix = meant.length >= 3 && (right.startsWith(meant) || meant.startsWith(right));
-    const edits = prefix ? 1 : distance(meant, right);
+    // An abbreviation is nearer than a slip.
+    const edits = meant.length >= 2 && right.startsWith(meant) ? 0.5 : distance(meant, right);
     if (edits < least && edits <= Math.max(1, Math.floor(Math.max(meant.length, right.length) / 3))) {
       best = candidate;
       least = edits;

@@ -99,7 +99,8 @@ export function problems(
     }
     return { file: source.file, place, path: pathText(path), reason };
   });
-  return placed.sort((a, b) => (a.place?.line ?? 0) - (b.place?.line ?? 0));
+  const order = ({ place }: Problem) => place ? place.line * 1e6 + place.column : 0;
+  return placed.sort((a, b) => order(a) - order(b));
 }
 
 const NAMES: Record<string, string> = {
