@@ -42,21 +42,26 @@ export interface Definition<A extends Access, F extends Ranges, Row extends bool
 // deno-lint-ignore ban-types -- a register without named fields has no keys, which is what {} says
 type None = {};
 
-function definition<A extends Access>(access: A) {
-  return <const F extends Ranges = None>(
-    offset: number,
-    fields: F = {} as F,
-  ): Definition<A, F, false> => ({ access, offset, fields, count: 1, stride: 4, row: false });
+/** Describes a register at a byte offset into its BAR. */
+export type Define<A extends Access> = <const F extends Ranges = None>(
+  offset: number,
+  fields?: F,
+) => Definition<A, F, false>;
+
+function definition<A extends Access>(access: A): Define<A> {
+  return <F extends Ranges>(offset: number, fields: F = {} as F) => (
+    { access, offset, fields, count: 1, stride: 4, row: false }
+  );
 }
 
-/** A register that can be read and written, at a byte offset into its BAR. */
-export const rw = definition("rw");
+/** A register that can be read and written. */
+export const rw: Define<"rw"> = definition("rw");
 /** A register that can only be read. */
-export const ro = definition("ro");
+export const ro: Define<"ro"> = definition("ro");
 /** A register that can only be written. */
-export const wo = definition("wo");
+export const wo: Define<"wo"> = definition("wo");
 /** A register that reading clears. */
-export const rc = definition("rc");
+export const rc: Define<"rc"> = definition("rc");
 
 /** Makes a row of a register: `count` of them, `stride` bytes apart (default 4). */
 export function row<A extends Access, const F extends Ranges>(
