@@ -101,7 +101,8 @@ async function bringUp(device: Device, port: NetPort): Promise<State> {
     rctlSize: REG.RCTL.BSIZE.of(size.BSIZE) | REG.RCTL.BSEX.of(size.BSEX),
     groups: new Uint32Array(REG.MTA.length),
   };
-  const features = { txChecksum: true, tso4: true, tso6: true, rxChecksum: true };
+  // No tso6: segments over IPv6 leave the emulated card with a wrong payload length.
+  const features = { txChecksum: true, tso4: true, rxChecksum: true };
   port.attach({ mac, maxMtu: 9000, features, maxSegments: 18 });
   report(state);
   every(1000, () => report(state));

@@ -151,7 +151,7 @@ export const TX = {
   RS: 1 << 27, // report: set DD when done
   DEXT: 1 << 29, // not the legacy format
   TCP: 1 << 24, // context: TCP, else UDP
-  IP: 1 << 25, // context: IPv4, else IPv6
+  IP: 1 << 25, // context: IPv4
   DD: 1 << 0, // status: done
   IXSM: 1 << 8, // status: insert the IPv4 header checksum
   TXSM: 1 << 9, // status: insert the TCP or UDP checksum

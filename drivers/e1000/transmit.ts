@@ -6,7 +6,6 @@ import {
   type DmaMemory,
   ENTRY,
   ERROR,
-  IPV6,
   LAST,
   LENGTH_MASK,
   type NetPort,
@@ -188,7 +187,7 @@ export class TransmitRing {
         if (segments !== 0) {
           chunk = segmentChunk(segments);
           command |= TX.TSE;
-          if ((word & IPV6) === 0) options |= TX.IXSM;
+          options |= TX.IXSM;
         }
         slot = this.#context(at, slot);
         continue;
@@ -249,10 +248,9 @@ export class TransmitRing {
       this.#command = tcp;
     } else {
       const header = segments >>> 16;
-      const ip = (word & IPV6) === 0 ? TX.IP : 0;
-      const sum = ETHERNET_HEADER << ipStart.shift | (ETHERNET_HEADER + IP_CHECKSUM) << ipOffset.shift;
-      tx[to + ipStart.word] = ip === 0 ? sum : sum | (start - 1) << ipEnd.shift;
-      tx[to + command.word] = tcp | ip | TX.TSE | ((word & LENGTH_MASK) - header);
+      const ip = ETHERNET_HEADER << ipStart.shift | (ETHERNET_HEADER + IP_CHECKSUM) << ipOffset.shift;
+      tx[to + ipStart.word] = ip | (start - 1) << ipEnd.shift;
+      tx[to + command.word] = tcp | TX.IP | TX.TSE | ((word & LENGTH_MASK) - header);
       tx[to + status.word] = header << headerLength.shift | (segments & 0xffff) << segmentSize.shift;
       this.#command = 0; // whether the card still holds an older one is not for us to guess
     }

@@ -423,7 +423,6 @@ struct r3_channel_control {
 #define R3_ENTRY_CSUM		(1u << 29)	/* TX: insert the checksum; RX: it was verified */
 #define R3_ENTRY_TSO		(1u << 28)	/* TX: segment this frame */
 #define R3_ENTRY_ERROR		(1u << 27)	/* completion: bad frame or unused buffer; drop it */
-#define R3_ENTRY_IPV6		(1u << 26)	/* TX context with TSO: over IPv6, else IPv4 */
 
 /*
  * Submission: a bus address and a length. Completion: address is zero, length
@@ -437,8 +436,8 @@ struct r3_channel_control {
  *   length       = the frame's length
  * Both offsets are from the start of the frame. The checksum field holds the
  * sum of the pseudo header (without length for TSO). For TSO the network header
- * follows the 14 bytes of Ethernet, and the IPv4 total length and header
- * checksum, or the IPv6 payload length, are zero: the device fills them in.
+ * follows the 14 bytes of Ethernet, and the lengths and the IPv4 header checksum
+ * that the device fills in are zero.
  */
 struct r3_entry {
 	__u32 address_low;
