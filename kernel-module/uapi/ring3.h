@@ -435,9 +435,10 @@ struct r3_channel_control {
  *   address_low  = offset where summing starts | offset of the checksum << 16
  *   address_high = segment size | length of all headers << 16 (TSO, else 0)
  *   length       = the frame's length
- * The checksum field holds the sum of the pseudo header. For TSO that sum is
- * without the length, the IP length and IP checksum are zero, and the IP header
- * follows an Ethernet header of 14 bytes.
+ * Both offsets are from the start of the frame. The checksum field holds the
+ * sum of the pseudo header (without length for TSO). For TSO the network header
+ * follows the 14 bytes of Ethernet, and the lengths and the IPv4 header checksum
+ * that the device fills in are zero.
  */
 struct r3_entry {
 	__u32 address_low;
