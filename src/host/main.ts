@@ -20,7 +20,7 @@ const { writeSync } = Deno.stdout;
 const stdout = Deno.stdout;
 const { stringify } = JSON;
 const encoder = new TextEncoder();
-const exit = Deno.exit;
+const exit: (code?: number) => never = Deno.exit;
 
 function say(message: HostMessage): void {
   const line = encoder.encode(stringify(message) + "\n");
