@@ -1,0 +1,91 @@
+/** The outside of a check: an echo for datagrams, a source and sink for streams, on this machine. */
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { ContentReader, parseRequest, sendContent, writeLine } from "./stream.ts";
+
+/** Largest transfer that is served, in bytes. */
+const MOST = 2 ** 34;
+
+/** Servers that run until they are closed. */
+export interface Outside extends AsyncDisposable {
+  /** Port of the datagram echo. */
+  udp: number;
+  /** Port of the stream source and sink. */
+  tcp: number;
+  /** What the servers met that they could not serve, a line each. */
+  errors: string[];
+  close(): Promise<void>;
+}
+
+/**
+ * Starts both servers on free ports. `echo` may change what a datagram is answered with (null: no
+ * answer), and `account` what is said of a stream: so tests see that the inside notices.
+ */
+export async function startOutside(
+  options: {
+    hostname?: string;
+    echo?: (datagram: Uint8Array) => Uint8Array | null;
+    sha256?: (digest: string) => string;
+  } = {},
+): Promise<Outside> {
+  const hostname = options.hostname ?? "127.0.0.1";
+  const errors: string[] = [];
+  const failed = (what: string) => (error: unknown) => {
+    errors.push(`${what}: ${error instanceof Error ? error.message : error}`);
+  };
+
+  const socket = createSocket("udp4");
+  socket.on("message", (message, from) => {
+    const answer = options.echo ? options.echo(message) : message;
+    if (answer) socket.send(answer, from.port, from.address, (error) => error && failed("UDP echo")(error));
+  });
+  socket.on("error", failed("UDP echo"));
+  socket.bind(0, hostname);
+  await once(socket, "listening");
+
+  const listener = Deno.listen({ hostname, port: 0 });
+  const open = new Set<Deno.Conn>();
+  const serving = (async () => {
+    for await (const connection of listener) {
+      open.add(connection);
+      serve(connection, options.sha256 ?? ((digest) => digest)).catch(failed("TCP")).finally(() => {
+        if (open.delete(connection)) connection.close();
+      });
+    }
+  })();
+
+  let closed = false;
+  const close = async () => {
+    if (closed) return;
+    closed = true;
+    listener.close();
+    await serving;
+    for (const connection of open) {
+      open.delete(connection);
+      connection.close();
+    }
+    const gone = once(socket, "close");
+    socket.close();
+    await gone;
+  };
+  return {
+    udp: socket.address().port,
+    tcp: (listener.addr as Deno.NetAddr).port,
+    errors,
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+async function serve(connection: Deno.TcpConn, shown: (digest: string) => string): Promise<void> {
+  const reader = new ContentReader(connection);
+  const request = parseRequest(await reader.line());
+  if (!request || request.bytes < 0 || request.bytes > MOST) {
+    throw new Error("a connection did not ask for a transfer");
+  }
+  const account = request.direction === "in"
+    ? await sendContent(connection, request)
+    : await reader.content(request.bytes);
+  await writeLine(connection, { ...account, sha256: shown(account.sha256) });
+  await connection.closeWrite();
+}

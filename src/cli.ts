@@ -1,0 +1,27 @@
+/** `ring3`: the command line. Each command is loaded when it is run. */
+import { type Command, defineGroup } from "./cli/args.ts";
+import { exitStatus } from "./cli/exit.ts";
+import config from "../deno.json" with { type: "json" };
+
+const ring3: Command = defineGroup({
+  name: "ring3",
+  summary: "Linux device drivers in TypeScript, outside the kernel",
+  commands: {
+    run: async () => (await import("./cli/run.ts")).runCommand,
+    list: async () => (await import("./cli/list.ts")).listCommand,
+    status: async () => (await import("./cli/status.ts")).statusCommand,
+    lab: async () => (await import("./cli/lab.ts")).labCommand,
+  },
+  notes: ["ring3 --version prints the version."],
+});
+
+/** Runs a command line; the exit status. */
+export function main(args: string[]): Promise<number> {
+  return exitStatus(() => {
+    if (args[0] !== "--version" && args[0] !== "-V") return ring3.run(args);
+    console.log(`ring3 ${config.version}`);
+    return Promise.resolve(0);
+  });
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));

@@ -1,0 +1,169 @@
+/** Reads manifests from files, and checks what the schema alone cannot. */
+import { basename, dirname, join, resolve as absolute } from "node:path";
+import { JsonError, parseJson, type Place } from "./json.ts";
+import { type Finding, findings, ManifestError, type Problem, problems } from "./problem.ts";
+import { type InterruptType, type ManifestFile, manifestSchema } from "./schema.ts";
+
+/** A checked manifest with its defaults filled in. */
+export interface Manifest {
+  /** The manifest's own file, as it was named. */
+  file: string;
+  name: string;
+  description: string;
+  /** The driver's file: absolute, without symbolic links. */
+  driver: string;
+  /** The folder below `drivers` that holds it: all that the host may read of it. */
+  driverFolder: string;
+  match: { vendor: number; device: number }[];
+  grant: {
+    /** Windows, in bytes. */
+    bars: { bar: number; offset: number; length: number }[];
+    /** Vectors; without a type, the best the device has. */
+    interrupts: { count: number; type?: InterruptType };
+    /** Bytes of memory shared with the device. */
+    dma: number;
+    port?: { kind: "net"; queues: number; ring: number; name: string };
+  };
+  iommu: "required" | "preferred";
+  options: Record<string, unknown>;
+}
+
+/**
+ * Reads one manifest.
+ * @throws {ManifestError} with every problem, not only the first.
+ */
+export async function loadManifest(file: string): Promise<Manifest> {
+  let text: string;
+  try {
+    text = await Deno.readTextFile(file);
+  } catch (error) {
+    const reason = error instanceof Deno.errors.NotFound
+      ? "there is no such file"
+      : `cannot be read: ${error instanceof Error ? error.message : error}`;
+    throw new ManifestError([{ file, path: "", reason }]);
+  }
+  const { value, places } = located(text, file);
+  // reportInput: problems show what was found.
+  const parsed = manifestSchema.safeParse(value, { reportInput: true });
+  const found = parsed.success ? grantFindings(parsed.data) : findings(parsed.error.issues, manifestSchema);
+  const written = (value as { driver?: unknown } | null)?.driver;
+  const driver = typeof written === "string" && written !== ""
+    ? await findDriver(file, written)
+    : { findings: [], driver: "", folder: "" };
+  found.push(...driver.findings);
+  if (!parsed.success || found.length > 0) throw new ManifestError(problems(found, { file, places }));
+  const { name, description, match, grant, iommu, options } = parsed.data;
+  return {
+    file,
+    name,
+    description,
+    driver: driver.driver,
+    driverFolder: driver.folder,
+    match,
+    grant: {
+      bars: (grant.bars ?? []).map(({ bar, offset, length }) => ({ bar, offset: offset ?? 0, length })),
+      interrupts: grant.interrupts ?? { count: 0 },
+      dma: grant.dma ?? 0,
+      port: grant.port && {
+        kind: grant.port.kind,
+        queues: grant.port.queues ?? 1,
+        ring: grant.port.ring ?? 256,
+        name: grant.port.name ?? "r3n%d",
+      },
+    },
+    iommu: iommu ?? "required",
+    options: options ?? {},
+  };
+}
+
+/**
+ * Reads every manifest in a folder, by name. One that cannot be used does not hide the others.
+ * @throws {ManifestError} if the folder cannot be read.
+ */
+export async function findManifests(
+  folder: string,
+): Promise<{ manifests: Manifest[]; errors: ManifestError[] }> {
+  let files: string[];
+  try {
+    const entries = await Array.fromAsync(Deno.readDir(folder), (entry) => entry.name);
+    files = entries.filter((name) => name.endsWith(".json") && name !== "schema.json").sort();
+  } catch (error) {
+    const reason = error instanceof Deno.errors.NotFound ? "there is no such folder" : String(error);
+    throw new ManifestError([{ file: folder, path: "", reason }]);
+  }
+  const manifests: Manifest[] = [];
+  const errors: ManifestError[] = [];
+  for (const name of files) {
+    const file = join(folder, name);
+    try {
+      const manifest = await loadManifest(file);
+      const other = manifests.find((one) => one.name === manifest.name);
+      if (other) {
+        const reason = `"${manifest.name}" is the name of ${basename(other.file)} too`;
+        throw new ManifestError([{ file, path: "name", reason }]);
+      }
+      manifests.push(manifest);
+    } catch (error) {
+      if (!(error instanceof ManifestError)) throw error;
+      errors.push(error);
+    }
+  }
+  return { manifests, errors };
+}
+
+function located(text: string, file: string): { value: unknown; places: ReadonlyMap<string, Place> } {
+  try {
+    return parseJson(text);
+  } catch (error) {
+    if (!(error instanceof JsonError)) throw error;
+    const problem: Problem = { file, place: error.place, path: "", reason: `not JSON: ${error.message}` };
+    throw new ManifestError([problem]);
+  }
+}
+
+/** What is wrong between the parts of a grant. */
+function grantFindings({ grant }: ManifestFile): Finding[] {
+  const found: Finding[] = [];
+  const windows = grant.bars ?? [];
+  for (const [index, one] of windows.entries()) {
+    const start = one.offset ?? 0;
+    const other = windows.findIndex((two, at) =>
+      at < index && two.bar === one.bar && (two.offset ?? 0) < start + one.length &&
+      start < (two.offset ?? 0) + two.length
+    );
+    if (other >= 0) {
+      found.push({ path: ["grant", "bars", index], reason: `overlaps grant.bars[${other}]` });
+    }
+  }
+  const { count = 0, type } = grant.interrupts ?? {};
+  if (type === "intx" && count > 1) {
+    found.push({ path: ["grant", "interrupts", "count"], reason: `intx has one vector, not ${count}` });
+  }
+  return found;
+}
+
+/** The driver's file, which must exist and lie in a folder of its own below one named `drivers`. */
+async function findDriver(
+  file: string,
+  written: string,
+): Promise<{ findings: Finding[]; driver: string; folder: string }> {
+  const wrong = (reason: string) => ({ findings: [{ path: ["driver"], reason }], driver: "", folder: "" });
+  if (written.startsWith("/") || !/\.[jt]s$/.test(written)) {
+    return wrong(
+      `expected a .ts or .js file relative to this one, like "../drivers/name/driver.ts", found "${written}"`,
+    );
+  }
+  const meant = absolute(dirname(file), written);
+  let driver: string;
+  try {
+    // Symbolic links are followed first: what counts is where the file lies.
+    driver = await Deno.realPath(meant);
+    if (!(await Deno.stat(driver)).isFile) return wrong(`${meant} is not a file`);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return wrong(`there is no file ${meant}`);
+    return wrong(`${meant} cannot be read: ${error instanceof Error ? error.message : error}`);
+  }
+  const folder = /^.*\/drivers\/[^/]+(?=\/)/.exec(driver)?.[0];
+  if (!folder) return wrong(`${driver} is not in a folder of its own below "drivers"`);
+  return { findings: [], driver, folder };
+}

@@ -1,0 +1,175 @@
+/** The manifest's shape: what a manifest may say, and from it the types and the published JSON Schema. */
+import { z } from "zod";
+import { parseSize, SIZE_PATTERN } from "../size.ts";
+
+/** Limits of the kernel's contract, `kernel-module/uapi/ring3.h`. */
+export const LIMITS = {
+  /** R3_MAX_WINDOWS. */
+  windows: 8,
+  /** R3_MAX_IRQS. */
+  interrupts: 32,
+  /** The highest BAR of a PCI function. */
+  bar: 5,
+  /** Bounds of `r3_port_net.ring_size`. */
+  ring: { min: 64, max: 4096 },
+  /** `r3_port_net.name` without its NUL. */
+  interfaceName: 15,
+} as const;
+
+/** Says why a value is refused, from within `reading`. */
+class Refusal extends Error {}
+
+function refuse(reason: string): never {
+  throw new Refusal(reason);
+}
+
+/** A field whose value is what `read` makes of what is written; it calls `refuse` for what it cannot take. */
+function reading<In extends z.ZodType, Out>(input: In, read: (value: z.output<In>) => Out) {
+  return input.transform((value, context): Out => {
+    try {
+      return read(value);
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      context.issues.push({ code: "custom", message: error.message, input: value });
+      return z.NEVER;
+    }
+  });
+}
+
+/** Bytes: an integer, or a text with a binary unit. */
+function bytes(description: string, least: number) {
+  const written = z.union([
+    z.number().meta({ type: "integer", minimum: least }),
+    z.string().meta({ pattern: SIZE_PATTERN }),
+  ], { error: 'expected a size: bytes as a whole number, or a text like "128KiB"' });
+  return reading(written, (value) => {
+    const size = typeof value === "string" ? parseSize(value) : value;
+    if (typeof size === "string") refuse(size);
+    if (!Number.isSafeInteger(size) || size < least) {
+      refuse(`expected a whole number of bytes, at least ${least}, found ${size}`);
+    }
+    return size;
+  }).describe(description);
+}
+
+/** A 16-bit PCI id in hexadecimal. */
+function id(description: string) {
+  const text = z.string({ error: 'expected an id in quotes like "0x8086"' }).meta({
+    pattern: "^0x[0-9a-fA-F]{4}$",
+  });
+  return reading(text, (value) => {
+    if (!/^0x[0-9a-fA-F]{4}$/.test(value)) {
+      refuse(`"${value}" is not an id of four hexadecimal digits like "0x8086"`);
+    }
+    return parseInt(value, 16);
+  }).describe(description);
+}
+
+/** A list with a bound that does not hide the problems of its elements, as a bound on the array would. */
+function upTo<T extends z.ZodType>(element: T, limits: { most: number; least: number; what: string }) {
+  const { most, least, what } = limits;
+  const when = ({ value }: { value: unknown }) => Array.isArray(value);
+  return z.array(element).meta({ maxItems: most, minItems: least })
+    .refine((value) => value.length <= most, {
+      when,
+      error: ({ input }) => `at most ${most} ${what}, found ${(input as unknown[]).length}`,
+    })
+    .refine((value) => value.length >= least, { when, error: `at least ${least} ${what}, found none` });
+}
+
+/** A window of a BAR. */
+const window = z.strictObject({
+  bar: z.int().min(0).max(LIMITS.bar).describe("Which base address register of the device, 0 to 5."),
+  offset: bytes("Where the window begins, in bytes from the start of the BAR. Whole pages; default 0.", 0)
+    .optional(),
+  length: bytes("How much of the BAR the driver may touch. Whole pages.", 1),
+});
+
+const INTERRUPT_TYPES = ["intx", "msi", "msix"] as const;
+
+/** Interrupt vectors: a number, or a number with the way they are signalled. */
+const count = z.int().min(0).max(LIMITS.interrupts);
+const interrupts = z.union([
+  count,
+  z.strictObject({
+    count: count.describe(`How many vectors, at most ${LIMITS.interrupts}.`),
+    type: z.enum(INTERRUPT_TYPES).optional().describe(
+      "How the device signals them; default: the best that the device has (msix, msi, intx).",
+    ),
+  }),
+]).transform((value) => typeof value === "number" ? { count: value } : value);
+
+const port = z.strictObject({
+  kind: z.literal("net").describe("What the kernel makes of the device: a network interface."),
+  queues: z.literal(1).optional().describe("Pairs of receive and transmit rings. One, for now."),
+  ring: reading(
+    z.int().meta({ enum: [64, 128, 256, 512, 1024, 2048, 4096] }),
+    (value) => {
+      const { min, max } = LIMITS.ring;
+      if (value < min || value > max || (value & (value - 1)) !== 0) {
+        refuse(`expected a power of two from ${min} to ${max}, found ${value}`);
+      }
+      return value;
+    },
+  ).optional().describe("Frames that each ring holds: a power of two from 64 to 4096; default 256."),
+  name: reading(
+    z.string().meta({ pattern: "^[^/:\\s%]+(%d)?$", maxLength: LIMITS.interfaceName }),
+    (value) => {
+      if (!/^[^/:\s%]+(%d)?$/.test(value) || value === "." || value === "..") {
+        refuse(
+          `"${value}" is not a name for an interface; write a word like "r3n%d" (%d becomes the next free number)`,
+        );
+      }
+      if (new TextEncoder().encode(value).length > LIMITS.interfaceName) {
+        refuse(`"${value}" is longer than the ${LIMITS.interfaceName} bytes of an interface name`);
+      }
+      return value;
+    },
+  ).optional().describe('Name of the interface; "%d" becomes the next free number. Default "r3n%d".'),
+});
+
+const grant = z.strictObject({
+  bars: upTo(window, { most: LIMITS.windows, least: 0, what: "windows" }).optional().describe(
+    "Windows of the device's registers. Whatever is not named cannot be touched.",
+  ),
+  interrupts: interrupts.optional().describe("Interrupts that the driver may wait for; default none."),
+  dma: bytes("Memory that the device and the driver may share, in all; default none.", 1).optional(),
+  port: port.optional().describe("The kernel's side of the device; without it the driver serves nobody."),
+});
+
+/** The schema of a manifest file. Its input is what is written, its output what the rest of ring3 uses. */
+export const manifestSchema = z.strictObject({
+  $schema: z.string().optional().describe('"./schema.json": completion and checks in editors.'),
+  name: reading(z.string().meta({ pattern: "^[a-z][a-z0-9-]{0,31}$" }), (value) => {
+    if (!/^[a-z][a-z0-9-]{0,31}$/.test(value)) {
+      refuse(`"${value}" is not a name: a letter, then up to 31 of a-z, 0-9 and "-"`);
+    }
+    return value;
+  }).describe("What the driver is called on the command line."),
+  description: z.string().min(1).describe("What it drives, in a line."),
+  driver: z.string().min(1).describe(
+    "The driver's file, relative to this one, in a folder of its own below `drivers`.",
+  ),
+  match: upTo(
+    z.strictObject({ vendor: id("PCI vendor id."), device: id("PCI device id.") }),
+    { most: 1024, least: 1, what: "entries" },
+  ).describe("The devices that it drives."),
+  grant: grant.describe("All that the driver may touch."),
+  iommu: z.enum(["required", "preferred"]).optional().describe(
+    '"required" (default) refuses a device that no IOMMU confines; "preferred" warns and goes on.',
+  ),
+  options: z.record(z.string(), z.unknown()).optional().describe(
+    "Settings for the driver, not interpreted by ring3.",
+  ),
+}).meta({ title: "ring3 manifest", description: "What a ring3 driver drives, and all that it may touch." });
+
+/** Names of the ways that interrupts are signalled. */
+export type InterruptType = (typeof INTERRUPT_TYPES)[number];
+
+/** A manifest as written and checked, before defaults. */
+export type ManifestFile = z.output<typeof manifestSchema>;
+
+/** The published JSON Schema, as text. */
+export function jsonSchema(): string {
+  return JSON.stringify(z.toJSONSchema(manifestSchema, { io: "input" }), null, 2) + "\n";
+}
