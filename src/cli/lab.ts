@@ -83,7 +83,7 @@ interface Request {
 }
 
 function parse(args: string[]): Request {
-  const wrong = (what: string) => new UserError(`${what}; see: ring3 lab --help`, { status: 2 });
+  const wrong = (what: string) => new UserError(`${what}; see: ring3 lab --help`, { code: 2 });
   const [action = "--help", ...rest] = args;
   const flags = parseArgs(action === "--help" || action === "-h" ? ["--help"] : rest, {
     string: ["nic", "disk", "iommu", "smp", "memory", "kernel"],

@@ -22,6 +22,8 @@ export const ENVIRONMENT: Readonly<Record<string, string>> = {
   LANG: "C.UTF-8",
   DENO_DIR,
   DENO_NO_UPDATE_CHECK: "1",
+  // Everything that ring3 needs has been built outside: see src/run/files.ts.
+  RING3_LAB: "1",
 };
 
 /**
