@@ -84,6 +84,7 @@ export class Fake8254x implements Hardware {
   #parts: Uint8Array[] = [];
   #options = 0;
   #segmenting = false;
+  #afterSegments = false;
   readonly #contexts: { plain?: Context; segment?: Context } = {};
 
   constructor(clock: Clock, bus: BusMemory, mac: number[] = [0x52, 0x54, 0x00, 0x12, 0x34, 0x56]) {
@@ -352,6 +353,10 @@ export class Fake8254x implements Hardware {
     }
     this.#parts.push(this.#bus.reach(address(d), length, false).slice());
     if ((command & 1) === 0) return false;
+    if ((this.#segmenting || this.#afterSegments) && length > 8) {
+      throw new Error("Erratum: a report that comes before the end of the frame was fetched");
+    }
+    this.#afterSegments = this.#segmenting;
     const frame = join(this.#parts);
     this.#parts = [];
     if (this.#segmenting) this.#cut(frame);
