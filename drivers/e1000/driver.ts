@@ -78,7 +78,7 @@ async function bringUp(device: Device, port: NetPort): Promise<State> {
   const sender = new TransmitRing(regs, port, device.dma(rings * TX_DESC.size, { align: 128 }));
   await startLink(regs);
   device.busMaster(true);
-  regs.write(REG.IMS, REG.IMS.LSC.mask | REG.IMS.RXO.mask | REG.IMS.RXT0.mask);
+  regs.write(REG.IMS, REG.IMS.LSC.mask | REG.IMS.RXT0.mask);
 
   const state: State = {
     device,

@@ -60,8 +60,9 @@ export class FakeChannel {
     this.#submitted = (this.#submitted + 1) | 0;
   }
 
-  show(): void {
-    Atomics.store(this.#control, CONTROL.SUBMITTED, this.#submitted);
+  /** Shows the driver what was submitted, but for the last `except` entries. */
+  show(except = 0): void {
+    Atomics.store(this.#control, CONTROL.SUBMITTED, (this.#submitted - except) | 0);
   }
 
   /** Takes what was completed, as WAIT does for channels that are kicked. */
@@ -198,9 +199,9 @@ export class FakePort implements NetPort {
     return token;
   }
 
-  /** Shows the driver what was submitted with `hold`. */
-  show(): void {
-    this.#tx.show();
+  /** Shows the driver what was submitted with `hold`, but for the last `except` entries. */
+  show(except = 0): void {
+    this.#tx.show(except);
   }
 
   /** Submits receive buffers. */
