@@ -40,7 +40,7 @@
  * -ENXIO: no such PCI function; -ENODEV: it is not bound to ring3;
  * -EBUSY: another claim holds it.
  */
-struct r3_claim {
+struct r3_claim_args {
 	__u32 argsz;
 	__u32 flags;
 	char address[R3_ADDRESS_LEN];		/* [in] PCI address, with NUL */
@@ -94,13 +94,13 @@ struct r3_window {
  * A claim has at most one live grant (-EBUSY). -EINVAL with a text in
  * r3_status says which window or interrupt could not be granted and why.
  */
-struct r3_grant {
+struct r3_grant_args {
 	__u32 argsz;
 	__u32 flags;
 	__u32 windows;				/* [in] how many below are used */
 	__u32 irqs;				/* [in] number of vectors */
 	__u32 irq_type;				/* [in] R3_IRQ_*; NONE = best there is */
-	__u32 reserved;
+	__u32 dma_bits;				/* [in] address bits the device drives, 24 .. 64 */
 	__u64 dma_limit;			/* [in] bytes of coherent + pinned memory */
 	struct r3_window window[R3_MAX_WINDOWS];
 };
@@ -423,6 +423,7 @@ struct r3_channel_control {
 #define R3_ENTRY_CSUM		(1u << 29)	/* TX: insert the checksum; RX: it was verified */
 #define R3_ENTRY_TSO		(1u << 28)	/* TX: segment this frame */
 #define R3_ENTRY_ERROR		(1u << 27)	/* completion: bad frame or unused buffer; drop it */
+#define R3_ENTRY_IPV6		(1u << 26)	/* TX, with TSO: the frame is IPv6, else IPv4 */
 
 /*
  * Submission: a bus address and a length. Completion: address is zero, length
@@ -434,7 +435,10 @@ struct r3_channel_control {
  *   address_low  = offset where summing starts | offset of the checksum << 16
  *   address_high = segment size | length of all headers << 16 (TSO, else 0)
  *   length       = the frame's length
- * The checksum field holds the sum of the pseudo header (without length for TSO).
+ * Both offsets are from the start of the frame. The checksum field holds the
+ * sum of the pseudo header (without length for TSO). For TSO the network header
+ * follows the 14 bytes of Ethernet, and the lengths and the IPv4 header checksum
+ * that the device fills in are zero.
  */
 struct r3_entry {
 	__u32 address_low;

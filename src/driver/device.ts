@@ -1,4 +1,4 @@
-import type { Registers } from "./registers.ts";
+import type { AnyRegisterMap, Registers } from "./registers.ts";
 
 /**
  * Memory that the device and the driver share, zeroed and contiguous for the device. It is given back
@@ -25,10 +25,10 @@ export interface Device {
   readonly options: Readonly<Record<string, unknown>>;
 
   /**
-   * The registers of a granted BAR window.
-   * @throws {DeviceError} if the manifest grants no window of that BAR.
+   * Access to the registers of `map` in a BAR.
+   * @throws {DeviceError} if the manifest grants no window of that BAR, or one that does not hold them all.
    */
-  bar(index: number): Registers;
+  bar(index: number, map: AnyRegisterMap): Registers;
 
   /**
    * DMA memory out of the manifest's quota, aligned to `align` bytes (default 16).

@@ -13,6 +13,7 @@ export const CONTEXT = 0x40000000;
 export const CSUM = 0x20000000;
 export const TSO = 0x10000000;
 export const ERROR = 0x08000000;
+export const IPV6 = 0x04000000;
 
 /** Word offsets of the counters in a channel's control block, each in a cache line of its own. */
 export const CONTROL = { SUBMITTED: 0, SEEN: 16, COMPLETED: 32, REAPED: 48 } as const;

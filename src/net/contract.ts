@@ -78,6 +78,8 @@ export interface NetPort {
  */
 export interface NetDriver<State> {
   class: "net";
+  /** Interrupt vectors that it cannot do without; 1 unless said. */
+  vectors?: number;
   /** Resets the device, sets up rings, and attaches. Every wait in it has a deadline. */
   bringUp(device: Device, port: NetPort): Promise<State>;
   /** Applies what the kernel wants; throws when the device cannot. */

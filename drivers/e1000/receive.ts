@@ -1,0 +1,121 @@
+/** The receive ring. Section numbers are those of Intel's manual, see `registers.ts`. */
+
+import {
+  CSUM,
+  DeviceError,
+  type DmaMemory,
+  ENTRY,
+  ERROR,
+  LAST,
+  type NetPort,
+  type Registers,
+} from "../../src/driver/mod.ts";
+import { REG, RX, RX_DESC } from "./registers.ts";
+
+const { DD, EOP, BAD, IXSM, TCPCS, TCPE } = RX;
+/** Where a descriptor holds its length, and its status with errors. */
+const LENGTH = RX_DESC.length.word;
+const STATUS = RX_DESC.status.word;
+
+/** The card receives nothing longer, §13.4.22. */
+const LONGEST_FRAME = 16384;
+/** While half the ring is filled, buffers are added this many at a time: each time costs a register. */
+const BATCH = 32;
+
+/** Descriptors that hold the kernel's buffers, from `#next`, which the card fills next, up to `#tail`. */
+export class ReceiveRing {
+  /** Most bytes of a frame, without CRC; a longer one is dropped. */
+  longest = 0;
+  readonly #regs: Registers;
+  readonly #port: NetPort;
+  readonly #words: Uint32Array;
+  /** Token of the buffer in each slot. */
+  readonly #tokens: Uint32Array;
+  /** Descriptors less one: slots are counted modulo it. */
+  readonly #mask: number;
+  /** Bytes that the card puts into a buffer. */
+  readonly #bufferSize: number;
+  #next = 0;
+  #tail = 0;
+  #filled = 0;
+  /** Bytes so far of the frame being received. */
+  #frame = 0;
+
+  /** Set-up, §14.4, but for RCTL. @param options `bufferSize`: what RCTL is going to say */
+  constructor(regs: Registers, port: NetPort, options: { memory: DmaMemory; bufferSize: number }) {
+    const { memory, bufferSize } = options;
+    this.#regs = regs;
+    this.#port = port;
+    this.#words = memory.words;
+    this.#tokens = new Uint32Array(memory.words.length / RX_DESC.words);
+    this.#mask = this.#tokens.length - 1;
+    this.#bufferSize = bufferSize;
+    regs.write(REG.RDBAL, memory.low);
+    regs.write(REG.RDBAH, memory.high);
+    regs.write(REG.RDLEN, this.#tokens.length * RX_DESC.size);
+    regs.write(REG.RDH, 0);
+    regs.write(REG.RDT, 0);
+    // Interrupts are held back by ITR alone, so that a lone frame is announced at once.
+    regs.write(REG.RDTR, 0);
+    regs.write(REG.RADV, 0);
+  }
+
+  /** Hands what the card received to the kernel, §3.2.3. True if there may be more than `budget` frames. */
+  receive(budget: number): boolean {
+    const ring = this.#port.rx;
+    const words = this.#words;
+    let slot = this.#next;
+    let filled = this.#filled;
+    let frames = 0;
+    while (filled > 0 && frames < budget) {
+      const status = words[(slot << 2) + STATUS]; // first: DD says that the rest is there
+      if ((status & DD) === 0) break;
+      const length = words[(slot << 2) + LENGTH] & 0xffff;
+      this.#frame += length;
+      if (length > this.#bufferSize || this.#frame > LONGEST_FRAME) {
+        throw new DeviceError(
+          `Cannot receive: the device claims ${length} bytes in a buffer of ${this.#bufferSize}, ` +
+            `${this.#frame} in a frame`,
+        );
+      }
+      let flags = length;
+      if ((status & EOP) !== 0) {
+        flags |= LAST;
+        if (this.#frame > this.longest || (status & BAD) !== 0) flags |= ERROR;
+        else if ((status & (IXSM | TCPCS | TCPE)) === TCPCS) flags |= CSUM;
+        this.#frame = 0;
+        frames++;
+      }
+      ring.complete(this.#tokens[slot], flags);
+      slot = (slot + 1) & this.#mask;
+      filled--;
+    }
+    if (filled !== this.#filled) ring.publish();
+    this.#next = slot;
+    this.#filled = filled;
+    return frames === budget;
+  }
+
+  /** Gives empty buffers to the card, §3.2.6. One slot stays free: a full ring would look like an empty one. */
+  refill(): void {
+    const ring = this.#port.rx;
+    const words = this.#words;
+    const submissions = ring.submissions;
+    const count = Math.min(ring.available(), this.#mask - this.#filled);
+    if (count <= 0 || (count < BATCH && this.#filled > this.#mask >> 1)) return;
+    let slot = this.#tail;
+    for (let i = 0; i < count; i++) {
+      const from = ring.take();
+      const to = slot << 2;
+      words[to] = submissions[from + ENTRY.ADDRESS_LOW];
+      words[to + 1] = submissions[from + ENTRY.ADDRESS_HIGH];
+      words[to + LENGTH] = 0;
+      words[to + STATUS] = 0;
+      this.#tokens[slot] = submissions[from + ENTRY.TOKEN];
+      slot = (slot + 1) & this.#mask;
+    }
+    this.#tail = slot;
+    this.#filled += count;
+    this.#regs.write(REG.RDT, slot); // the descriptors are in memory before the card may look at them
+  }
+}

@@ -1,0 +1,292 @@
+/** The transmit ring. Section numbers are those of Intel's manual, see `registers.ts`. */
+
+import {
+  CONTEXT,
+  DeviceError,
+  type DmaMemory,
+  ENTRY,
+  ERROR,
+  LAST,
+  LENGTH_MASK,
+  type NetPort,
+  type Registers,
+  sleep,
+  until,
+} from "../../src/driver/mod.ts";
+import { REG, TX, TX_CONTEXT, TX_DESC } from "./registers.ts";
+
+const COMMAND = TX_DESC.command.word;
+const STATUS = TX_DESC.status.word;
+
+/** Most bytes of one data descriptor. The card takes more (§3.3.7), but has 16 KiB of packet buffer to send. */
+const CHUNK = 4096;
+/** A report is asked of every so many frames, and of the last of a batch. */
+const REPORT_EVERY = 16;
+/** Bytes of an Ethernet header; where the checksum is in an IPv4 and in a TCP header. */
+const ETHERNET_HEADER = 14;
+const IP_CHECKSUM = 10;
+const TCP_CHECKSUM = 16;
+
+/** How `transmit` ended: nothing is left to send, what is left must wait, or the budget is used up. */
+export const ALL = 0;
+export const WAIT = 1;
+export const BUDGET = 2;
+
+/** Descriptors of frames on their way, from `#clean`, the oldest, up to `#tail`. */
+export class TransmitRing {
+  readonly #regs: Registers;
+  readonly #port: NetPort;
+  readonly #words: Uint32Array;
+  /** Descriptors less one: slots, frames and reports are counted modulo it. */
+  readonly #mask: number;
+  #tail = 0;
+  #clean = 0;
+  /** Frames by number: token, and slot of the last descriptor. */
+  readonly #tokens: Uint32Array;
+  readonly #ends: Uint32Array;
+  #posted = 0;
+  #done = 0;
+  /** Numbers of the frames that report, plus one: when one is done, so are all before it. */
+  readonly #reports: Uint32Array;
+  #asked = 0;
+  #seen = 0;
+  /** Frames posted when the last report was asked for. */
+  #covered = 0;
+  /** Where the last context has the card sum, and its command; a command of 0 matches none. */
+  #sums = 0;
+  #command = 0;
+  /** The last frame was cut into segments. */
+  #afterSegments = false;
+
+  /** Set-up, §14.5; the card sends nothing before `start`. */
+  constructor(regs: Registers, port: NetPort, memory: DmaMemory) {
+    const slots = memory.words.length / TX_DESC.words;
+    this.#regs = regs;
+    this.#port = port;
+    this.#words = memory.words;
+    this.#mask = slots - 1;
+    this.#tokens = new Uint32Array(slots);
+    this.#ends = new Uint32Array(slots);
+    this.#reports = new Uint32Array(slots);
+    regs.write(REG.TCTL, 0);
+    regs.write(REG.TDBAL, memory.low);
+    regs.write(REG.TDBAH, memory.high);
+    regs.write(REG.TDLEN, slots * TX_DESC.size);
+    regs.write(REG.TDH, 0);
+    regs.write(REG.TDT, 0);
+    regs.write(REG.TIPG, REG.TIPG.IPGT.of(10) | REG.TIPG.IPGR1.of(8) | REG.TIPG.IPGR2.of(6));
+  }
+
+  /** Frames were given to the card and it has not yet said that they are sent. */
+  get busy(): boolean {
+    return this.#done !== this.#posted;
+  }
+
+  /** §13.4.33. */
+  start(): void {
+    const { EN, PSP, CT, COLD } = REG.TCTL;
+    this.#regs.write(REG.TCTL, EN.mask | PSP.mask | CT.of(15) | COLD.of(64));
+  }
+
+  /** Lets the card send what it has, stops it, and drops what it could not send. */
+  async stop(): Promise<void> {
+    try {
+      await until(() => (this.reclaim(), !this.busy), { ms: 20, what: "frames to be sent" });
+      this.#regs.write(REG.TCTL, 0);
+    } catch (error) {
+      if (!(error instanceof DeviceError)) throw error;
+      this.#regs.write(REG.TCTL, 0);
+      await sleep(10); // a transfer that is under way ends
+      for (; this.busy; this.#done = (this.#done + 1) | 0) {
+        this.#port.tx.complete(this.#tokens[this.#done & this.#mask], ERROR);
+      }
+      this.#port.tx.publish();
+      this.#regs.write(REG.TDH, 0);
+      this.#regs.write(REG.TDT, 0);
+      this.#tail = this.#clean = 0;
+      this.#seen = this.#asked;
+    }
+  }
+
+  /** Gives frames to the card, §3.4. */
+  transmit(budget: number): number {
+    const before = this.#tail;
+    let left = this.#port.tx.available();
+    let frames = 0;
+    for (; left > 0 && frames < budget; frames++) {
+      const descriptors = this.#measure(left);
+      if (descriptors === 0) break; // the kernel is still submitting this frame
+      if (descriptors > this.#mask) left -= this.#drop();
+      else if (descriptors > ((this.#clean - this.#tail - 1) & this.#mask)) break;
+      else left -= this.#post();
+    }
+    if (this.#tail !== before) {
+      if (this.#covered !== this.#posted) this.#ask();
+      this.#regs.write(REG.TDT, this.#tail); // the descriptors are in memory before the card may look at them
+    }
+    return left === 0 ? ALL : frames === budget ? BUDGET : WAIT;
+  }
+
+  /**
+   * Most descriptors that the next frame takes: 0 if it is not all there among `left` submissions, `Infinity`
+   * if the card cannot send it.
+   */
+  #measure(left: number): number {
+    const ring = this.#port.tx;
+    const words = ring.submissions;
+    let chunk = CHUNK;
+    let descriptors = 1; // the last may be split
+    for (let i = 0; i < left; i++) {
+      const at = ring.peek(i);
+      const word = words[at + ENTRY.LENGTH_FLAGS];
+      const length = word & LENGTH_MASK;
+      if (length === 0) descriptors = Infinity;
+      if ((word & CONTEXT) !== 0) {
+        const offsets = words[at + ENTRY.ADDRESS_LOW];
+        const segments = words[at + ENTRY.ADDRESS_HIGH];
+        const header = segments >>> 16;
+        // These are bytes in the descriptor, and a header without data makes no segment.
+        if ((offsets & 0xff00ff00) !== 0 || header > 255 || header >= length) descriptors = Infinity;
+        if (segments !== 0) chunk = segmentChunk(segments);
+        descriptors++;
+      } else {
+        descriptors += Math.ceil(length / chunk);
+      }
+      if ((word & LAST) !== 0) return descriptors;
+    }
+    return 0;
+  }
+
+  /** Refuses the next frame; returns its submissions. */
+  #drop(): number {
+    const ring = this.#port.tx;
+    for (let entries = 1;; entries++) {
+      const at = ring.take();
+      if ((ring.submissions[at + ENTRY.LENGTH_FLAGS] & LAST) === 0) continue;
+      ring.complete(ring.submissions[at + ENTRY.TOKEN], ERROR);
+      ring.publish();
+      return entries;
+    }
+  }
+
+  /** Writes the descriptors of the next frame, §3.3.7; returns its submissions. */
+  #post(): number {
+    const ring = this.#port.tx;
+    const words = ring.submissions;
+    const tx = this.#words;
+    let slot = this.#tail;
+    let chunk = CHUNK;
+    let command = TX.DATA | TX.DEXT | TX.IFCS;
+    let options = 0;
+    for (let entries = 1;; entries++) {
+      const at = ring.take();
+      const word = words[at + ENTRY.LENGTH_FLAGS];
+      if ((word & CONTEXT) !== 0) {
+        const segments = words[at + ENTRY.ADDRESS_HIGH];
+        options = TX.TXSM;
+        if (segments !== 0) {
+          chunk = segmentChunk(segments);
+          command |= TX.TSE;
+          options |= TX.IXSM;
+        }
+        slot = this.#context(at, slot);
+        continue;
+      }
+      // Erratum: when segmenting, and for the frame after, the card may report a frame before it has fetched
+      // the end of its last descriptor. One of 4 bytes it fetches in time.
+      const split = (word & LAST) !== 0 && ((command & TX.TSE) !== 0 || this.#afterSegments);
+      let low = words[at + ENTRY.ADDRESS_LOW];
+      let high = words[at + ENTRY.ADDRESS_HIGH];
+      let end = slot;
+      for (let left = word & LENGTH_MASK; left > 0;) {
+        const bytes = split && left > 8 && left <= chunk ? left - 4 : Math.min(left, chunk);
+        end = slot;
+        tx[end << 2] = low;
+        tx[(end << 2) + 1] = high;
+        tx[(end << 2) + COMMAND] = command | bytes;
+        tx[(end << 2) + STATUS] = options;
+        left -= bytes;
+        low = (low + bytes) >>> 0;
+        if (low < bytes) high++;
+        slot = (slot + 1) & this.#mask;
+      }
+      if ((word & LAST) === 0) continue;
+      tx[(end << 2) + COMMAND] |= TX.EOP;
+      this.#tokens[this.#posted & this.#mask] = words[at + ENTRY.TOKEN];
+      this.#ends[this.#posted & this.#mask] = end;
+      this.#posted = (this.#posted + 1) | 0;
+      this.#tail = slot;
+      this.#afterSegments = (command & TX.TSE) !== 0;
+      if ((this.#posted & (REPORT_EVERY - 1)) === 0) this.#ask();
+      return entries;
+    }
+  }
+
+  /**
+   * Writes a context descriptor, §3.3.6, and returns the slot after it. Without segments only where to sum
+   * matters, and one that the card already holds is left out. With segments the card writes lengths and the
+   * IPv4 checksum into each header; the kernel has zeroed them, and has put the sum of the pseudo header
+   * without the length where the TCP checksum goes.
+   */
+  #context(at: number, slot: number): number {
+    const tx = this.#words;
+    const words = this.#port.tx.submissions;
+    const word = words[at + ENTRY.LENGTH_FLAGS];
+    const segments = words[at + ENTRY.ADDRESS_HIGH];
+    const start = words[at + ENTRY.ADDRESS_LOW] & 0xff;
+    const offset = words[at + ENTRY.ADDRESS_LOW] >>> 16;
+    const { ipStart, ipOffset, ipEnd, tcpStart, tcpOffset, headerLength, segmentSize, command, status } =
+      TX_CONTEXT;
+    const offsets = start << tcpStart.shift | offset << tcpOffset.shift;
+    const tcp = TX.DEXT | (offset - start === TCP_CHECKSUM ? TX.TCP : 0);
+    const to = slot << 2;
+    if (segments === 0) {
+      if (offsets === this.#sums && tcp === this.#command) return slot;
+      tx[to + ipStart.word] = 0;
+      tx[to + command.word] = tcp;
+      tx[to + status.word] = 0;
+      this.#command = tcp;
+    } else {
+      const header = segments >>> 16;
+      const ip = ETHERNET_HEADER << ipStart.shift | (ETHERNET_HEADER + IP_CHECKSUM) << ipOffset.shift;
+      tx[to + ipStart.word] = ip | (start - 1) << ipEnd.shift;
+      tx[to + command.word] = tcp | TX.IP | TX.TSE | ((word & LENGTH_MASK) - header);
+      tx[to + status.word] = header << headerLength.shift | (segments & 0xffff) << segmentSize.shift;
+      this.#command = 0; // whether the card still holds an older one is not for us to guess
+    }
+    tx[to + tcpStart.word] = offsets;
+    this.#sums = offsets;
+    return (slot + 1) & this.#mask;
+  }
+
+  /** Has the card say when the frame posted last is done, and with it all before it, §3.3.3.1. */
+  #ask(): void {
+    this.#words[(this.#ends[(this.#posted - 1) & this.#mask] << 2) + COMMAND] |= TX.RS;
+    this.#reports[this.#asked & this.#mask] = this.#posted;
+    this.#asked = (this.#asked + 1) | 0;
+    this.#covered = this.#posted;
+  }
+
+  /** Completes the frames that the card is done with. True if there were any. */
+  reclaim(): boolean {
+    const ring = this.#port.tx;
+    const before = this.#done;
+    let done = before;
+    while (this.#seen !== this.#asked) {
+      const upTo = this.#reports[this.#seen & this.#mask] | 0;
+      const end = this.#ends[(upTo - 1) & this.#mask];
+      if ((this.#words[(end << 2) + STATUS] & TX.DD) === 0) break;
+      for (; done !== upTo; done = (done + 1) | 0) ring.complete(this.#tokens[done & this.#mask], 0);
+      this.#clean = (end + 1) & this.#mask;
+      this.#seen = (this.#seen + 1) | 0;
+    }
+    this.#done = done;
+    if (done !== before) ring.publish();
+    return done !== before;
+  }
+}
+
+/** The card reserves room for four segments before it fetches a descriptor: more would overrun it. */
+function segmentChunk(segments: number): number {
+  return Math.min(CHUNK, (segments & 0xffff) << 2);
+}

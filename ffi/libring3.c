@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What Deno cannot do by itself: ioctl, mmap over given memory, and passing
+ * descriptors. Glue only: nothing is printed, kept or decided here but the
+ * seal. Everything returns a value of zero or more, or -errno.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "ring3.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+/* Once set, memory can no longer be mapped and files no longer be opened. Never cleared. */
+static atomic_int sealed;
+
+static int result(int value)
+{
+	return value < 0 ? -errno : value;
+}
+
+EXPORT void r3_seal(void)
+{
+	atomic_store(&sealed, 1);
+}
+
+EXPORT int r3_open(const char *path)
+{
+	if (atomic_load(&sealed))
+		return -EPERM;
+	return result(open(path, O_RDWR | O_CLOEXEC));
+}
+
+EXPORT int r3_close(int fd)
+{
+	return result(close(fd));
+}
+
+/* One of the calls in ring3.h: number is the one in its _IO(). */
+EXPORT int r3_call(int fd, uint32_t number, void *args)
+{
+	return result(ioctl(fd, _IO(R3_IOC, number), args));
+}
+
+/*
+ * Map part of a grant over memory of the caller's, which must be whole pages
+ * that nothing else uses: pages of a shared WebAssembly.Memory.
+ */
+EXPORT int r3_map(int fd, uint64_t offset, uint64_t length, void *over)
+{
+	void *at;
+
+	if (atomic_load(&sealed))
+		return -EPERM;
+	if ((uintptr_t)over % (uintptr_t)sysconf(_SC_PAGESIZE))
+		return -EINVAL;
+	at = mmap(over, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, (off_t)offset);
+	return at == MAP_FAILED ? -errno : 0;
+}
+
+/* A pair of sockets that keep messages whole; the first is not inherited by programs, the second is. */
+EXPORT int r3_socketpair(int32_t pair[2])
+{
+	int fd[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fd))
+		return -errno;
+	if (fcntl(fd[1], F_SETFD, 0)) {
+		int err = -errno;
+
+		close(fd[0]);
+		close(fd[1]);
+		return err;
+	}
+	pair[0] = fd[0];
+	pair[1] = fd[1];
+	return 0;
+}
+
+/* Send one message, with a descriptor unless pass is negative. Never waits. */
+EXPORT int r3_send(int fd, const void *data, uint32_t size, int32_t pass)
+{
+	union {
+		struct cmsghdr header;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec part = { .iov_base = (void *)(uintptr_t)data, .iov_len = size };
+	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+
+	memset(&control, 0, sizeof(control));
+	if (pass >= 0) {
+		message.msg_control = &control;
+		message.msg_controllen = sizeof(control);
+		control.header.cmsg_level = SOL_SOCKET;
+		control.header.cmsg_type = SCM_RIGHTS;
+		control.header.cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(&control.header), &pass, sizeof(int));
+	}
+	return result((int)sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT));
+}
+
+/*
+ * Receive one message and the descriptor that came with it (else -1). Waits
+ * unless told not to. 0 means that the other side has closed; a message that
+ * does not fit is -EMSGSIZE.
+ */
+EXPORT int r3_receive(int fd, void *data, uint32_t size, int32_t *passed, int32_t nonblock)
+{
+	union {
+		struct cmsghdr header;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec part = { .iov_base = data, .iov_len = size };
+	struct msghdr message = {
+		.msg_iov = &part, .msg_iovlen = 1,
+		.msg_control = &control, .msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *header;
+	ssize_t got;
+
+	*passed = -1;
+	do {
+		got = recvmsg(fd, &message, MSG_CMSG_CLOEXEC | (nonblock ? MSG_DONTWAIT : 0));
+	} while (got < 0 && errno == EINTR && !nonblock);
+	if (got < 0)
+		return -errno;
+	header = CMSG_FIRSTHDR(&message);
+	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
+	    header->cmsg_len == CMSG_LEN(sizeof(int))) {
+		int received;
+
+		memcpy(&received, CMSG_DATA(header), sizeof(int));
+		*passed = received;
+	}
+	return message.msg_flags & MSG_TRUNC ? -EMSGSIZE : (int)got;
+}
+
+/* Wait until a claim has news. Returns poll()'s events, 0 after timeout_ms. */
+EXPORT int r3_poll(int fd, int32_t timeout_ms)
+{
+	struct pollfd wait = { .fd = fd, .events = POLLIN };
+	int ready = poll(&wait, 1, timeout_ms);
+
+	return ready < 0 ? -errno : wait.revents;
+}

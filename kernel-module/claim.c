@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A claim: the supervisor's exclusive hold on a device.
+ */
+#include <linux/fs.h>
+#include <linux/poll.h>
+#include <linux/slab.h>
+
+#include "ring3.h"
+
+static void r3_claim_release_ref(struct kref *ref)
+{
+	struct r3_claim *claim = container_of(ref, struct r3_claim, ref);
+
+	r3_count(claim, R3_N_CLAIMS, -1);
+	r3_device_put(claim->dev);
+	kfree(claim);
+}
+
+void r3_claim_get(struct r3_claim *claim)
+{
+	kref_get(&claim->ref);
+}
+
+void r3_claim_put(struct r3_claim *claim)
+{
+	kref_put(&claim->ref, r3_claim_release_ref);
+}
+
+void r3_claim_changed(struct r3_claim *claim)
+{
+	atomic_inc(&claim->changes);
+	wake_up_all(&claim->wait);
+}
+
+int r3_refuse(struct r3_claim *claim, int err, const char *format, ...)
+{
+	va_list list;
+
+	lockdep_assert_held(&claim->dev->lock);
+	va_start(list, format);
+	vscnprintf(claim->text, sizeof(claim->text), format, list);
+	va_end(list);
+	return err;
+}
+
+/* End what hangs on the claim: first the grant, which uses the port, then the port. */
+static void r3_claim_end(struct r3_claim *claim, u32 reason)
+{
+	lockdep_assert_held(&claim->dev->lock);
+	if (claim->grant)
+		r3_grant_end(claim->grant, reason, "");
+	if (claim->port) {
+		claim->port->ops->destroy(claim->port);
+		claim->port = NULL;
+		r3_count(claim, R3_N_PORTS, -1);
+	}
+}
+
+void r3_claim_lost(struct r3_claim *claim)
+{
+	r3_claim_end(claim, R3_END_DEVICE_LOST);
+	r3_claim_changed(claim);
+}
+
+static int r3_claim_release(struct inode *inode, struct file *file)
+{
+	struct r3_claim *claim = file->private_data;
+	struct r3_device *dev = claim->dev;
+
+	mutex_lock(&dev->lock);
+	r3_claim_end(claim, R3_END_REVOKED);
+	dev->claim = NULL;
+	mutex_unlock(&dev->lock);
+	r3_claim_put(claim);
+	return 0;
+}
+
+static __poll_t r3_claim_poll(struct file *file, poll_table *table)
+{
+	struct r3_claim *claim = file->private_data;
+	__poll_t events = 0;
+
+	poll_wait(file, &claim->wait, table);
+	if (atomic_read(&claim->changes))
+		events |= EPOLLIN | EPOLLRDNORM;
+	if (READ_ONCE(claim->dev->lost))
+		events |= EPOLLHUP;
+	return events;
+}
+
+static long r3_ioctl_grant(struct r3_claim *claim, void __user *arg)
+{
+	struct r3_grant_args args;
+	long ret;
+
+	ret = r3_copy_in(&args, sizeof(args), arg, 0);
+	if (ret)
+		return ret;
+	mutex_lock(&claim->dev->lock);
+	if (claim->dev->lost)
+		ret = -ENODEV;
+	else if (claim->grant)
+		ret = r3_refuse(claim, -EBUSY, "the last grant is still in use");
+	else
+		ret = r3_grant_open(claim, &args);
+	mutex_unlock(&claim->dev->lock);
+	return ret;
+}
+
+static long r3_ioctl_port_net(struct r3_claim *claim, void __user *arg)
+{
+	struct r3_port_net args;
+	struct r3_port *port;
+	long ret;
+
+	ret = r3_copy_in(&args, sizeof(args), arg, 0);
+	if (ret)
+		return ret;
+	mutex_lock(&claim->dev->lock);
+	if (claim->dev->lost) {
+		ret = -ENODEV;
+	} else if (claim->port) {
+		ret = -EEXIST;
+	} else if (claim->grant) {
+		ret = r3_refuse(claim, -EBUSY, "make the port before the grant that is to use it");
+	} else {
+		port = r3_net_create(claim, &args);
+		if (IS_ERR(port)) {
+			ret = PTR_ERR(port);
+		} else {
+			claim->port = port;
+			r3_count(claim, R3_N_PORTS, 1);
+		}
+	}
+	mutex_unlock(&claim->dev->lock);
+	return ret;
+}
+
+static long r3_ioctl_status(struct r3_claim *claim, void __user *arg)
+{
+	struct r3_status out;
+	long ret;
+
+	ret = r3_copy_in(&out, sizeof(out), arg, 0);
+	if (ret)
+		return ret;
+	memset(&out, 0, sizeof(out));
+	out.argsz = sizeof(out);
+	/* Before the look: a change during it is reported again. */
+	atomic_set(&claim->changes, 0);
+	mutex_lock(&claim->dev->lock);
+	out.generation = claim->generation;
+	out.live = !!claim->grant;
+	out.end = claim->end;
+	out.iommu = claim->dev->confined;
+	r3_count_read(&claim->count, &out.counters);
+	if (claim->port)
+		out.counters.tx_frames = claim->port->ops->tx_frames(claim->port);
+	strscpy(out.text, claim->text, sizeof(out.text));
+	mutex_unlock(&claim->dev->lock);
+	out.irqs_total = atomic64_read(&claim->irqs);
+	out.waits_total = atomic64_read(&claim->waits);
+	out.wakeups_total = atomic64_read(&claim->wakeups);
+	return copy_to_user(arg, &out, sizeof(out)) ? -EFAULT : 0;
+}
+
+static long r3_ioctl_signal(struct r3_claim *claim, void __user *arg)
+{
+	struct r3_signal args;
+	long ret;
+
+	ret = r3_copy_in(&args, sizeof(args), arg, 0);
+	if (ret)
+		return ret;
+	mutex_lock(&claim->dev->lock);
+	if (claim->grant)
+		r3_grant_event(claim->grant, R3_EVENT_SIGNAL);
+	else
+		ret = -ENOENT;
+	mutex_unlock(&claim->dev->lock);
+	return ret;
+}
+
+static long r3_ioctl_revoke(struct r3_claim *claim, void __user *arg)
+{
+	struct r3_revoke args;
+	long ret;
+
+	ret = r3_copy_in(&args, sizeof(args), arg, 0);
+	if (ret)
+		return ret;
+	mutex_lock(&claim->dev->lock);
+	if (claim->grant)
+		r3_grant_end(claim->grant, R3_END_REVOKED, "");
+	else
+		ret = -ENOENT;
+	mutex_unlock(&claim->dev->lock);
+	return ret;
+}
+
+static long r3_claim_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct r3_claim *claim = file->private_data;
+	void __user *user = (void __user *)arg;
+
+	switch (cmd) {
+	case R3_GRANT:
+		return r3_ioctl_grant(claim, user);
+	case R3_PORT_NET:
+		return r3_ioctl_port_net(claim, user);
+	case R3_STATUS:
+		return r3_ioctl_status(claim, user);
+	case R3_SIGNAL:
+		return r3_ioctl_signal(claim, user);
+	case R3_REVOKE:
+		return r3_ioctl_revoke(claim, user);
+	default:
+		return -ENOTTY;
+	}
+}
+
+static const struct file_operations r3_claim_fops = {
+	.owner = THIS_MODULE,
+	.release = r3_claim_release,
+	.poll = r3_claim_poll,
+	.unlocked_ioctl = r3_claim_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+};
+
+int r3_claim_open(const char *address)
+{
+	struct r3_device *dev;
+	struct r3_claim *claim;
+	int fd;
+
+	dev = r3_device_find(address);
+	if (IS_ERR(dev))
+		return PTR_ERR(dev);
+	claim = kzalloc(sizeof(*claim), GFP_KERNEL);
+	if (!claim) {
+		r3_device_put(dev);
+		return -ENOMEM;
+	}
+	kref_init(&claim->ref);
+	claim->dev = dev;
+	init_waitqueue_head(&claim->wait);
+	r3_count(claim, R3_N_CLAIMS, 1);
+
+	mutex_lock(&dev->lock);
+	if (dev->lost) {
+		fd = -ENODEV;
+	} else if (dev->claim) {
+		fd = -EBUSY;
+	} else {
+		/* Set first: a fast close would otherwise clear it before it is set. */
+		dev->claim = claim;
+		fd = r3_anon_fd("[ring3-claim]", &r3_claim_fops, claim);
+		if (fd < 0)
+			dev->claim = NULL;
+	}
+	mutex_unlock(&dev->lock);
+	if (fd < 0)
+		r3_claim_put(claim);
+	return fd;
+}

@@ -1,0 +1,739 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A grant: what one driver process may touch, and how it is taken back.
+ */
+#include <linux/fs.h>
+#include <linux/hrtimer.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+
+#include "ring3.h"
+
+static const struct file_operations r3_grant_fops;
+
+/* ---- life ---- */
+
+static void r3_grant_release_ref(struct kref *ref)
+{
+	struct r3_grant *grant = container_of(ref, struct r3_grant, ref);
+	struct r3_claim *claim = grant->claim;
+
+	xa_destroy(&grant->regions);
+	xa_destroy(&grant->dma_maps);
+	vfree(grant->rings);
+	r3_count(claim, R3_N_GRANTS, -1);
+	kfree(grant);
+	r3_claim_put(claim);
+}
+
+void r3_grant_get(struct r3_grant *grant)
+{
+	kref_get(&grant->ref);
+}
+
+void r3_grant_put(struct r3_grant *grant)
+{
+	kref_put(&grant->ref, r3_grant_release_ref);
+}
+
+int r3_grant_hold(struct r3_grant *grant)
+{
+	down_read(&grant->live_lock);
+	if (!grant->ended)
+		return 0;
+	up_read(&grant->live_lock);
+	return grant->ended_errno;
+}
+
+void r3_grant_unhold(struct r3_grant *grant)
+{
+	up_read(&grant->live_lock);
+}
+
+void r3_grant_event(struct r3_grant *grant, u32 event)
+{
+	atomic_or(event, &grant->events);
+	wake_up_all(&grant->wait);
+}
+
+void r3_grant_wake(struct r3_grant *grant)
+{
+	/* Pairs with prepare_to_wait() in WAIT: it sees the counter, or we see it waiting. */
+	smp_mb();
+	if (waitqueue_active(&grant->wait))
+		wake_up_all(&grant->wait);
+}
+
+/*
+ * Reset the function where it can reset itself. A reset of the whole bus would
+ * take a second and others with it; without one the bus stays closed to the
+ * device until its next driver has reset it.
+ */
+static void r3_function_reset(struct pci_dev *pdev)
+{
+	if (pcie_reset_flr(pdev, PCI_RESET_PROBE))
+		return;
+	pci_save_state(pdev);
+	pcie_reset_flr(pdev, PCI_RESET_DO_RESET);
+	pci_restore_state(pdev);
+}
+
+static void r3_regions_free(struct r3_grant *grant)
+{
+	struct r3_region *region;
+	unsigned long id;
+
+	xa_for_each(&grant->regions, id, region) {
+		xa_erase(&grant->regions, id);
+		if (region->kind == R3_REGION_DMA)
+			r3_dma_free_region(grant, region);
+		r3_count(grant->claim, R3_N_REGIONS, -1);
+		kfree(region);
+	}
+}
+
+void r3_grant_end(struct r3_grant *grant, u32 reason, const char *text)
+{
+	struct r3_claim *claim = grant->claim;
+	struct r3_device *dev = claim->dev;
+
+	lockdep_assert_held(&dev->lock);
+	if (grant->ended)
+		return;
+
+	/* No new fault, call or mapping after this; those under way finish first. */
+	down_write(&grant->live_lock);
+	grant->ended = true;
+	grant->ended_errno = dev->lost ? -ENODEV : -EKEYREVOKED;
+	up_write(&grant->live_lock);
+	wake_up_all(&grant->wait);
+
+	/* The device falls silent ... */
+	r3_irqs_remove(grant);
+	pci_clear_master(dev->pdev);
+	if (!dev->lost) {
+		pci_wait_for_pending_transaction(dev->pdev);
+		r3_function_reset(dev->pdev);
+	}
+
+	/* ... and only then does what it could reach become free. */
+	r3_port_detach(grant);
+	if (grant->mapping)
+		unmap_mapping_range(grant->mapping, 0, 0, 1);
+	r3_dma_unmap_all(grant);
+	r3_regions_free(grant);
+
+	claim->end = reason;
+	if (text[0])
+		strscpy(claim->text, text, sizeof(claim->text));
+	claim->grant = NULL;
+	r3_claim_changed(claim);
+	r3_grant_put(grant);
+}
+
+static void r3_grant_end_work(struct work_struct *work)
+{
+	struct r3_grant *grant = container_of(work, struct r3_grant, end_work);
+	struct r3_device *dev = grant->claim->dev;
+
+	mutex_lock(&dev->lock);
+	r3_grant_end(grant, R3_END_PROTOCOL, grant->protocol_text);
+	mutex_unlock(&dev->lock);
+	r3_grant_put(grant);
+}
+
+void r3_grant_broke_protocol(struct r3_grant *grant, const char *format, ...)
+{
+	va_list list;
+
+	if (atomic_cmpxchg(&grant->protocol_broken, 0, 1))
+		return;
+	va_start(list, format);
+	vscnprintf(grant->protocol_text, sizeof(grant->protocol_text), format, list);
+	va_end(list);
+	r3_grant_get(grant);
+	queue_work(r3_workqueue, &grant->end_work);
+}
+
+static int r3_grant_release(struct inode *inode, struct file *file)
+{
+	struct r3_grant *grant = file->private_data;
+	struct r3_device *dev = grant->claim->dev;
+
+	mutex_lock(&dev->lock);
+	r3_grant_end(grant, R3_END_RELEASED, "");
+	mutex_unlock(&dev->lock);
+	r3_grant_put(grant);
+	return 0;
+}
+
+/* ---- making one ---- */
+
+u32 r3_region_add(struct r3_grant *grant, struct r3_region *region)
+{
+	region->id = ++grant->next_region;
+	if (xa_err(xa_store(&grant->regions, region->id, region, GFP_KERNEL)))
+		return 0;
+	r3_count(grant->claim, R3_N_REGIONS, 1);
+	return region->id;
+}
+
+/* The MSI-X table and pending bits: who writes them directs interrupts at will. */
+static bool r3_window_hits_msix(struct pci_dev *pdev, const struct r3_window *window)
+{
+	static const int registers[] = { PCI_MSIX_TABLE, PCI_MSIX_PBA };
+	u64 first = window->offset, last = window->offset + window->length - 1;
+	u32 value, vectors;
+	u16 control;
+	int i;
+
+	if (!pdev->msix_cap)
+		return false;
+	pci_read_config_word(pdev, pdev->msix_cap + PCI_MSIX_FLAGS, &control);
+	vectors = (control & PCI_MSIX_FLAGS_QSIZE) + 1;
+	for (i = 0; i < ARRAY_SIZE(registers); i++) {
+		u64 at, end;
+
+		pci_read_config_dword(pdev, pdev->msix_cap + registers[i], &value);
+		if ((value & PCI_MSIX_TABLE_BIR) != window->bar)
+			continue;
+		at = value & PCI_MSIX_TABLE_OFFSET;
+		end = at + (i ? DIV_ROUND_UP(vectors, 64) * 8 : vectors * PCI_MSIX_ENTRY_SIZE) - 1;
+		/* Whole pages are mapped, so whole pages must not meet. */
+		if (first <= (end | ~PAGE_MASK) && last >= (at & PAGE_MASK))
+			return true;
+	}
+	return false;
+}
+
+static int r3_grant_window(struct r3_grant *grant, const struct r3_window *window)
+{
+	struct r3_claim *claim = grant->claim;
+	struct pci_dev *pdev = claim->dev->pdev;
+	struct r3_window_info *info = &grant->window[grant->windows];
+	struct r3_region *region;
+	u64 size;
+
+	if (window->bar >= PCI_STD_NUM_BARS || window->flags)
+		return r3_refuse(claim, -EINVAL, "there is no BAR %u", window->bar);
+	size = pci_resource_len(pdev, window->bar);
+	if (!size)
+		return r3_refuse(claim, -EINVAL, "the device has no BAR %u", window->bar);
+	if (!window->length || window->offset >= size || window->length > size - window->offset)
+		return r3_refuse(claim, -EINVAL, "BAR %u is %llu bytes, the window ends at %llu", window->bar, size,
+				 window->offset + window->length);
+
+	info->bar = window->bar;
+	info->offset = window->offset;
+	info->length = window->length;
+	if (pci_resource_flags(pdev, window->bar) & IORESOURCE_IO) {
+		info->flags = R3_WINDOW_IO;
+		grant->windows++;
+		return 0;
+	}
+
+	if (!PAGE_ALIGNED(pci_resource_start(pdev, window->bar) + window->offset) ||
+	    !PAGE_ALIGNED(window->length))
+		return r3_refuse(claim, -EINVAL,
+				 "BAR %u: a window is whole pages of %lu bytes, as the processor protects no less",
+				 window->bar, PAGE_SIZE);
+	if (r3_window_hits_msix(pdev, window))
+		return r3_refuse(claim, -EPERM, "BAR %u: the window covers the MSI-X table", window->bar);
+
+	region = kzalloc(sizeof(*region), GFP_KERNEL);
+	if (!region)
+		return -ENOMEM;
+	region->kind = R3_REGION_BAR;
+	region->length = window->length;
+	region->phys = pci_resource_start(pdev, window->bar) + window->offset;
+	if (!r3_region_add(grant, region)) {
+		kfree(region);
+		return -ENOMEM;
+	}
+	info->mmap_offset = (u64)region->id << R3_REGION_SHIFT;
+	grant->windows++;
+	return 0;
+}
+
+/* Fresh rings for each grant: nothing an old driver mapped is looked at again. */
+static int r3_grant_rings(struct r3_grant *grant)
+{
+	struct r3_port *port = grant->claim->port;
+	struct r3_region *region;
+	u32 i;
+
+	if (!port)
+		return 0;
+	grant->rings = vmalloc_user(port->rings_length);
+	if (!grant->rings)
+		return -ENOMEM;
+	region = kzalloc(sizeof(*region), GFP_KERNEL);
+	if (!region)
+		return -ENOMEM;
+	region->kind = R3_REGION_RINGS;
+	region->length = port->rings_length;
+	region->cpu = grant->rings;
+	if (!r3_region_add(grant, region)) {
+		kfree(region);
+		return -ENOMEM;
+	}
+	grant->rings_region = region->id;
+	for (i = 0; i < port->channels; i++)
+		r3_channel_init(&grant->channel[i], &port->channel[i], grant->rings);
+	grant->channels = port->channels;
+	return 0;
+}
+
+static int r3_grant_check(struct r3_claim *claim, const struct r3_grant_args *args)
+{
+	if (args->windows > R3_MAX_WINDOWS)
+		return r3_refuse(claim, -EINVAL, "at most %u windows", R3_MAX_WINDOWS);
+	if (args->irqs > R3_MAX_IRQS || args->irq_type > R3_IRQ_MSIX)
+		return r3_refuse(claim, -EINVAL, "at most %u interrupts, of a known type", R3_MAX_IRQS);
+	if (args->dma_bits < 24 || args->dma_bits > 64)
+		return r3_refuse(claim, -EINVAL, "a device drives 24 to 64 address bits, not %u",
+				 args->dma_bits);
+	return 0;
+}
+
+/* Caller holds dev->lock, the device is not lost and has no live grant. Returns a descriptor. */
+int r3_grant_open(struct r3_claim *claim, const struct r3_grant_args *args)
+{
+	struct r3_device *dev = claim->dev;
+	struct r3_grant *grant;
+	u32 i;
+	int err;
+
+	err = r3_grant_check(claim, args);
+	if (err)
+		return err;
+	err = dma_set_mask_and_coherent(&dev->pdev->dev, DMA_BIT_MASK(args->dma_bits));
+	if (err)
+		return r3_refuse(claim, err, "this machine cannot do %u-bit DMA", args->dma_bits);
+	grant = kzalloc(sizeof(*grant), GFP_KERNEL);
+	if (!grant)
+		return -ENOMEM;
+	kref_init(&grant->ref);
+	r3_claim_get(claim);
+	grant->claim = claim;
+	init_rwsem(&grant->live_lock);
+	xa_init(&grant->regions);
+	xa_init_flags(&grant->dma_maps, XA_FLAGS_ALLOC1);
+	init_waitqueue_head(&grant->wait);
+	INIT_WORK(&grant->end_work, r3_grant_end_work);
+	grant->dma_limit = args->dma_limit;
+	grant->generation = ++claim->generation;
+	r3_count(claim, R3_N_GRANTS, 1);
+
+	/* From here r3_grant_end() undoes whatever has been done. */
+	claim->grant = grant;
+	claim->text[0] = 0;
+	for (i = 0; i < args->windows && !err; i++)
+		err = r3_grant_window(grant, &args->window[i]);
+	if (!err)
+		err = r3_grant_rings(grant);
+	if (!err)
+		err = r3_irqs_install(grant, args->irqs, args->irq_type);
+	if (!err) {
+		r3_grant_get(grant);	/* the file's */
+		err = r3_anon_fd("[ring3-grant]", &r3_grant_fops, grant);
+		if (err >= 0)
+			return err;
+		r3_grant_put(grant);
+	}
+	r3_grant_end(grant, R3_END_NONE, "");
+	return err;
+}
+
+/* ---- mmap ---- */
+
+static unsigned long r3_region_pfn(const struct r3_region *region, u64 offset)
+{
+	void *at = region->cpu + offset;
+
+	if (region->kind == R3_REGION_BAR)
+		return PHYS_PFN(region->phys + offset);
+	return is_vmalloc_addr(at) ? vmalloc_to_pfn(at) : PHYS_PFN(virt_to_phys(at));
+}
+
+static struct r3_region *r3_region_at(struct r3_grant *grant, unsigned long pgoff)
+{
+	return xa_load(&grant->regions, pgoff >> (R3_REGION_SHIFT - PAGE_SHIFT));
+}
+
+static vm_fault_t r3_grant_fault(struct vm_fault *vmf)
+{
+	struct r3_grant *grant = vmf->vma->vm_file->private_data;
+	vm_fault_t ret = VM_FAULT_SIGBUS;
+	struct r3_region *region;
+	u64 offset;
+
+	if (r3_grant_hold(grant))
+		return VM_FAULT_SIGBUS;
+	region = r3_region_at(grant, vmf->pgoff);
+	offset = ((u64)vmf->pgoff << PAGE_SHIFT) & (BIT_ULL(R3_REGION_SHIFT) - 1);
+	if (region && offset < region->length)
+		ret = vmf_insert_pfn(vmf->vma, vmf->address, r3_region_pfn(region, offset));
+	r3_grant_unhold(grant);
+	return ret;
+}
+
+static void r3_grant_vma_open(struct vm_area_struct *vma)
+{
+	struct r3_grant *grant = vma->vm_file->private_data;
+
+	r3_count(grant->claim, R3_N_MAPPINGS, 1);
+}
+
+static void r3_grant_vma_close(struct vm_area_struct *vma)
+{
+	struct r3_grant *grant = vma->vm_file->private_data;
+
+	r3_count(grant->claim, R3_N_MAPPINGS, -1);
+}
+
+static const struct vm_operations_struct r3_grant_vm_ops = {
+	.open = r3_grant_vma_open,
+	.close = r3_grant_vma_close,
+	.fault = r3_grant_fault,
+};
+
+static int r3_grant_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	struct r3_grant *grant = file->private_data;
+	u64 offset = ((u64)vma->vm_pgoff << PAGE_SHIFT) & (BIT_ULL(R3_REGION_SHIFT) - 1);
+	u64 length = vma->vm_end - vma->vm_start;
+	struct r3_region *region;
+	int err;
+
+	if (!(vma->vm_flags & VM_SHARED) || vma->vm_flags & VM_EXEC)
+		return -EINVAL;
+	err = r3_grant_hold(grant);
+	if (err)
+		return err;
+	region = r3_region_at(grant, vma->vm_pgoff);
+	if (!region || offset >= region->length || length > region->length - offset) {
+		r3_grant_unhold(grant);
+		return -EINVAL;
+	}
+	/* A child that the driver forks gets none of it. */
+	vm_flags_set(vma, VM_PFNMAP | VM_IO | VM_DONTEXPAND | VM_DONTDUMP | VM_DONTCOPY);
+	vm_flags_clear(vma, VM_MAYEXEC);
+	if (region->kind == R3_REGION_BAR)
+		vma->vm_page_prot = pgprot_noncached(vma->vm_page_prot);
+	vma->vm_ops = &r3_grant_vm_ops;
+	WRITE_ONCE(grant->mapping, file->f_mapping);
+	r3_grant_unhold(grant);
+	r3_grant_vma_open(vma);
+	return 0;
+}
+
+/* ---- calls ---- */
+
+static void r3_grant_info(struct r3_grant *grant, struct r3_info *out)
+{
+	struct r3_device *dev = grant->claim->dev;
+	struct pci_dev *pdev = dev->pdev;
+	struct r3_port *port = grant->claim->port;
+	u32 i;
+
+	strscpy(out->address, pci_name(pdev), sizeof(out->address));
+	out->vendor = pdev->vendor;
+	out->device = pdev->device;
+	out->subsystem_vendor = pdev->subsystem_vendor;
+	out->subsystem_device = pdev->subsystem_device;
+	out->class_revision = pdev->class << 8 | pdev->revision;
+	out->iommu = dev->confined;
+	out->windows = grant->windows;
+	for (i = 0; i < grant->windows; i++)
+		out->window[i] = grant->window[i];
+	out->irqs = grant->irqs;
+	out->irq_type = grant->irq_type;
+	out->generation = grant->generation;
+	out->dma_limit = grant->dma_limit;
+	if (port && grant->rings) {
+		out->port_kind = port->ops->kind;
+		out->port_mmap_offset = (u64)grant->rings_region << R3_REGION_SHIFT;
+		out->port_mmap_length = port->rings_length;
+		out->channels = port->channels;
+		for (i = 0; i < port->channels; i++)
+			out->channel[i] = port->channel[i];
+	}
+}
+
+static long r3_ioctl_info(struct r3_grant *grant, void __user *arg)
+{
+	struct r3_info *out;
+	long ret;
+
+	out = kzalloc(sizeof(*out), GFP_KERNEL);
+	if (!out)
+		return -ENOMEM;
+	ret = r3_copy_in(out, sizeof(*out), arg, 0);
+	if (!ret) {
+		memset(out, 0, sizeof(*out));
+		out->argsz = sizeof(*out);
+		mutex_lock(&grant->claim->dev->lock);
+		ret = grant->ended ? grant->ended_errno : 0;
+		if (!ret)
+			r3_grant_info(grant, out);
+		mutex_unlock(&grant->claim->dev->lock);
+	}
+	if (!ret && copy_to_user(arg, out, sizeof(*out)))
+		ret = -EFAULT;
+	kfree(out);
+	return ret;
+}
+
+static long r3_ioctl_irq(struct r3_grant *grant, void __user *arg)
+{
+	struct r3_irq args;
+	long ret;
+
+	ret = r3_copy_in(&args, sizeof(args), arg, 0);
+	if (ret)
+		return ret;
+	if (args.reserved)
+		return -EINVAL;
+	ret = r3_grant_hold(grant);
+	if (ret)
+		return ret;
+	ret = r3_irq_open(grant, args.index);
+	r3_grant_unhold(grant);
+	return ret;
+}
+
+static long r3_ioctl_dma_alloc(struct r3_grant *grant, void __user *arg)
+{
+	struct r3_dma_alloc args;
+	long ret;
+
+	ret = r3_copy_in(&args, sizeof(args), arg, 0);
+	if (ret)
+		return ret;
+	mutex_lock(&grant->claim->dev->lock);
+	ret = grant->ended ? grant->ended_errno : r3_dma_alloc(grant, &args);
+	mutex_unlock(&grant->claim->dev->lock);
+	if (!ret && copy_to_user(arg, &args, sizeof(args)))
+		ret = -EFAULT;	/* the memory stays the grant's and ends with it */
+	return ret;
+}
+
+static long r3_ioctl_dma_map(struct r3_grant *grant, void __user *arg)
+{
+	struct r3_dma_map args;
+	long ret;
+
+	ret = r3_copy_in(&args, sizeof(args), arg, R3_DMA_TO_DEVICE | R3_DMA_FROM_DEVICE);
+	if (ret)
+		return ret;
+	ret = r3_dma_map(grant, &args);
+	if (!ret && copy_to_user(arg, &args, sizeof(args))) {
+		r3_dma_unmap(grant, args.handle);
+		ret = -EFAULT;
+	}
+	return ret;
+}
+
+static long r3_ioctl_dma_unmap(struct r3_grant *grant, void __user *arg)
+{
+	struct r3_dma_unmap args;
+	long ret;
+
+	ret = r3_copy_in(&args, sizeof(args), arg, 0);
+	if (ret)
+		return ret;
+	return args.reserved ? -EINVAL : r3_dma_unmap(grant, args.handle);
+}
+
+static long r3_ioctl_bus_master(struct r3_grant *grant, void __user *arg)
+{
+	struct r3_bus_master args;
+	long ret;
+
+	ret = r3_copy_in(&args, sizeof(args), arg, 0);
+	if (ret)
+		return ret;
+	if (args.enable > 1 || args.reserved)
+		return -EINVAL;
+	mutex_lock(&grant->claim->dev->lock);
+	ret = grant->ended ? grant->ended_errno : 0;
+	if (!ret) {
+		if (args.enable)
+			pci_set_master(grant->claim->dev->pdev);
+		else
+			pci_clear_master(grant->claim->dev->pdev);
+	}
+	mutex_unlock(&grant->claim->dev->lock);
+	return ret;
+}
+
+static long r3_ioctl_port_attach(struct r3_grant *grant, void __user *arg)
+{
+	struct r3_port_attach args;
+	long ret;
+
+	ret = r3_copy_in(&args, sizeof(args), arg, 0);
+	if (ret)
+		return ret;
+	mutex_lock(&grant->claim->dev->lock);
+	ret = r3_port_attach(grant, &args);
+	mutex_unlock(&grant->claim->dev->lock);
+	return ret;
+}
+
+static long r3_ioctl_port_config(struct r3_grant *grant, void __user *arg)
+{
+	struct r3_port_config *out;
+	long ret;
+
+	out = kzalloc(sizeof(*out), GFP_KERNEL);
+	if (!out)
+		return -ENOMEM;
+	ret = r3_copy_in(out, sizeof(*out), arg, 0);
+	if (!ret) {
+		memset(out, 0, sizeof(*out));
+		out->argsz = sizeof(*out);
+		mutex_lock(&grant->claim->dev->lock);
+		ret = r3_port_config(grant, out);
+		mutex_unlock(&grant->claim->dev->lock);
+	}
+	if (!ret && copy_to_user(arg, out, sizeof(*out)))
+		ret = -EFAULT;
+	kfree(out);
+	return ret;
+}
+
+static long r3_ioctl_port_report(struct r3_grant *grant, void __user *arg)
+{
+	struct r3_port_report args;
+	long ret;
+
+	ret = r3_copy_in(&args, sizeof(args), arg, 0);
+	if (ret)
+		return ret;
+	mutex_lock(&grant->claim->dev->lock);
+	ret = r3_port_report(grant, &args);
+	mutex_unlock(&grant->claim->dev->lock);
+	return ret;
+}
+
+/* ---- WAIT ---- */
+
+/* What has happened; takes it. */
+static u32 r3_wait_events(struct r3_grant *grant, u32 *irqs)
+{
+	u32 events = 0;
+	u32 i;
+
+	if (atomic_read(&grant->events))
+		events = atomic_xchg(&grant->events, 0);
+	*irqs |= r3_irqs_take(grant);
+	if (*irqs)
+		events |= R3_EVENT_IRQ;
+	for (i = 0; i < grant->channels; i++) {
+		if (r3_channel_pending(&grant->channel[i])) {
+			events |= R3_EVENT_PORT;
+			break;
+		}
+	}
+	return events;
+}
+
+static long r3_wait_sleep(struct r3_grant *grant, struct r3_wait *args)
+{
+	ktime_t until = ktime_add_us(ktime_get(), args->timeout_us);
+	bool slept = false;
+	DEFINE_WAIT(wait);
+	long ret = 0;
+
+	for (;;) {
+		prepare_to_wait(&grant->wait, &wait, TASK_INTERRUPTIBLE);
+		if (READ_ONCE(grant->ended)) {
+			ret = grant->ended_errno;
+			break;
+		}
+		/* Unmask, then look again: what came in between is not slept over. */
+		r3_irqs_arm(grant);
+		args->events = r3_wait_events(grant, &args->irqs);
+		if (args->events)
+			break;
+		if (signal_pending(current)) {
+			ret = -EINTR;
+			break;
+		}
+		slept = true;
+		if (args->timeout_us == R3_WAIT_FOREVER) {
+			schedule();
+		} else if (!schedule_hrtimeout_range(&until, 50 * NSEC_PER_USEC, HRTIMER_MODE_ABS)) {
+			args->events = r3_wait_events(grant, &args->irqs) | R3_EVENT_TIMEOUT;
+			break;
+		}
+	}
+	finish_wait(&grant->wait, &wait);
+	if (slept && args->events & ~R3_EVENT_TIMEOUT)
+		atomic64_inc(&grant->claim->wakeups);
+	return ret;
+}
+
+static long r3_ioctl_wait(struct r3_grant *grant, void __user *arg)
+{
+	struct r3_wait args;
+	long ret;
+
+	ret = r3_copy_in(&args, sizeof(args), arg, 0);
+	if (ret)
+		return ret;
+	if (READ_ONCE(grant->ended))
+		return grant->ended_errno;
+	atomic64_inc(&grant->claim->waits);
+	if (args.kick)
+		r3_port_kick(grant, args.kick);
+	args.irqs = 0;
+	args.events = r3_wait_events(grant, &args.irqs);
+	if (!args.events && args.timeout_us) {
+		ret = r3_wait_sleep(grant, &args);
+		if (ret)
+			return ret;
+	}
+	return copy_to_user(arg, &args, sizeof(args)) ? -EFAULT : 0;
+}
+
+static long r3_grant_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct r3_grant *grant = file->private_data;
+	void __user *user = (void __user *)arg;
+
+	switch (cmd) {
+	case R3_WAIT:
+		return r3_ioctl_wait(grant, user);
+	case R3_INFO:
+		return r3_ioctl_info(grant, user);
+	case R3_IRQ:
+		return r3_ioctl_irq(grant, user);
+	case R3_DMA_ALLOC:
+		return r3_ioctl_dma_alloc(grant, user);
+	case R3_DMA_MAP:
+		return r3_ioctl_dma_map(grant, user);
+	case R3_DMA_UNMAP:
+		return r3_ioctl_dma_unmap(grant, user);
+	case R3_BUS_MASTER:
+		return r3_ioctl_bus_master(grant, user);
+	case R3_PORT_ATTACH:
+		return r3_ioctl_port_attach(grant, user);
+	case R3_PORT_CONFIG:
+		return r3_ioctl_port_config(grant, user);
+	case R3_PORT_REPORT:
+		return r3_ioctl_port_report(grant, user);
+	default:
+		return -ENOTTY;
+	}
+}
+
+static const struct file_operations r3_grant_fops = {
+	.owner = THIS_MODULE,
+	.release = r3_grant_release,
+	.mmap = r3_grant_mmap,
+	.unlocked_ioctl = r3_grant_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+};

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The objects inside ring3.ko and who owns them.
+ *
+ *   device --claim--> claim --grant--> grant      (arrows: "has at most one")
+ *                       `----port----> port
+ *
+ * A device is made by probe() and referenced by its claim. A claim is owned by
+ * its file; the grant and the port hang on it. A grant is referenced by its
+ * file, its IRQ files, the claim while it lives, and work that ends it.
+ *
+ * Locks, outermost first:
+ *   r3_device.lock     everything that makes or ends claims, grants and ports
+ *   rtnl               (net.c) taken inside it, never around it
+ *   r3_grant.live_lock held for reading while the grant must not end: faults and
+ *                      calls; for writing only to set "ended". Inside mmap_lock.
+ *   r3_vector.lock     one interrupt
+ */
+#ifndef RING3_H
+#define RING3_H
+
+#include <linux/interrupt.h>
+#include <linux/kref.h>
+#include <linux/mutex.h>
+#include <linux/pci.h>
+#include <linux/rwsem.h>
+#include <linux/uaccess.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+
+#include "compat.h"
+#include "uapi/ring3.h"
+
+struct r3_grant;
+struct r3_port;
+
+/* ---- counters (main.c) ---- */
+
+enum r3_counter {
+	R3_N_CLAIMS, R3_N_GRANTS, R3_N_PORTS, R3_N_IRQS, R3_N_REGIONS, R3_N_MAPPINGS,
+	R3_N_DMA_MAPS, R3_N_PINNED_PAGES, R3_N_DMA_BYTES, R3_N_RX_BUFFERS,
+	R3_N_COUNTERS
+};
+
+struct r3_count {
+	atomic64_t n[R3_N_COUNTERS];
+};
+
+struct r3_claim;
+void r3_count(struct r3_claim *claim, enum r3_counter which, s64 by);
+void r3_count_read(const struct r3_count *count, struct r3_counters *out);
+
+/* ---- device (main.c) ---- */
+
+struct r3_device {
+	struct kref ref;
+	struct list_head node;		/* in the list of devices, under its lock */
+	struct pci_dev *pdev;		/* referenced */
+	struct mutex lock;
+	struct r3_claim *claim;		/* under lock */
+	bool lost;			/* under lock; never cleared */
+	bool confined;			/* an IOMMU translates for it */
+};
+
+struct r3_device *r3_device_find(const char *address);
+void r3_device_put(struct r3_device *dev);
+
+/* Copy a call's structure in: argsz at least size, anything past it zero, no flags but allowed. */
+int r3_copy_in(void *to, size_t size, void __user *from, u32 allowed_flags);
+
+/* ---- claim (claim.c) ---- */
+
+struct r3_claim {
+	struct kref ref;
+	struct r3_device *dev;		/* referenced */
+	struct r3_grant *grant;		/* live one or NULL; referenced; under dev->lock */
+	struct r3_port *port;		/* under dev->lock */
+	u32 generation;			/* grants made; under dev->lock */
+	u32 end;			/* R3_END_*; under dev->lock */
+	char text[R3_TEXT_LEN];		/* under dev->lock */
+	wait_queue_head_t wait;
+	atomic_t changes;		/* since the last STATUS */
+	struct r3_count count;
+	atomic64_t irqs, waits, wakeups;
+};
+
+int r3_claim_open(const char *address);
+void r3_claim_get(struct r3_claim *claim);
+void r3_claim_put(struct r3_claim *claim);
+/* The device goes: end what the claim holds. Caller holds dev->lock and has set dev->lost. */
+void r3_claim_lost(struct r3_claim *claim);
+void r3_claim_changed(struct r3_claim *claim);
+/* Say in words why a call was refused. Caller holds dev->lock. Returns err. */
+__printf(3, 4) int r3_refuse(struct r3_claim *claim, int err, const char *format, ...);
+
+/* ---- channel (channel.c) ---- */
+
+/* The kernel's side of one pair of rings. Counters here are the true ones. */
+struct r3_channel {
+	struct r3_channel_control *control;	/* shared: written by both sides */
+	struct r3_entry *submissions;		/* shared: never read back */
+	struct r3_entry *completions;		/* shared: read once, then checked */
+	u32 size;
+	u32 wake_after;		/* unseen submissions that are worth waking the driver for */
+	u32 submitted;		/* written by the submitter, read by WAIT */
+	u32 queued;		/* submitter only: written but not shown yet */
+	u32 reaped;		/* reaper only */
+};
+
+void r3_channel_init(struct r3_channel *ch, const struct r3_channel_info *info, void *memory);
+void r3_channel_submit(struct r3_channel *ch, u64 address, u32 length_flags, u32 token);
+void r3_channel_publish(struct r3_channel *ch);
+int r3_channel_completed(const struct r3_channel *ch);
+void r3_channel_reap(struct r3_channel *ch, u32 *length_flags, u32 *token);
+void r3_channel_reaped(struct r3_channel *ch);
+bool r3_channel_pending(const struct r3_channel *ch);
+
+/* ---- grant (grant.c) ---- */
+
+enum r3_region_kind { R3_REGION_BAR, R3_REGION_DMA, R3_REGION_RINGS };
+
+/* Something a driver can map. Its mmap offset is id << R3_REGION_SHIFT. */
+struct r3_region {
+	enum r3_region_kind kind;
+	u32 id;
+	u64 length;		/* whole pages */
+	phys_addr_t phys;	/* BAR */
+	void *cpu;		/* DMA, RINGS */
+	dma_addr_t dma;		/* DMA */
+};
+
+#define R3_REGION_SHIFT	32
+
+struct r3_vector {
+	struct r3_grant *grant;
+	spinlock_t lock;
+	u64 pending;		/* interrupts not yet delivered; under lock */
+	bool masked;		/* under lock */
+	bool live;		/* under lock: installed and not being removed */
+	bool by_config;		/* INTx masked in PCI config space, else at the interrupt controller */
+	int irq;
+};
+
+struct r3_grant {
+	struct kref ref;
+	struct r3_claim *claim;		/* referenced */
+	struct rw_semaphore live_lock;
+	bool ended;			/* live_lock; set once */
+	int ended_errno;		/* what calls return from then on */
+	u32 generation;
+
+	struct r3_window_info window[R3_MAX_WINDOWS];
+	u32 windows;
+	struct r3_vector vector[R3_MAX_IRQS];
+	u32 irqs, irq_type;
+	bool have_vectors;
+
+	struct xarray regions;		/* id to r3_region; live_lock */
+	u32 next_region;
+	struct address_space *mapping;	/* of the grant's file once it has been mapped; dev->lock or mmap */
+	struct xarray dma_maps;		/* handle to r3_mapping */
+	u64 dma_limit;
+	atomic64_t dma_used;
+
+	struct r3_port __rcu *port;	/* attached to */
+	void *rings;			/* shared memory of the port; lives as long as this structure */
+	u32 rings_region;
+	struct r3_channel channel[R3_MAX_CHANNELS];
+	u32 channels;
+
+	wait_queue_head_t wait;		/* WAIT sleeps here */
+	atomic_t events;		/* R3_EVENT_CONFIG, R3_EVENT_SIGNAL */
+
+	struct work_struct end_work;	/* ends the grant from atomic context */
+	atomic_t protocol_broken;
+	char protocol_text[R3_TEXT_LEN];
+};
+
+int r3_grant_open(struct r3_claim *claim, const struct r3_grant_args *args);
+void r3_grant_get(struct r3_grant *grant);
+void r3_grant_put(struct r3_grant *grant);
+/* Quiet the device, then take everything back. Caller holds dev->lock. */
+void r3_grant_end(struct r3_grant *grant, u32 reason, const char *text);
+/* The driver broke the ring protocol. Any context; the first call wins. */
+__printf(2, 3) void r3_grant_broke_protocol(struct r3_grant *grant, const char *format, ...);
+void r3_grant_event(struct r3_grant *grant, u32 event);
+/* Wake WAIT after r3_channel_publish(). */
+void r3_grant_wake(struct r3_grant *grant);
+u32 r3_region_add(struct r3_grant *grant, struct r3_region *region);
+
+/* Between these two the grant cannot end. Returns the error to give if it has. */
+int r3_grant_hold(struct r3_grant *grant);
+void r3_grant_unhold(struct r3_grant *grant);
+
+/* ---- interrupts (irq.c) ---- */
+
+int r3_irqs_install(struct r3_grant *grant, u32 count, u32 type);
+void r3_irqs_remove(struct r3_grant *grant);
+/* Take what is pending; returns a bit per vector. */
+u32 r3_irqs_take(struct r3_grant *grant);
+/* Unmask what has been taken. */
+void r3_irqs_arm(struct r3_grant *grant);
+int r3_irq_open(struct r3_grant *grant, u32 index);
+
+/* ---- DMA (dma.c) ---- */
+
+int r3_dma_alloc(struct r3_grant *grant, struct r3_dma_alloc *args);
+int r3_dma_map(struct r3_grant *grant, struct r3_dma_map *args);
+int r3_dma_unmap(struct r3_grant *grant, u32 handle);
+void r3_dma_free_region(struct r3_grant *grant, struct r3_region *region);
+void r3_dma_unmap_all(struct r3_grant *grant);
+
+/* ---- port (port.c) and its kinds (net.c) ---- */
+
+struct r3_port_ops {
+	u32 kind;
+	int (*attach)(struct r3_port *port, struct r3_grant *grant, const struct r3_port_attach *args);
+	void (*detach)(struct r3_port *port, struct r3_grant *grant);
+	void (*config)(struct r3_port *port, struct r3_port_config *out);
+	int (*report)(struct r3_port *port, const struct r3_port_report *args);
+	void (*kick)(struct r3_port *port, u32 channels);	/* under rcu_read_lock, BH off */
+	u32 (*tx_frames)(struct r3_port *port);
+	void (*destroy)(struct r3_port *port);
+};
+
+struct r3_port {
+	const struct r3_port_ops *ops;
+	struct r3_claim *claim;			/* owns us */
+	struct r3_channel_info channel[R3_MAX_CHANNELS];
+	u32 channels;
+	u32 rings_length;			/* bytes, whole pages */
+	struct r3_grant __rcu *grant;		/* attached; changed under dev->lock */
+	atomic_t config_sequence;
+};
+
+u32 r3_port_layout(struct r3_port *port);
+int r3_port_attach(struct r3_grant *grant, const struct r3_port_attach *args);
+void r3_port_detach(struct r3_grant *grant);
+int r3_port_config(struct r3_grant *grant, struct r3_port_config *out);
+int r3_port_report(struct r3_grant *grant, const struct r3_port_report *args);
+void r3_port_kick(struct r3_grant *grant, u32 channels);
+void r3_port_config_changed(struct r3_port *port);
+
+struct r3_port *r3_net_create(struct r3_claim *claim, const struct r3_port_net *args);
+
+extern struct workqueue_struct *r3_workqueue;
+
+#endif

@@ -1,0 +1,107 @@
+// Building what is written in C: the kernel module for a kernel, and libring3 with its launcher.
+import { UserError } from "./error.ts";
+import { cacheKey, lock } from "./lab/cache.ts";
+import { checkout } from "./lab/checkout.ts";
+import { run } from "./lab/command.ts";
+
+/** What a module is built for. */
+export interface ModuleTarget {
+  /** What `uname -r` says there. */
+  release: string;
+  /** Its headers or build tree: what `make -C` takes. */
+  headers: string;
+}
+
+/** How the module is built. */
+export interface ModuleOptions {
+  /** Build with all warnings and run sparse, and fail on any complaint. */
+  check?: boolean;
+}
+
+/**
+ * Builds kernel-module/ into `build/module/<release>/`, if sources or headers have changed since, and
+ * returns the path of `ring3.ko`. With `check` it is `build/module/<release>-checked/`.
+ * @throws {UserError} if it does not build; the compiler's output is in a file the message names.
+ */
+export async function buildModule(target: ModuleTarget, options: ModuleOptions = {}): Promise<string> {
+  const sources = `${checkout()}/kernel-module`;
+  if (!await isFile(`${sources}/Kbuild`)) {
+    throw new UserError(`Cannot build the module: there is no ${sources}/Kbuild`);
+  }
+  if (!await isFile(`${target.headers}/Makefile`)) {
+    throw new UserError(
+      `Cannot build the module for ${target.release}: no kernel headers in ${target.headers}; ` +
+        `run: sudo apt-get install linux-headers-${target.release}`,
+    );
+  }
+  const directory = `${checkout()}/build/module/${target.release}${options.check ? "-checked" : ""}`;
+  const module = `${directory}/ring3.ko`;
+  await Deno.mkdir(`${checkout()}/build/module`, { recursive: true });
+  using _lock = await lock(`${directory}.lock`);
+
+  const files = await filesOf(sources);
+  const key = await cacheKey({ files, headers: target.headers, release: target.release });
+  const stamp = `${directory}/.key`;
+  if (await isFile(module) && await Deno.readTextFile(stamp).catch(() => "") === key) return module;
+
+  await Deno.remove(directory, { recursive: true }).catch(ignoreMissing);
+  for (const [path, text] of Object.entries(files)) {
+    const copy = `${directory}/${path}`;
+    await Deno.mkdir(copy.replace(/\/[^/]*$/, ""), { recursive: true });
+    await Deno.writeTextFile(copy, text);
+  }
+  const log = `${directory}.log`;
+  const checks = options.check ? ["W=1", "C=2", "CHECK=sparse -Wsparse-error", "KCFLAGS=-Werror"] : [];
+  // Type information needs a vmlinux that Debian's headers do not have.
+  const said = await run(
+    ["sh", "-c", 'exec "$@" 2>&1', "sh", "make", "-C", target.headers, `M=${directory}`]
+      .concat(`-j${navigator.hardwareConcurrency}`, "CONFIG_DEBUG_INFO_BTF_MODULES=", checks, "modules"),
+    { what: `build the module for ${target.release}`, log },
+  );
+  await Deno.writeFile(log, said);
+  const complaint = new TextDecoder().decode(said).split("\n").find((line) =>
+    /\b(warning|error):/i.test(line)
+  );
+  if (options.check && complaint) {
+    throw new UserError(`The module does not build without complaint: ${complaint}; all of it is in ${log}`);
+  }
+  await Deno.writeTextFile(stamp, key);
+  return module;
+}
+
+/**
+ * Builds ffi/ into `build/ffi/`, what has changed, and returns that directory.
+ * @throws {UserError} if it does not build; the compiler's output is in a file the message names.
+ */
+export async function buildFfi(): Promise<string> {
+  const sources = `${checkout()}/ffi`;
+  if (!await isFile(`${sources}/Makefile`)) {
+    throw new UserError(`Cannot build libring3: there is no ${sources}/Makefile`);
+  }
+  const directory = `${checkout()}/build/ffi`;
+  await Deno.mkdir(directory, { recursive: true });
+  using _lock = await lock(`${directory}.lock`);
+  await run(["make", "-C", sources, `OUT=${directory}`], { what: "build libring3", log: `${directory}.log` });
+  return directory;
+}
+
+/** Text of all files below a directory, by path. */
+async function filesOf(directory: string): Promise<Record<string, string>> {
+  const files: Record<string, string> = {};
+  const visit = async (below: string) => {
+    for await (const { name, isDirectory, isFile } of Deno.readDir(`${directory}/${below}`)) {
+      if (isDirectory) await visit(`${below}${name}/`);
+      else if (isFile) files[`${below}${name}`] = await Deno.readTextFile(`${directory}/${below}${name}`);
+    }
+  };
+  await visit("");
+  return Object.fromEntries(Object.entries(files).sort(([a], [b]) => a < b ? -1 : 1));
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return await Deno.stat(path).then(({ isFile }) => isFile, () => false);
+}
+
+function ignoreMissing(error: unknown): void {
+  if (!(error instanceof Deno.errors.NotFound)) throw error;
+}

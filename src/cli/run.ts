@@ -1,0 +1,143 @@
+/** `ring3 run`: a driver in the lab, or on this machine with `--native`. */
+import { existsSync } from "node:fs";
+import { formatCheck } from "../check/mod.ts";
+import { UserError } from "../error.ts";
+import { inLab } from "../run/files.ts";
+import { checkInLab, runInLab } from "../run/lab.ts";
+import { type RunEvent, runNative } from "../run/native.ts";
+import { DEFAULT_HARDWARE, parseHardware } from "../lab/mod.ts";
+import { findManifests, loadManifest, type Manifest } from "../manifest/mod.ts";
+import { progressOnStderr } from "../progress.ts";
+import { didYouMean } from "../suggest.ts";
+import { LiveView } from "../view/live.ts";
+import { type Command, defineCommand, flag, list, text } from "./args.ts";
+import { MANIFESTS } from "./list.ts";
+
+/** Milliseconds after which a second Ctrl-C is not awaited any longer. */
+const EXIT_MS = 2500;
+
+/** The manifest of that name, or in that file. @throws {UserError} if there is none, or it is wrong. */
+async function findManifest(nameOrFile: string): Promise<Manifest> {
+  if (nameOrFile.includes("/") || nameOrFile.endsWith(".json")) return await loadManifest(nameOrFile);
+  const file = `${MANIFESTS}/${nameOrFile}.json`;
+  if (existsSync(file)) return await loadManifest(file);
+  const { manifests } = await findManifests(MANIFESTS);
+  const names = manifests.map(({ name }) => name);
+  throw new UserError(
+    `There is no driver "${nameOrFile}"${didYouMean(nameOrFile, names) || `; there is ${names.join(", ")}`}`,
+  );
+}
+
+/** Aborts on Ctrl-C and on being asked to end. */
+function untilInterrupted(): AbortController {
+  const controller = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    Deno.addSignalListener(signal, () => {
+      controller.abort();
+      // Whatever hangs on the way out must not keep the user.
+      Deno.unrefTimer(setTimeout(() => Deno.exit(130), EXIT_MS));
+    });
+  }
+  return controller;
+}
+
+/** Shows events to a person. */
+function show(view: LiveView, event: RunEvent): void {
+  switch (event.event) {
+    case "grant":
+      view.print("This driver may touch:");
+      for (const line of event.lines) view.print(`  ${line}`);
+      for (const warning of event.warnings) view.print(`warning: ${warning}`);
+      break;
+    case "status":
+      view.show(event.status);
+      break;
+    case "driver":
+      if (event.detail.type === "ready") view.print(`driver ready after ${event.detail.ms.toFixed(0)} ms`);
+      if (event.detail.type === "log") view.print(`driver: ${event.detail.text}`);
+      if (event.detail.type === "ended") {
+        const { reason, restarting } = event.detail;
+        view.print(`driver ended: ${reason.text}${restarting ? "; starting another" : ""}`);
+        if (reason.stack) view.print(reason.stack);
+      }
+      break;
+  }
+}
+
+async function native(
+  manifest: Manifest,
+  options: { device?: string; take: boolean; dhcp: boolean; yes: boolean; json: boolean },
+): Promise<number> {
+  const { signal } = untilInterrupted();
+  const progress = progressOnStderr();
+  if (options.json) {
+    await runNative({
+      ...options,
+      manifest,
+      progress,
+      signal,
+      onEvent: (event) => console.log(JSON.stringify(event)),
+    });
+  } else {
+    using view = new LiveView();
+    await runNative({ ...options, manifest, progress, signal, onEvent: (event) => show(view, event) });
+  }
+  return 0;
+}
+
+/** The command. */
+export const runCommand: Command = defineCommand({
+  name: "ring3 run",
+  summary: "Run a driver, in the lab or on a device of this machine",
+  positionals: [{ name: "driver", description: "name of a manifest in manifests/, or the file of one" }],
+  options: {
+    native: flag("run on this machine rather than in the lab (root)"),
+    device: text("with --native: the device to run on", { value: "ADDRESS" }),
+    take: flag("with --native: take the device from the kernel's driver that uses it"),
+    "no-dhcp": flag("bring the interface up, but leave its addresses alone"),
+    check: flag("send traffic through the driver, compare it, print a table, and end"),
+    json: flag("print events, or the result of --check, as JSON"),
+    yes: flag("install what is missing without asking"),
+    nic: list("the lab's card: e1000 (82545EM, default) or 82540em", { value: "CARD" }),
+    iommu: text("an IOMMU in the lab: on (default) or off", { value: "on|off" }),
+    smp: text(`processors of the lab, ${DEFAULT_HARDWARE.smp} by default`, { value: "N" }),
+    memory: text(`memory of the lab in MiB, ${DEFAULT_HARDWARE.memory} by default`, { value: "N" }),
+    kernel: text(`kernel of the lab, ${DEFAULT_HARDWARE.kernel} (default) or 6.12`, { value: "KERNEL" }),
+  },
+  examples: [
+    { line: "ring3 run e1000", does: "boot the lab and run the e1000 driver in it" },
+    { line: "ring3 run e1000 --check", does: "the same, but check that traffic arrives unchanged" },
+    { line: "ring3 run e1000 --native --device 0000:00:10.0", does: "run it on a spare card" },
+  ],
+  async main({ positionals: [name], options }) {
+    const manifest = await findManifest(name);
+    const { "no-dhcp": noDhcp, device, take, yes, json, check } = options;
+    if (options.native || inLab()) {
+      if (check) {
+        throw new UserError("--check needs the lab, where the other side is known: leave out --native");
+      }
+      return await native(manifest, { device, take, yes, json, dhcp: !noDhcp });
+    }
+    if (device !== undefined || take) {
+      throw new UserError("--device and --take are for --native: the lab has its own devices", { code: 2 });
+    }
+    const hardware = parseHardware(options);
+    const { signal } = untilInterrupted();
+    const progress = progressOnStderr();
+    const args = [name, ...(noDhcp ? ["--no-dhcp"] : [])];
+    if (!check) return await runInLab(json ? [...args, "--json"] : args, { hardware, yes, progress, signal });
+    const result = await Promise.race([
+      checkInLab(args, { hardware, yes, progress, signal }),
+      new Promise<undefined>((resolve) => signal.addEventListener("abort", () => resolve(undefined))),
+    ]);
+    if (!result) return 130;
+    if (json) console.log(JSON.stringify(result));
+    else {
+      console.log(
+        `driver ready after ${result.bringUpMs.toFixed(0)} ms, address ${result.addresses.join(", ")}`,
+      );
+      console.log(formatCheck(result.traffic));
+    }
+    return result.traffic.ok ? 0 : 1;
+  },
+});

@@ -1,0 +1,39 @@
+/**
+ * Everything that a driver imports.
+ *
+ * @module
+ */
+
+import type { NetDriver } from "../net/contract.ts";
+
+export { every, sleep, until } from "./clock.ts";
+export type { Device, DmaMemory } from "./device.ts";
+export { DeviceError } from "./error.ts";
+export { bit, bits, rc, registers, ro, row, rw, wo } from "./registers.ts";
+export type { Field, Register, RegisterMap, RegisterRow, Registers } from "./registers.ts";
+export { Channel, CONTEXT, CSUM, ENTRY, ERROR, LAST, LENGTH_MASK, TSO } from "./rings.ts";
+export { struct, u16, u32, u64, u8 } from "./struct.ts";
+export type { Member, Struct } from "./struct.ts";
+export type { NetAttach, NetConfig, NetDriver, NetFeatures, NetPort, NetReport } from "../net/contract.ts";
+
+/** Verbs that a driver of each class must have. */
+const VERBS = { net: ["bringUp", "configure", "interrupt", "poll"] } as const;
+
+/**
+ * Says what a driver is: the default export of its `driver.ts`.
+ *
+ * @throws {TypeError} at load, if the class is unknown or a verb of it is missing.
+ */
+export function defineDriver<State>(driver: NetDriver<State>): NetDriver<State> {
+  const verbs = VERBS[driver.class];
+  if (verbs === undefined) {
+    throw new TypeError(
+      `Cannot define the driver: class ${driver.class} is none of ${Object.keys(VERBS).join(", ")}`,
+    );
+  }
+  const missing = verbs.filter((verb) => typeof driver[verb] !== "function");
+  if (missing.length > 0) {
+    throw new TypeError(`Cannot define the driver: a ${driver.class} driver needs ${missing.join(", ")}`);
+  }
+  return Object.freeze({ ...driver });
+}

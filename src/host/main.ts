@@ -1,0 +1,106 @@
+/**
+ * The process that runs one driver: maps what its grant holds, gives up every permission, seals the
+ * library, and only then loads the driver, whose first line finds typed arrays and nothing else.
+ *
+ * Started by the supervisor as `deno run … src/host/main.ts LIBRARY CONTROL_FD`, with an import map that
+ * says what `ring3-driver` is: a literal specifier is part of the module graph, so that importing it needs
+ * no permission that would have to outlast the seal.
+ */
+import { LoopClock, useClock } from "../driver/clock.ts";
+import { DeviceError } from "../driver/error.ts";
+import { ControlSocket, Grant, openLibrary } from "../kernel/mod.ts";
+import type { NetDriver } from "../net/contract.ts";
+import { GrantedDevice } from "./device.ts";
+import { runLoop } from "./loop.ts";
+import { EXIT_FAILED, type HostMessage, MAX_TEXT, type StartMessage } from "./messages.ts";
+import { GrantedNetPort } from "./net_port.ts";
+
+// Taken before the driver is loaded, so that it cannot replace them.
+const { writeSync } = Deno.stdout;
+const stdout = Deno.stdout;
+const { stringify } = JSON;
+const encoder = new TextEncoder();
+const exit: (code?: number) => never = Deno.exit;
+
+function say(message: HostMessage): void {
+  const line = encoder.encode(stringify(message) + "\n");
+  for (let at = 0; at < line.length;) at += writeSync.call(stdout, line.subarray(at));
+}
+
+function log(message: string): void {
+  say({ type: "log", text: String(message).slice(0, MAX_TEXT) });
+}
+
+function fail(thrown: unknown): never {
+  const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+  say({
+    type: "failed",
+    error: error.name.slice(0, MAX_TEXT),
+    message: error.message.slice(0, MAX_TEXT),
+    stack: (error.stack ?? "").slice(0, MAX_TEXT),
+  });
+  exit(EXIT_FAILED);
+}
+
+/** Gives up every permission for good: what is not granted now is denied without asking. */
+function revokeAll(): void {
+  for (const name of ["read", "write", "net", "env", "run", "ffi", "sys", "import"] as const) {
+    // `import` is not in Deno's types yet.
+    Deno.permissions.revokeSync({ name } as Deno.PermissionDescriptor);
+  }
+}
+
+async function main([libraryPath, controlFd]: string[]): Promise<never> {
+  const library = openLibrary(libraryPath);
+  const control = new ControlSocket(library, Number(controlFd));
+  const received = control.receive();
+  if (!received) exit(0);
+  const start = received.message as StartMessage;
+
+  const grant = new Grant(library, received.fd);
+  const device = new GrantedDevice(grant, start.dma, { options: start.options, log });
+  const port = new GrantedNetPort(grant);
+
+  revokeAll();
+  library.r3_seal();
+  const clock = new LoopClock();
+  useClock(clock);
+  console.log =
+    console.info =
+    console.warn =
+    console.error =
+      (...args: unknown[]) => log(args.map(String).join(" "));
+
+  const driver: NetDriver<unknown> = (await import("ring3-driver")).default;
+  const vectors = driver.vectors ?? 1;
+  if (device.vectors < vectors) {
+    throw new DeviceError(
+      `Cannot run the driver on ${device.address}: it needs ${vectors} interrupt${vectors > 1 ? "s" : ""}, ` +
+        `the manifest grants ${device.vectors || "none"}`,
+    );
+  }
+  let state: unknown;
+  return await runLoop({
+    async bringUp() {
+      state = await driver.bringUp(device, port);
+    },
+    configure: () => driver.configure(state, port.config()),
+    interrupt: (vectors) => driver.interrupt(state, vectors),
+    poll: (budget) => driver.poll(state, budget),
+  }, {
+    grant,
+    clock,
+    onReady: () => say({ type: "ready" }),
+    onSignal: () => {
+      // The only thing to be said to a running driver today is that its supervisor has gone.
+      if (control.receive({ nonblock: true }) === null) exit(0);
+    },
+  });
+}
+
+addEventListener("unhandledrejection", (event) => {
+  event.preventDefault();
+  fail(event.reason);
+});
+
+await main(Deno.args).catch(fail);

@@ -1,0 +1,29 @@
+/**
+ * What supervisor and driver process say to each other. The supervisor speaks over the control socket, the
+ * process by lines of JSON on its standard output. The process is not trusted: the supervisor takes only
+ * lines that `src/supervisor/host_message.ts` lets through.
+ */
+
+/** The first message to a driver process; the grant comes with it. */
+export interface StartMessage {
+  type: "start";
+  /** `options` of the manifest. */
+  options: Record<string, unknown>;
+  /** DMA memory to map, bytes. */
+  dma: number;
+}
+
+/**
+ * All that a driver process says. `ready`: attached and carrying traffic. `failed`: its last words, before
+ * it exits with `EXIT_FAILED`.
+ */
+export type HostMessage =
+  | { type: "ready" }
+  | { type: "log"; text: string }
+  | { type: "failed"; error: string; message: string; stack: string };
+
+/** Exit status of a process that has said why it failed. */
+export const EXIT_FAILED = 70;
+
+/** Most characters of any text that a driver process says. */
+export const MAX_TEXT = 16 * 1024;

@@ -1,0 +1,94 @@
+/** The network port as a driver sees it, made of a grant. */
+import { Channel } from "../driver/rings.ts";
+import { DeviceError } from "../driver/error.ts";
+import { type Grant, uapi, WAIT_WORD } from "../kernel/mod.ts";
+import type { NetAttach, NetConfig, NetFeatures, NetPort, NetReport } from "../net/contract.ts";
+
+const { NET_FEATURE, NET_FLAG } = uapi;
+
+function featureBits(features: NetFeatures): number {
+  return (features.txChecksum ? NET_FEATURE.TX_CSUM : 0) | (features.tso4 ? NET_FEATURE.TSO4 : 0) |
+    (features.tso6 ? NET_FEATURE.TSO6 : 0) | (features.rxChecksum ? NET_FEATURE.RX_CSUM : 0);
+}
+
+function featuresOf(bits: number): NetFeatures {
+  return {
+    txChecksum: (bits & NET_FEATURE.TX_CSUM) !== 0,
+    tso4: (bits & NET_FEATURE.TSO4) !== 0,
+    tso6: (bits & NET_FEATURE.TSO6) !== 0,
+    rxChecksum: (bits & NET_FEATURE.RX_CSUM) !== 0,
+  };
+}
+
+/** Maps the port's rings. Made before the library is sealed. */
+export class GrantedNetPort implements NetPort {
+  readonly tx: Channel;
+  readonly rx: Channel;
+  readonly rxBufferSize: number;
+  readonly #grant: Grant;
+
+  /** @throws {DeviceError} if the manifest grants no network port. */
+  constructor(grant: Grant) {
+    const info = grant.info();
+    if (info.port_kind !== uapi.PORT_KIND.net) {
+      throw new DeviceError(
+        `Cannot run a network driver on ${info.address}: the manifest grants no net port`,
+      );
+    }
+    this.#grant = grant;
+    const region = grant.map(info.port_mmap_offset, Number(info.port_mmap_length));
+    const channels = info.channel.slice(0, info.channels);
+    const find = (kind: number) => {
+      const index = channels.findIndex((channel) => channel.kind === kind);
+      const { size, control, submissions, completions } = channels[index];
+      return new Channel({
+        control: new Int32Array(region, control, uapi.CHANNEL_CONTROL.size / 4),
+        submissions: new Uint32Array(region, submissions, size * 4),
+        completions: new Uint32Array(region, completions, size * 4),
+        kick: grant.waitWords,
+        kickWord: WAIT_WORD.KICK,
+        kickBit: 1 << index,
+      });
+    };
+    this.tx = find(uapi.CHANNEL.netTx);
+    this.rx = find(uapi.CHANNEL.netRx);
+    this.rxBufferSize = channels.find(({ kind }) => kind === uapi.CHANNEL.netRx)!.buffer_size;
+  }
+
+  attach({ mac, maxMtu, features, maxSegments }: NetAttach): void {
+    this.#grant.attachNet({
+      mac,
+      reserved: 0,
+      max_mtu: maxMtu,
+      features: featureBits(features),
+      max_segments: maxSegments,
+    });
+  }
+
+  report(report: NetReport): void {
+    this.#grant.reportNet({
+      link: Number(report.link),
+      speed: report.speed,
+      full_duplex: Number(report.fullDuplex),
+      reserved: 0,
+      rx_missed: BigInt(report.rxMissed ?? 0),
+      rx_crc_errors: BigInt(report.rxCrcErrors ?? 0),
+      rx_length_errors: BigInt(report.rxLengthErrors ?? 0),
+      collisions: BigInt(report.collisions ?? 0),
+    });
+  }
+
+  /** What the kernel wants of the device, for the driver's `configure`. */
+  config(): NetConfig {
+    const { mac, multicasts, flags, mtu, features, multicast } = this.#grant.configNet();
+    return {
+      up: (flags & NET_FLAG.UP) !== 0,
+      promiscuous: (flags & NET_FLAG.PROMISC) !== 0,
+      allMulticast: (flags & NET_FLAG.ALLMULTI) !== 0,
+      mac,
+      multicast: multicast.slice(0, multicasts),
+      mtu,
+      features: featuresOf(features),
+    };
+  }
+}

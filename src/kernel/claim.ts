@@ -1,0 +1,186 @@
+import { check, ERRNO, KernelError } from "./errors.ts";
+import type { Struct, Value } from "./layout.ts";
+import type { Library } from "./library_unsafe.ts";
+import {
+  ABI_VERSION,
+  CALL,
+  CLAIM_ARGS,
+  GRANT_ARGS,
+  PORT_NET,
+  REVOKE,
+  SIGNAL,
+  STATUS,
+  TOTALS,
+  type WINDOW,
+} from "./uapi.ts";
+
+// deno-lint-ignore no-explicit-any -- any structure: its field types do not matter here
+type AnyStruct = Struct<any>;
+
+/** Makes a call with a structure in, and gives the structure that comes out. */
+export function call<S extends AnyStruct>(
+  library: Library,
+  fd: number,
+  { number, layout, values = {}, action, detail }: {
+    number: number;
+    layout: S;
+    values?: Partial<Value<S>>;
+    action: string;
+    detail?: () => string;
+  },
+): { result: number; out: Value<S> } {
+  const bytes = layout.encode({ ...values, argsz: layout.size });
+  const result = check(library.r3_call(fd, number, bytes), action, detail);
+  return { result, out: layout.decode(bytes) as Value<S> };
+}
+
+function cString(text: string): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(text + "\0");
+}
+
+/** What a grant is to hold. */
+export interface GrantRequest {
+  windows: { bar: number; offset: number; length: number }[];
+  irqs: number;
+  /** `IRQ_TYPE`; none lets the kernel choose. */
+  irqType: number;
+  /** Address bits the device drives, 24 to 64. */
+  dmaBits: number;
+  /** Bytes of coherent and pinned memory. */
+  dmaLimit: number;
+}
+
+/** `/dev/ring3`. */
+export class Ring3 implements Disposable {
+  readonly #library: Library;
+  readonly #fd: number;
+
+  /** @throws {KernelError} if the module is not loaded, speaks another version, or this is not root. */
+  constructor(library: Library, path = "/dev/ring3") {
+    this.#library = library;
+    this.#fd = library.r3_open(cString(path));
+    if (this.#fd === -ERRNO.ENOENT) {
+      throw new KernelError(`Cannot open ${path}`, ERRNO.ENOENT, { detail: "ring3.ko is not loaded" });
+    }
+    check(this.#fd, `Cannot open ${path}`);
+    const version = this.totals().abi_version;
+    if (version !== ABI_VERSION) {
+      throw new Error(
+        `The loaded ring3.ko speaks version ${version}, this tree version ${ABI_VERSION}: reload it`,
+      );
+    }
+  }
+
+  /** Counters of the whole module. */
+  totals(): Value<typeof TOTALS> {
+    const action = "Cannot read the totals of ring3.ko";
+    return call(this.#library, this.#fd, { number: CALL.TOTALS, layout: TOTALS, action }).out;
+  }
+
+  /**
+   * Takes a device that is bound to ring3.
+   * @throws {KernelError} ENXIO no such function, ENODEV not bound to ring3, EBUSY claimed already.
+   */
+  claim(address: string): Claim {
+    const action = `Cannot claim ${address}`;
+    const { result } = call(this.#library, this.#fd, {
+      number: CALL.CLAIM,
+      layout: CLAIM_ARGS,
+      values: { address },
+      action,
+    });
+    return new Claim(this.#library, result);
+  }
+
+  [Symbol.dispose](): void {
+    this.#library.r3_close(this.#fd);
+  }
+}
+
+/** Exclusive hold of one device. Disposing it ends its grant and its port. */
+export class Claim implements Disposable {
+  readonly #library: Library;
+  readonly #fd: number;
+
+  constructor(library: Library, fd: number) {
+    this.#library = library;
+    this.#fd = fd;
+  }
+
+  /** What the kernel says of the last refusal, in words. */
+  #text(): string {
+    return this.status().text;
+  }
+
+  /** Makes the network port. The interface appears when the first driver attaches. */
+  portNet({ queues, ring, name }: { queues: number; ring: number; name: string }): void {
+    call(this.#library, this.#fd, {
+      number: CALL.PORT_NET,
+      layout: PORT_NET,
+      values: { queues, ring_size: ring, name },
+      action: "Cannot make the network port",
+      detail: () => this.#text(),
+    });
+  }
+
+  /** Makes a grant; the descriptor is the caller's to pass on and to close. */
+  grant(request: GrantRequest): number {
+    const window: Value<typeof WINDOW>[] = request.windows.map(({ bar, offset, length }) => ({
+      bar,
+      flags: 0,
+      offset: BigInt(offset),
+      length: BigInt(length),
+    }));
+    const { result } = call(this.#library, this.#fd, {
+      number: CALL.GRANT,
+      layout: GRANT_ARGS,
+      values: {
+        windows: window.length,
+        irqs: request.irqs,
+        irq_type: request.irqType,
+        dma_bits: request.dmaBits,
+        dma_limit: BigInt(request.dmaLimit),
+        window,
+      },
+      action: "Cannot make the grant",
+      detail: () => this.#text(),
+    });
+    return result;
+  }
+
+  /** State, counters and the last error in words. */
+  status(): Value<typeof STATUS> {
+    const action = "Cannot read the claim's status";
+    return call(this.#library, this.#fd, { number: CALL.STATUS, layout: STATUS, action }).out;
+  }
+
+  /** Ends the driver's WAIT: it has a message to read. */
+  signal(): void {
+    call(this.#library, this.#fd, {
+      number: CALL.SIGNAL,
+      layout: SIGNAL,
+      action: "Cannot signal the driver",
+    });
+  }
+
+  /** Takes the grant back, whatever its process does. False if there was none. */
+  revoke(): boolean {
+    const result = this.#library.r3_call(
+      this.#fd,
+      CALL.REVOKE,
+      REVOKE.encode({ argsz: REVOKE.size }),
+    );
+    if (result === -ERRNO.ENOENT) return false;
+    check(result, "Cannot revoke the grant");
+    return true;
+  }
+
+  /** Resolves when the claim has news, to be read with `status`, or after `ms`: false. */
+  async changed({ ms }: { ms: number }): Promise<boolean> {
+    return check(await this.#library.r3_poll(this.#fd, ms), "Cannot watch the claim") !== 0;
+  }
+
+  [Symbol.dispose](): void {
+    this.#library.r3_close(this.#fd);
+  }
+}

@@ -1,0 +1,119 @@
+import { call } from "./claim.ts";
+import { check, ERRNO, KernelError } from "./errors.ts";
+import type { Value } from "./layout.ts";
+import type { Library } from "./library_unsafe.ts";
+import {
+  BUS_MASTER,
+  CALL,
+  DMA_ALLOC,
+  INFO,
+  type NET_ATTACH,
+  type NET_CONFIG,
+  type NET_REPORT,
+  PORT_ATTACH_NET,
+  PORT_CONFIG_NET,
+  PORT_KIND,
+  PORT_REPORT_NET,
+  WAIT,
+} from "./uapi.ts";
+
+/** Bytes of a WebAssembly page, the unit in which shared memory is made. */
+const WASM_PAGE = 64 * 1024;
+
+/** Word indices of the structure that WAIT reads and writes. */
+export const WAIT_WORD = { ARGSZ: 0, FLAGS: 1, KICK: 2, TIMEOUT: 3, EVENTS: 4, IRQS: 5 } as const;
+
+/** A capability for one device, held by the driver's process. Everything in it ends with the descriptor. */
+export class Grant {
+  /** The call structure of `wait`, in place: set KICK and TIMEOUT before, read EVENTS and IRQS after. */
+  readonly waitWords: Uint32Array<ArrayBuffer> = new Uint32Array(WAIT.size / 4);
+  readonly #library: Library;
+  readonly #fd: number;
+
+  constructor(library: Library, fd: number) {
+    this.#library = library;
+    this.#fd = fd;
+    this.waitWords[WAIT_WORD.ARGSZ] = WAIT.size;
+  }
+
+  /** What the grant holds. */
+  info(): Value<typeof INFO> {
+    const action = "Cannot read the grant";
+    return call(this.#library, this.#fd, { number: CALL.INFO, layout: INFO, action }).out;
+  }
+
+  /**
+   * Maps `length` bytes at an mmap offset that the kernel gave. The mapping stays as long as the buffer.
+   * @throws {KernelError} EPERM once the library is sealed.
+   */
+  map(offset: bigint, length: number): SharedArrayBuffer {
+    const pages = Math.ceil(length / WASM_PAGE);
+    const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    // With `shared`, the buffer is a SharedArrayBuffer; the FFI takes a view of one as it takes any other.
+    const view = new Uint8Array(memory.buffer);
+    check(this.#library.r3_map(this.#fd, offset, BigInt(length), view), "Cannot map granted memory");
+    return memory.buffer as unknown as SharedArrayBuffer;
+  }
+
+  /** Zeroed memory for the device and the driver; its bus address and mmap offset. */
+  dmaAlloc(length: number): { length: number; address: bigint; mmapOffset: bigint } {
+    const { out } = call(this.#library, this.#fd, {
+      number: CALL.DMA_ALLOC,
+      layout: DMA_ALLOC,
+      values: { length: BigInt(length) },
+      action: `Cannot allocate ${length} bytes of DMA memory`,
+    });
+    return { length: Number(out.length), address: out.address, mmapOffset: out.mmap_offset };
+  }
+
+  /** Lets the device master the bus, or stops it. */
+  busMaster(enable: boolean): void {
+    call(this.#library, this.#fd, {
+      number: CALL.BUS_MASTER,
+      layout: BUS_MASTER,
+      values: { enable: Number(enable) },
+      action: "Cannot switch bus mastering",
+    });
+  }
+
+  /** Attaches to the network port. */
+  attachNet(net: Value<typeof NET_ATTACH>): void {
+    call(this.#library, this.#fd, {
+      number: CALL.PORT_ATTACH,
+      layout: PORT_ATTACH_NET,
+      values: { kind: PORT_KIND.net, net },
+      action: "Cannot attach to the network port",
+    });
+  }
+
+  /** What the kernel wants of the network device. */
+  configNet(): Value<typeof NET_CONFIG> {
+    return call(this.#library, this.#fd, {
+      number: CALL.PORT_CONFIG,
+      layout: PORT_CONFIG_NET,
+      action: "Cannot read the network port's configuration",
+    }).out.net;
+  }
+
+  /** Reports link and counters of the network device. */
+  reportNet(net: Value<typeof NET_REPORT>): void {
+    call(this.#library, this.#fd, {
+      number: CALL.PORT_REPORT,
+      layout: PORT_REPORT_NET,
+      values: { kind: PORT_KIND.net, net },
+      action: "Cannot report to the network port",
+    });
+  }
+
+  /**
+   * The data path's one call, with `waitWords`. A signal to the process ends it without events.
+   * @throws {KernelError} ENODEV the device is gone, EKEYREVOKED the grant has been taken back.
+   */
+  wait(): void {
+    const result = this.#library.r3_call(this.#fd, CALL.WAIT, this.waitWords);
+    if (result === 0) return;
+    if (result !== -ERRNO.EINTR) throw new KernelError("Cannot wait for the device", -result);
+    this.waitWords[WAIT_WORD.EVENTS] = 0;
+    this.waitWords[WAIT_WORD.IRQS] = 0;
+  }
+}

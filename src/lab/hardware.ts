@@ -1,0 +1,159 @@
+// The machine that QEMU emulates: what can be chosen, and the arguments that make it.
+import { UserError } from "../error.ts";
+
+/** A network card under test. */
+export type Nic = "e1000" | "82540em" | "e1000e";
+
+/** A disk under test. */
+export type Disk = "ide" | "nvme";
+
+/** What the lab consists of beside its own system disk and management network. */
+export interface Hardware {
+  /** Network cards, each with a network of its own: "e1000" is an 82545EM. */
+  readonly nic: readonly Nic[];
+  /** Empty disks of 1 GiB. */
+  readonly disk: readonly Disk[];
+  /** An Intel IOMMU with interrupt remapping. */
+  readonly iommu: boolean;
+  /** Processors. */
+  readonly smp: number;
+  /** MiB. */
+  readonly memory: number;
+  /** "6.1", "6.12", or the path of a directory with a kernel: see `findKernel`. */
+  readonly kernel: string;
+}
+
+/** What there is when nothing is chosen. */
+export const DEFAULT_HARDWARE: Hardware = {
+  nic: ["e1000"],
+  disk: [],
+  iommu: true,
+  smp: 2,
+  memory: 2048,
+  kernel: "6.1",
+};
+
+/** Bytes of a disk under test. */
+export const DISK_SIZE = 1024 ** 3;
+
+/** The flags that choose hardware, as text. A list may be repeated or separated by commas. */
+export interface HardwareFlags {
+  nic?: readonly string[];
+  disk?: readonly string[];
+  iommu?: string;
+  smp?: string;
+  memory?: string;
+  kernel?: string;
+}
+
+const NIC_MODELS: Record<Nic, string> = { e1000: "e1000-82545em", "82540em": "e1000", e1000e: "e1000e" };
+const DISKS: readonly Disk[] = ["ide", "nvme"];
+
+/**
+ * Reads the flags; what is not given is as in {@link DEFAULT_HARDWARE}.
+ * @throws {UserError} that names the flag and what it takes.
+ */
+export function parseHardware(flags: HardwareFlags): Hardware {
+  return {
+    nic: list(flags.nic, { flag: "--nic", known: Object.keys(NIC_MODELS) as Nic[] }) ?? DEFAULT_HARDWARE.nic,
+    disk: list(flags.disk, { flag: "--disk", known: DISKS }) ?? DEFAULT_HARDWARE.disk,
+    iommu: onOff(flags.iommu) ?? DEFAULT_HARDWARE.iommu,
+    smp: integer(flags.smp, { flag: "--smp", min: 1, max: 64 }) ?? DEFAULT_HARDWARE.smp,
+    memory: integer(flags.memory, { flag: "--memory", min: 256, max: 1 << 20 }) ?? DEFAULT_HARDWARE.memory,
+    kernel: flags.kernel || DEFAULT_HARDWARE.kernel,
+  };
+}
+
+/** The network of the card at `index`: its members see this machine at `host`, and DHCP gives `guest`. */
+export function nicNetwork(index: number): { network: string; host: string; guest: string } {
+  const prefix = `10.${3 + index}.0`;
+  return { network: `${prefix}.0/24`, host: `${prefix}.2`, guest: `${prefix}.15` };
+}
+
+/**
+ * QEMU's arguments for the chosen devices. Card `i` is "nic<i>" on the network back end "net<i>", disk `i`
+ * is "disk<i>" on `disks[i]`, a raw file; those ids are what `device_del` takes.
+ */
+export function deviceArguments(hardware: Hardware, disks: readonly string[]): string[] {
+  const argv: string[] = [];
+  const device = (text: string) => argv.push("-device", text);
+  if (hardware.iommu) device("intel-iommu,intremap=on,caching-mode=on");
+  for (const [index, nic] of hardware.nic.entries()) {
+    const { network, host, guest } = nicNetwork(index);
+    // A slot of its own, so that the card can be unplugged.
+    device(
+      `pcie-root-port,id=nicport${index},chassis=${1 + index},slot=${1 + index},addr=${hex(0x10 + index)}`,
+    );
+    argv.push("-netdev", `user,id=net${index},net=${network},host=${host},dhcpstart=${guest}`);
+    device(`${NIC_MODELS[nic]},id=nic${index},netdev=net${index},bus=nicport${index},romfile=`);
+  }
+  if (hardware.disk.includes("ide")) device("piix4-ide,id=ide,addr=0x1c");
+  let ide = 0;
+  for (const [index, disk] of hardware.disk.entries()) {
+    argv.push("-drive", `file=${escape(disks[index])},format=raw,if=none,id=drive${index},cache=unsafe`);
+    if (disk === "ide") {
+      device(`ide-hd,id=disk${index},drive=drive${index},bus=ide.${ide >> 1},unit=${ide & 1}`);
+      ide++;
+    } else {
+      device(
+        `pcie-root-port,id=diskport${index},chassis=${33 + index},slot=${33 + index},addr=${
+          hex(0x14 + index)
+        }`,
+      );
+      device(`nvme,id=disk${index},drive=drive${index},serial=ring3-${index},bus=diskport${index},romfile=`);
+    }
+  }
+  return argv;
+}
+
+/** A path as part of a QEMU option, where a comma begins the next one. */
+export function escape(path: string): string {
+  return path.replaceAll(",", ",,");
+}
+
+function hex(number: number): string {
+  return `0x${number.toString(16)}`;
+}
+
+function list<T extends string>(
+  values: readonly string[] | undefined,
+  options: { flag: string; known: readonly T[] },
+): T[] | undefined {
+  const names = (values ?? []).flatMap((value) => value.split(","));
+  if (names.length === 0) return undefined;
+  if (names.length === 1 && names[0] === "none") return [];
+  const known: readonly string[] = options.known;
+  const unknown = names.find((name) => !known.includes(name));
+  if (unknown !== undefined) {
+    throw new UserError(`Unknown ${options.flag} "${unknown}": it takes ${known.join(", ")} or none`, {
+      code: 2,
+    });
+  }
+  if (names.length > 4) {
+    throw new UserError(`Too many of ${options.flag}: ${names.length}; at most 4`, { code: 2 });
+  }
+  return names as T[];
+}
+
+function onOff(value: string | undefined): boolean | undefined {
+  if (value === undefined) return undefined;
+  if (value !== "on" && value !== "off") {
+    throw new UserError(`Wrong --iommu "${value}": it takes on or off`, { code: 2 });
+  }
+  return value === "on";
+}
+
+function integer(
+  value: string | undefined,
+  options: { flag: string; min: number; max: number },
+): number | undefined {
+  if (value === undefined) return undefined;
+  const number = Number(value);
+  if (!/^\d+$/.test(value) || number < options.min || number > options.max) {
+    throw new UserError(
+      `Wrong ${options.flag} "${value}": it takes a whole number from ${options.min} to ${options.max}`,
+      { code: 2 },
+    );
+  }
+  return number;
+}

@@ -1,0 +1,18 @@
+/**
+ * The lab: a QEMU machine with emulated hardware in which drivers run when there is no spare real device.
+ *
+ * ```ts
+ * await using lab = await boot({ nic: ["e1000"] }, { progress: progressOnStderr() });
+ * const { code, stdout } = await lab.exec(["uname", "-r"]);
+ * ```
+ * @module
+ */
+export { boot, Lab } from "./machine.ts";
+export type { BootOptions, ExecOptions, ExecResult, ForwardOptions, SpawnOptions } from "./machine.ts";
+export { DEFAULT_HARDWARE, nicNetwork, parseHardware } from "./hardware.ts";
+export type { Disk, Hardware, HardwareFlags, Nic } from "./hardware.ts";
+export { findKernel } from "./kernel.ts";
+export type { Kernel } from "./kernel.ts";
+export { QmpError } from "./qmp.ts";
+export { prepare } from "./prepare.ts";
+export type { PrepareOptions } from "./prepare.ts";

@@ -1,0 +1,126 @@
+/** Runs a driver in the lab: boots it, runs the same command in there, and checks from outside. */
+import { check, type CheckResult } from "../check/mod.ts";
+import { UserError } from "../error.ts";
+import { boot, type Hardware, type Lab, nicNetwork, prepare } from "../lab/mod.ts";
+import type { Progress } from "../progress.ts";
+import { lines } from "../supervisor/host_message.ts";
+import type { RunEvent } from "./native.ts";
+
+/** How to run in the lab. */
+export interface LabOptions {
+  hardware: Hardware;
+  yes: boolean;
+  progress: Progress;
+  /** Ends the run, and the lab with it. */
+  signal: AbortSignal;
+}
+
+/** How long the driver may take until its interface has an address, milliseconds. */
+const ADDRESS_MS = 60_000;
+
+async function start({ hardware, yes, progress }: LabOptions): Promise<Lab> {
+  await prepare(hardware.kernel, { progress, yes });
+  progress("booting the lab");
+  return await boot(hardware, { progress });
+}
+
+/** What the guest's kernel has complained about, as an error; nothing if it has not. */
+function complainOf(lab: Lab): void {
+  const problems = lab.kernelProblems();
+  if (problems.length > 0) {
+    throw new UserError(`The lab's kernel has a problem:\n${problems.join("\n")}`, { code: 70 });
+  }
+}
+
+/** Runs `ring3 run` with these arguments in the lab, its output passed through. Its exit status. */
+export async function runInLab(args: string[], options: LabOptions): Promise<number> {
+  await using lab = await start(options);
+  const tty = Deno.stdin.isTerminal() && Deno.stdout.isTerminal();
+  const child = lab.spawn(["ring3", "run", ...args, "--native"], {
+    tty,
+    stdin: tty ? "inherit" : "null",
+    stdout: "inherit",
+    stderr: "inherit",
+  });
+  const aborted = new Promise<"aborted">((resolve) =>
+    options.signal.addEventListener("abort", () => resolve("aborted"))
+  );
+  const status = await Promise.race([child.status, aborted]);
+  if (status === "aborted") return 0;
+  complainOf(lab);
+  return status.code;
+}
+
+/** What `run --check` has found. */
+export interface LabCheck {
+  /** Milliseconds from the start of the driver's process to its first packet being possible. */
+  bringUpMs: number;
+  /** The interface's addresses. */
+  addresses: string[];
+  traffic: CheckResult;
+}
+
+/**
+ * Runs a driver in the lab and sends traffic through it from outside.
+ * @throws {UserError} if the driver does not come up, or the guest's kernel complains.
+ */
+export async function checkInLab(args: string[], options: LabOptions): Promise<LabCheck> {
+  const { progress } = options;
+  await using lab = await start(options);
+  progress("starting the driver");
+  const child = lab.spawn(["ring3", "run", ...args, "--native", "--json"], {
+    stdin: "null",
+    stdout: "piped",
+    stderr: "inherit",
+  });
+  const events = lines(child.stdout);
+  const { name, bringUpMs, addresses } = await before(comeUp(events), ADDRESS_MS);
+  // Read on, so that the driver's supervisor never waits for us.
+  const rest = (async () => {
+    for await (const _ of events);
+  })();
+  const traffic = await check(async (inside) => {
+    const { code, stdout } = await lab.exec([
+      "deno",
+      "run",
+      "-A",
+      "--cached-only",
+      "src/check/inside.ts",
+      ...inside,
+    ], { stderr: "inherit" });
+    return { code, stdout };
+  }, { interface: name, host: nicNetwork(0).host });
+  complainOf(lab);
+  await lab.close();
+  await rest;
+  return { bringUpMs, addresses, traffic };
+}
+
+/** Reads events until the interface has an address. */
+async function comeUp(events: AsyncGenerator<string>) {
+  let name = "";
+  let bringUpMs = 0;
+  for (;;) {
+    const { value: line, done } = await events.next();
+    if (done) throw new UserError("The driver did not come up; the lines above say why");
+    const event = JSON.parse(line) as RunEvent;
+    if (event.event === "interface") name = event.name;
+    if (event.event === "driver" && event.detail.type === "ready") bringUpMs = event.detail.ms;
+    if (event.event === "address") return { name, bringUpMs, addresses: event.addresses };
+  }
+}
+
+async function before<T>(work: Promise<T>, ms: number): Promise<T> {
+  let timer;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(
+      () => reject(new UserError(`The interface had no address after ${ms / 1000} s`)),
+      ms,
+    );
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
