@@ -22,6 +22,8 @@ export const ENVIRONMENT: Readonly<Record<string, string>> = {
   LANG: "C.UTF-8",
   DENO_DIR,
   DENO_NO_UPDATE_CHECK: "1",
+  // Tells ring3 that it is inside.
+  RING3_LAB: "1",
 };
 
 /**
