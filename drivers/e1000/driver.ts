@@ -78,7 +78,7 @@ async function bringUp(device: Device, port: NetPort): Promise<State> {
   const sender = new TransmitRing(regs, port, device.dma(rings * TX_DESC.size, { align: 128 }));
   await startLink(regs);
   device.busMaster(true);
-  regs.write(REG.IMS, REG.IMS.LSC.mask | REG.IMS.RXO.mask | REG.IMS.RXT0.mask);
+  regs.write(REG.IMS, REG.IMS.LSC.mask | REG.IMS.RXT0.mask);
 
   const state: State = {
     device,
@@ -152,9 +152,15 @@ async function permanentAddress(device: Device, regs: Registers): Promise<Uint8A
   }
   const sum = words.reduce((a, b) => (a + b) & 0xffff, 0);
   if (sum !== EEPROM.SUM) {
-    throw new DeviceError(`Cannot use ${device.address}: its EEPROM adds up to ${sum}, not ${EEPROM.SUM}`);
+    throw new DeviceError(
+      `Cannot use ${device.address}: its EEPROM adds up to ${hex(sum)}, not ${hex(EEPROM.SUM)}`,
+    );
   }
   return Uint8Array.from({ length: 6 }, (_, i) => words[i >> 1] >> ((i & 1) * 8));
+}
+
+function hex(n: number): string {
+  return `0x${n.toString(16)}`;
 }
 
 /** One word of the EEPROM, §13.4.4. */

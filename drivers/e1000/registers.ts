@@ -24,7 +24,6 @@ import {
 const CAUSES = {
   TXDW: bit(0), // a transmit descriptor was written back
   LSC: bit(2), // the link went up or down
-  RXO: bit(6), // a frame was lost: no descriptor
   RXT0: bit(7), // frames were received
 };
 

@@ -105,6 +105,7 @@ export class TransmitRing {
       this.#regs.write(REG.TDT, 0);
       this.#tail = this.#clean = 0;
       this.#seen = this.#asked;
+      this.#command = 0; // the card may not have read the last context
     }
   }
 

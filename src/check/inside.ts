@@ -38,6 +38,8 @@ export interface InsideOptions {
   stall: number;
   /** What sizes and contents follow from. */
   seed: number;
+  /** Where interfaces are described; default `/sys/class/net`. */
+  interfaces?: string;
   /** Called with a line about how far it is, as often as there is something to say. */
   progress?: (line: string) => void;
 }
@@ -48,7 +50,8 @@ export interface InsideOptions {
  */
 export async function checkInside(options: InsideOptions): Promise<CheckResult> {
   const { host, stall, progress = () => {} } = options;
-  const before = await interfaceCounters(options.interface);
+  const counters = () => interfaceCounters(options.interface, options.interfaces ?? "/sys/class/net");
+  const before = await counters();
   const start = performance.now();
   const result: CheckResult = {
     ok: false,
@@ -99,7 +102,7 @@ export async function checkInside(options: InsideOptions): Promise<CheckResult> 
     }
   }
 
-  const after = await attempt(options.interface, () => interfaceCounters(options.interface));
+  const after = await attempt(options.interface, counters);
   if (after) {
     result.traffic = {
       rxPackets: after.rxPackets - before.rxPackets,
@@ -159,10 +162,10 @@ async function transfer(
 }
 
 /** Counters of an interface, from sysfs. */
-async function interfaceCounters(name: string): Promise<InterfaceTraffic> {
+async function interfaceCounters(name: string, interfaces: string): Promise<InterfaceTraffic> {
   const read = async (counter: string) => {
     try {
-      return Number(await Deno.readTextFile(`/sys/class/net/${name}/statistics/${counter}`));
+      return Number(await Deno.readTextFile(`${interfaces}/${name}/statistics/${counter}`));
     } catch (error) {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
       throw new UserError(`There is no network interface ${name}`, { cause: error });

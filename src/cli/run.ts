@@ -113,7 +113,9 @@ export const runCommand: Command = defineCommand({
     const manifest = await findManifest(name);
     const { "no-dhcp": noDhcp, device, take, yes, json, check } = options;
     if (options.native || inLab()) {
-      if (check) throw new UserError("--check needs the lab, where the other side is known: leave out --native");
+      if (check) {
+        throw new UserError("--check needs the lab, where the other side is known: leave out --native");
+      }
       return await native(manifest, { device, take, yes, json, dhcp: !noDhcp });
     }
     if (device !== undefined || take) {
@@ -131,7 +133,9 @@ export const runCommand: Command = defineCommand({
     if (!result) return 130;
     if (json) console.log(JSON.stringify(result));
     else {
-      console.log(`driver ready after ${result.bringUpMs.toFixed(0)} ms, address ${result.addresses.join(", ")}`);
+      console.log(
+        `driver ready after ${result.bringUpMs.toFixed(0)} ms, address ${result.addresses.join(", ")}`,
+      );
       console.log(formatCheck(result.traffic));
     }
     return result.traffic.ok ? 0 : 1;

@@ -89,7 +89,8 @@ export class LoopClock implements Clock {
     const timer: Timer = {
       due: this.#now() + ms,
       run: () => {
-        timer.due = Math.max(timer.due, this.#now() - ms) + ms;
+        const now = this.#now();
+        timer.due = timer.due + ms > now ? timer.due + ms : now + ms;
         this.#add(timer);
         fn();
       },

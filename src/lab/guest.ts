@@ -22,7 +22,7 @@ export const ENVIRONMENT: Readonly<Record<string, string>> = {
   LANG: "C.UTF-8",
   DENO_DIR,
   DENO_NO_UPDATE_CHECK: "1",
-  // Tells ring3 that it is inside.
+  // Everything that ring3 needs has been built outside: see src/run/files.ts.
   RING3_LAB: "1",
 };
 

@@ -127,7 +127,7 @@ export async function runNative(options: NativeOptions): Promise<void> {
 /** Brings the interface up once it is there, and reports the status every second. */
 async function watch(
   supervisor: Supervisor,
-  options: NativeOptions & { device: PciDevice },
+  options: Omit<NativeOptions, "device"> & { device: PciDevice },
 ): Promise<void> {
   const { manifest, device, onEvent, signal } = options;
   await using undo = new AsyncDisposableStack();

@@ -1,5 +1,5 @@
 /** One process that runs a driver: started without privileges, handed its grant, watched until it ends. */
-import { type HostMessage, type StartMessage } from "../host/messages.ts";
+import type { HostMessage, StartMessage } from "../host/messages.ts";
 import { ControlSocket, type Library } from "../kernel/mod.ts";
 import { lines, parseHostMessage } from "./host_message.ts";
 

@@ -1,6 +1,6 @@
 /** Claims a device, makes its port, and keeps a driver running on it. */
 import type { HostMessage } from "../host/messages.ts";
-import { Claim, type Library, Ring3, uapi } from "../kernel/mod.ts";
+import { type Claim, type Library, Ring3, uapi } from "../kernel/mod.ts";
 import type { Manifest } from "../manifest/mod.ts";
 import { DriverProcess, type HostFiles } from "./driver_process.ts";
 import { type EndReason, endReason } from "./reason.ts";

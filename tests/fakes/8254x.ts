@@ -19,6 +19,7 @@ const RXCSUM = 0x5000, MTA = 0x5200, RA = 0x5400;
 
 const RST = 2 ** 26, SLU = 2 ** 6;
 const LU = 2, FD = 1, SPEED_1000 = 2 << 6;
+const RESET_MS = 0.5;
 const CAUSE = { TXDW: 0x01, TXQE: 0x02, LSC: 0x04, RXDMT0: 0x10, RXO: 0x40, RXT0: 0x80 };
 
 /** Misbehaviour that a test switches on, at any time. */
@@ -84,6 +85,7 @@ export class Fake8254x implements Hardware {
   #parts: Uint8Array[] = [];
   #options = 0;
   #segmenting = false;
+  #afterSegments = false;
   readonly #contexts: { plain?: Context; segment?: Context } = {};
 
   constructor(clock: Clock, bus: BusMemory, mac: number[] = [0x52, 0x54, 0x00, 0x12, 0x34, 0x56]) {
@@ -130,6 +132,9 @@ export class Fake8254x implements Hardware {
 
   load(offset: number): number {
     if (this.faults.gone) return 0xffffffff;
+    if (this.#clock.now() < this.#resetEnds - RESET_MS + 0.001) {
+      throw new Error(`A load from 0x${offset.toString(16)} within a microsecond of reset`);
+    }
     const value = this.#get(offset);
     switch (offset) {
       case CTRL:
@@ -199,7 +204,8 @@ export class Fake8254x implements Hardware {
   }
 
   #startReset(): void {
-    this.#resetEnds = this.#clock.now() + 0.5;
+    if (this.#get(IMS) !== 0) throw new Error("Reset with interrupts enabled");
+    this.#resetEnds = this.#clock.now() + RESET_MS;
     if (this.faults.resetKeepsState) return;
     const dirty = this.#get(CTRL);
     this.#reset();
@@ -352,6 +358,10 @@ export class Fake8254x implements Hardware {
     }
     this.#parts.push(this.#bus.reach(address(d), length, false).slice());
     if ((command & 1) === 0) return false;
+    if ((this.#segmenting || this.#afterSegments) && length > 8) {
+      throw new Error("Erratum: a report that comes before the end of the frame was fetched");
+    }
+    this.#afterSegments = this.#segmenting;
     const frame = join(this.#parts);
     this.#parts = [];
     if (this.#segmenting) this.#cut(frame);

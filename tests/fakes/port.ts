@@ -50,18 +50,19 @@ export class FakeChannel {
   }
 
   /** Writes an entry that the driver does not see before `show`. */
-  submit(entry: { address: number; lengthFlags: number; token: number }): void {
+  submit(entry: { low: number; high: number; lengthFlags: number; token: number }): void {
     if (++this.outstanding > this.size) throw new Error("The test submits more than the ring holds");
     const at = (this.#submitted & (this.size - 1)) << 2;
-    this.#submissions[at + ENTRY.ADDRESS_LOW] = entry.address % 2 ** 32;
-    this.#submissions[at + ENTRY.ADDRESS_HIGH] = Math.floor(entry.address / 2 ** 32);
+    this.#submissions[at + ENTRY.ADDRESS_LOW] = entry.low;
+    this.#submissions[at + ENTRY.ADDRESS_HIGH] = entry.high;
     this.#submissions[at + ENTRY.LENGTH_FLAGS] = entry.lengthFlags;
     this.#submissions[at + ENTRY.TOKEN] = entry.token;
     this.#submitted = (this.#submitted + 1) | 0;
   }
 
-  show(): void {
-    Atomics.store(this.#control, CONTROL.SUBMITTED, this.#submitted);
+  /** Shows the driver what was submitted, but for the last `except` entries. */
+  show(except = 0): void {
+    Atomics.store(this.#control, CONTROL.SUBMITTED, (this.#submitted - except) | 0);
   }
 
   /** Takes what was completed, as WAIT does for channels that are kicked. */
@@ -177,8 +178,8 @@ export class FakePort implements NetPort {
     const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
     if (offload) {
       this.#tx.submit({
-        address: offload.start + offload.offset * 2 ** 16 +
-          ((offload.segmentSize ?? 0) + (offload.headerLength ?? 0) * 2 ** 16) * 2 ** 32,
+        low: offload.start | offload.offset << 16,
+        high: (offload.segmentSize ?? 0) | (offload.headerLength ?? 0) << 16,
         lengthFlags: (length | CONTEXT | offload.flags) >>> 0,
         token,
       });
@@ -187,16 +188,20 @@ export class FakePort implements NetPort {
       const address = this.#bus.map(piece, { writable: false, address: options.addresses?.[i] });
       addresses.push(address);
       const last = i === pieces.length - 1 ? LAST : 0;
-      this.#tx.submit({ address, lengthFlags: (piece.length | last | (offload?.flags ?? 0)) >>> 0, token });
+      this.#tx.submit({
+        ...halves(address),
+        lengthFlags: (piece.length | last | (offload?.flags ?? 0)) >>> 0,
+        token,
+      });
     }
     if (!options.hold) this.#tx.show();
     this.#frames.set(token, { entries: pieces.length + (offload ? 1 : 0), addresses });
     return token;
   }
 
-  /** Shows the driver what was submitted with `hold`. */
-  show(): void {
-    this.#tx.show();
+  /** Shows the driver what was submitted with `hold`, but for the last `except` entries. */
+  show(except = 0): void {
+    this.#tx.show(except);
   }
 
   /** Submits receive buffers. */
@@ -205,7 +210,7 @@ export class FakePort implements NetPort {
       const bytes = new Uint8Array(this.rxBufferSize);
       const address = this.#bus.map(bytes, { writable: true });
       const token = this.#token();
-      this.#rx.submit({ address, lengthFlags: this.rxBufferSize, token });
+      this.#rx.submit({ ...halves(address), lengthFlags: this.rxBufferSize, token });
       this.#buffers.push({ token, address, bytes });
     }
     this.#rx.show();
@@ -250,6 +255,10 @@ export class FakePort implements NetPort {
   #token(): number {
     return Math.imul(++this.#serial, 0x9e3779b1) >>> 0;
   }
+}
+
+function halves(address: number): { low: number; high: number } {
+  return { low: address % 2 ** 32, high: Math.floor(address / 2 ** 32) };
 }
 
 /** The parts, one after the other. */

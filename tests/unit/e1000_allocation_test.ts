@@ -1,0 +1,139 @@
+/** The e1000 data path allocates nothing once it is compiled, so that no collection interrupts it. */
+
+import { assert } from "@std/assert";
+import e1000 from "../../drivers/e1000/driver.ts";
+import { useClock } from "../../src/driver/clock.ts";
+import {
+  Channel,
+  CONTEXT,
+  CSUM,
+  type DmaMemory,
+  LAST,
+  type NetPort,
+  type Registers,
+} from "../../src/driver/mod.ts";
+import { type AnyRegisterMap, MappedRegisters } from "../../src/driver/registers.ts";
+import { CONTROL } from "../../src/driver/rings.ts";
+import { Fake8254x } from "../fakes/8254x.ts";
+import { FakeClock } from "../fakes/clock.ts";
+import { FakeDevice } from "../fakes/device.ts";
+import { BusMemory } from "../fakes/dma.ts";
+
+const RINGS = 256;
+const POLLS = 5000;
+const ROUNDS = 21;
+
+/** Brought up on the model, and then on plain memory: the model itself allocates. */
+class MemoryDevice extends FakeDevice {
+  readonly memories: DmaMemory[] = [];
+  #mapped?: MappedRegisters;
+
+  override bar(index: number, map: AnyRegisterMap): Registers {
+    const model = super.bar(index, map);
+    const mapped = new MappedRegisters(new Uint32Array(0x20000 / 4), { map, name: "plain memory" });
+    const current = () => this.#mapped ?? model;
+    this.release = () => this.#mapped = mapped;
+    return {
+      read: (register) => current().read(register),
+      write: (register, value) => current().write(register, value),
+      has: (field) => current().has(field),
+      get: (field) => current().get(field),
+      set: (field, value) => current().set(field, value),
+    };
+  }
+
+  /** From now on registers are memory. */
+  release: () => void = () => {};
+
+  override dma(bytes: number, options: { align?: number } = {}): DmaMemory {
+    const memory = super.dma(bytes, options);
+    this.memories.push(memory);
+    return memory;
+  }
+}
+
+function channel(fill: (words: Uint32Array, entry: number) => void) {
+  const control = new Int32Array(new SharedArrayBuffer(256));
+  const submissions = new Uint32Array(RINGS * 4);
+  for (let i = 0; i < RINGS; i++) fill(submissions, i);
+  const completions = new Uint32Array(RINGS * 4);
+  const kick = new Uint32Array(1);
+  return { control, ring: new Channel({ control, submissions, completions, kick, kickWord: 0, kickBit: 1 }) };
+}
+
+/** Bytes that the heap grew by in each of some rounds of `POLLS` calls; the middle one, for some rounds collect. */
+function growth(step: () => void): number {
+  const grown: number[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    const before = Deno.memoryUsage().heapUsed;
+    for (let i = 0; i < POLLS; i++) step();
+    grown.push(Deno.memoryUsage().heapUsed - before);
+  }
+  return grown.sort((a, b) => a - b)[ROUNDS >> 1];
+}
+
+Deno.test("poll allocates nothing", async () => {
+  const clock = new FakeClock();
+  useClock(clock);
+  const bus = new BusMemory();
+  const device = new MemoryDevice(new Fake8254x(clock, bus), bus);
+  const rx = channel((words, i) => words.set([0xfff00000 + i * 4096, 1, 4096, i], i << 2));
+  // Pairs of a context and its data: TCP at 34 in all of them.
+  const tx = channel((words, i) =>
+    words.set(
+      i % 2 === 0
+        ? [34 | 50 << 16, 0, (1000 | CONTEXT | CSUM) >>> 0, i >> 1]
+        : [0xfff00000 + i, 1, (1000 | LAST) >>> 0, i >> 1],
+      i << 2,
+    )
+  );
+  const port: NetPort = { tx: tx.ring, rx: rx.ring, rxBufferSize: 4096, attach: () => {}, report: () => {} };
+  const state = await clock.settle(e1000.bringUp(device, port));
+  const features = { txChecksum: true };
+  const mac = new Uint8Array(6);
+  const config = {
+    up: true,
+    promiscuous: false,
+    allMulticast: false,
+    mac,
+    multicast: [],
+    mtu: 1500,
+    features,
+  };
+  await clock.settle(e1000.configure(state, config) ?? undefined);
+  device.release();
+
+  const [rxWords, txWords] = device.memories.map(({ words }) => words);
+  Atomics.add(rx.control, CONTROL.SUBMITTED, RINGS - 1);
+  e1000.poll(state, 64);
+  let received = 0;
+  let sent = 0;
+  /** The card receives 40 frames and has sent all it was given; the kernel gives 40 of each. */
+  const step = () => {
+    for (let i = 0; i < 40; i++) {
+      const at = (received++ & (RINGS - 1)) << 2;
+      rxWords[at + 2] = 1000;
+      rxWords[at + 3] = 0x27;
+    }
+    for (let at = 3; at < txWords.length; at += 4) txWords[at] |= 1;
+    Atomics.add(rx.control, CONTROL.SUBMITTED, 40);
+    Atomics.add(tx.control, CONTROL.SUBMITTED, 80);
+    e1000.poll(state, 64);
+    sent += 40;
+  };
+  for (let i = 0; i < 20_000; i++) step();
+  const before = Atomics.load(rx.control, CONTROL.COMPLETED);
+  const grown = growth(step);
+  assert(Atomics.load(rx.control, CONTROL.COMPLETED) - before === ROUNDS * POLLS * 40, "every poll received");
+  assert(
+    Atomics.load(tx.control, CONTROL.COMPLETED) >= sent - 40,
+    "every poll completed what it sent before",
+  );
+  const objects: object[] = [{}];
+  const control = growth(() => {
+    step();
+    objects[0] = { one: received };
+  });
+  assert(control > POLLS * 8, `an object in each poll must show, and it grew the heap by ${control} bytes`);
+  assert(grown < POLLS * 8, `${POLLS} polls grew the heap by ${grown} bytes`);
+});
