@@ -334,6 +334,11 @@ Deno.test("kernel problems: each with its trace, and nothing that a program wrot
     "[   12.000000] BUG: KASAN: use-after-free in x\n[   12.000001] Read of size 8",
   ]);
   assertEquals(kernelProblems("[    1.0] Run /init as init process\n"), []);
+  const two = "[    1.0] WARNING: x\n[    1.1] more\n[    1.2] Kernel panic - not syncing: y\n";
+  assertEquals(kernelProblems(two), [
+    "[    1.0] WARNING: x\n[    1.1] more",
+    "[    1.2] Kernel panic - not syncing: y",
+  ]);
 });
 
 Deno.test("kernel problems: the words that the kernel uses", () => {
