@@ -2,7 +2,7 @@
 // a warm cache for it, as one ext4 image that every boot begins from.
 import { UserError } from "../error.ts";
 import { cached, cacheKey } from "./cache.ts";
-import { run } from "./command.ts";
+import { asRoot, run } from "./command.ts";
 import { cpio, type Entry } from "./cpio.ts";
 import { sources } from "./debian.ts";
 import { CHECKOUT, DENO_DIR, ENVIRONMENT, INIT, INITRAMFS_INIT, RING3, sshdConfig } from "./guest.ts";
@@ -59,7 +59,7 @@ export async function buildImage(kernel: Kernel, progress: Progress): Promise<Im
     progress(`making the lab's disk for kernel ${kernel.release}`);
     await layOut(`${directory}/overlay`, { kernel, environment, lockFile });
     await makeKeys(directory);
-    await asRoot(assemble(kernel, base), directory);
+    await runAsRoot(assemble(kernel, base), directory);
     const busybox = await Deno.readFile(`${directory}/busybox`);
     await Deno.writeFile(`${directory}/initramfs`, await buildInitramfs(kernel, busybox));
     for (const name of ["overlay", "busybox"]) await Deno.remove(`${directory}/${name}`, { recursive: true });
@@ -162,11 +162,14 @@ async function makeKeys(directory: string): Promise<void> {
   await Deno.copyFile(`${directory}/identity.pub`, `${authorized}/authorized_keys`);
 }
 
-/** The script that makes `disk` out of Debian and `overlay`, in the image's directory, as root. */
+/**
+ * The script that makes `disk` out of Debian and `overlay`, in the image's directory, as root. Without the
+ * devices, which the guest's kernel provides, and which root of a user namespace could not make.
+ */
 function assemble(kernel: Kernel, base: string): string {
   return `set -eu
 mkdir root
-tar --extract --numeric-owner --directory root --file '${base}'
+tar --extract --numeric-owner --exclude './dev/*' --directory root --file '${base}'
 cp --archive --no-preserve=ownership overlay/. root/
 sed -i 's|^root:.*|root:x:0:0:root:/root:/bin/dash|' root/etc/passwd
 depmod -b root '${kernel.release}'
@@ -177,14 +180,9 @@ rm -r root
 `;
 }
 
-/** Runs a script as root, or as root of a user namespace of its own. */
-async function asRoot(script: string, directory: string): Promise<void> {
-  const shell = ["sh", "-c", script];
-  const argv = Deno.uid() === 0
-    ? shell
-    : ["unshare", "--user", "--map-root-user", "--map-auto", "--", ...shell];
+async function runAsRoot(script: string, directory: string): Promise<void> {
   try {
-    await run(argv, { what: "make the lab's disk", cwd: directory });
+    await run(asRoot(["sh", "-c", script]), { what: "make the lab's disk", cwd: directory });
   } catch (cause) {
     if (Deno.uid() === 0 || !(cause instanceof UserError)) throw cause;
     throw new UserError(`${cause.message}; without root it takes user namespaces and lines in /etc/subuid`, {
