@@ -33,7 +33,11 @@ const REQUIREMENTS: Record<Purpose, Requirement[]> = {
     { file: "gcc-12", package: "gcc-12" },
     { file: "/usr/lib/x86_64-linux-gnu/libelf.so.1", package: "libelf1" },
   ],
-  check: [{ file: "sparse", package: "sparse" }],
+  check: [
+    { file: "sparse", package: "sparse" },
+    { file: "ping", package: "iputils-ping" },
+    { file: "spin", package: "spin" },
+  ],
 };
 
 /** Where Debian keeps programs; the last two are not on every user's PATH. */
