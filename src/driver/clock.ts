@@ -99,13 +99,15 @@ export class LoopClock implements Clock {
     return { [Symbol.dispose]: () => this.#remove(timer) };
   }
 
-  /** Runs what is due now, in order of time. A throw in a repeated function passes through. */
-  runDue(): void {
+  /** Runs what is due now, in order of time; true if anything was. A throw in a repeated function passes through. */
+  runDue(): boolean {
     const now = this.#now();
+    const due = this.#timers.length > 0 && this.#timers[0].due <= now;
     while (this.#timers.length > 0 && this.#timers[0].due <= now) {
       const timer = this.#timers.shift()!;
       timer.run(timer);
     }
+    return due;
   }
 
   /** Milliseconds until something is due: 0 if something is, `Infinity` if nothing is set. */

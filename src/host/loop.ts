@@ -23,61 +23,93 @@ export interface Runnable {
   poll(budget: number): boolean;
 }
 
-/** Runs promises of a driver while the event loop is blocked, by running its clock. */
-async function settle(promise: Promise<void>, clock: LoopClock): Promise<void> {
+/**
+ * Microtask turns in which promises that have just been resolved are let go on. One turn moves a chain of
+ * awaits by one link, so this is the depth of await in a driver's control path that costs no further round.
+ */
+const TURNS = 32;
+
+/** Longest WAIT while a chain of awaits may still be on its way, microseconds. */
+const SETTLING_US = 1000;
+
+async function settleTurns(): Promise<void> {
+  for (let turn = 0; turn < TURNS; turn++) await null;
+}
+
+/** Blocks this thread for some milliseconds. */
+function blockFor(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+}
+
+/** Waits for a promise of a driver that does not run yet, with its clock. */
+async function settle(
+  promise: Promise<void>,
+  { clock, block }: { clock: LoopClock; block: (ms: number) => void },
+): Promise<void> {
   let settled = false;
   const done = promise.finally(() => settled = true);
-  const never = new Int32Array(new SharedArrayBuffer(4));
   for (;;) {
-    // Several turns: a chain of awaits inside the driver takes one each.
-    for (let turn = 0; turn < 16 && !settled; turn++) await null;
+    await settleTurns();
     if (settled) return await done;
     const ms = clock.nextDueMs();
     // Nothing is due and nothing has settled: the driver awaits something else, which a full turn serves.
     if (ms === Infinity) await new Promise((resolve) => setTimeout(resolve));
-    else if (ms > 0) Atomics.wait(never, 0, 0, ms);
+    else if (ms > 0) block(ms);
     clock.runDue();
   }
 }
+
+/** What the loop needs of a grant. */
+export type WaitingGrant = Pick<Grant, "waitWords" | "wait">;
 
 /**
  * Brings a driver up and runs it until it fails or the kernel takes the grant away.
  * @param onReady Called once traffic can flow.
  * @param onSignal Called when the supervisor has sent a message.
+ * @param block Blocks the thread, with the driver not yet running.
  * @throws What the driver threw, or the `KernelError` that ended the grant.
  */
-export async function runLoop(driver: Runnable, { grant, clock, onReady, onSignal }: {
-  grant: Grant;
+export async function runLoop(driver: Runnable, { grant, clock, onReady, onSignal, block = blockFor }: {
+  grant: WaitingGrant;
   clock: LoopClock;
   onReady: () => void;
   onSignal: () => void;
+  block?: (ms: number) => void;
 }): Promise<never> {
-  await settle(driver.bringUp(), clock);
-  await settle(Promise.resolve(driver.configure()), clock);
+  await settle(driver.bringUp(), { clock, block });
+  await settle(Promise.resolve(driver.configure()), { clock, block });
   onReady();
 
   const words = grant.waitWords;
-  let configuring: Promise<void> | undefined;
   let failure: { error: unknown } | undefined;
   let stale = false;
-  const configure = () => {
+  let configuring = false;
+  const configure = async () => {
     stale = false;
-    configuring = Promise.resolve(driver.configure()).catch((error) => {
+    configuring = true;
+    try {
+      await driver.configure();
+    } catch (error) {
       failure = { error };
-    }).finally(() => {
-      configuring = undefined;
-    });
+    }
+    configuring = false;
   };
 
   for (;;) {
-    const more = driver.poll(BUDGET);
-    clock.runDue();
-    // Lets the driver's promises go on; costs nothing when there are none.
-    await null;
+    const settling = clock.runDue() || configuring;
+    // One turn costs nothing measurable; more are worth it only when something has been set going.
+    if (settling) await settleTurns();
+    else await null;
     if (failure) throw failure.error;
-    if (stale && !configuring) configure();
+    if (stale && !configuring) {
+      void configure();
+      await settleTurns();
+    }
+    // Last, so that nothing done above is slept over.
+    const more = driver.poll(BUDGET);
 
-    words[WAIT_WORD.TIMEOUT] = more ? 0 : timeout(clock.nextDueMs());
+    const us = more ? 0 : timeout(clock.nextDueMs());
+    words[WAIT_WORD.TIMEOUT] = settling || configuring ? Math.min(us, SETTLING_US) : us;
     grant.wait();
     words[WAIT_WORD.KICK] = 0;
     const events = words[WAIT_WORD.EVENTS];
