@@ -1,25 +1,20 @@
 /*
- * One channel, both ways, with the interrupt: does anybody ever sleep over work?
+ * The transmit channel, both ways: does anybody ever sleep over work?
  *
- * Every statement below is one access to memory that others see, in the order of the code it mirrors:
- *
- *   Xmit     r3_net_xmit(), r3_channel_publish(), r3_grant_wake()      kernel-module/{net,channel,grant}.c
- *   Driver   Channel.available(), take(), complete(), publish(),       src/driver/rings.ts
- *            the loop, and the kernel's half of WAIT:                  src/host/loop.ts
- *            r3_ioctl_wait(), r3_wait_sleep(), r3_irqs_arm()           kernel-module/{grant,irq}.c
- *   Handler  r3_irq_handler(), a level-triggered line                  kernel-module/irq.c
- *   Napi     r3_net_poll(), r3_tx_reap()                               kernel-module/net.c
+ *   Xmit     r3_net_xmit(), r3_channel_publish(), r3_grant_wake()   kernel-module/{net,channel,grant}.c
+ *   Napi     r3_net_poll(), r3_tx_reap()                            kernel-module/net.c
  *   Device   sends what it was given, then raises its line
+ *   Driver   Channel's available(), take(), complete(), publish();  src/driver/rings.ts
+ *            the loop                                               src/host/loop.ts
  *
  * Stores of Xmit and of Napi become visible late, in any order that the code does not forbid: they go into
  * memory by Buffer. The driver's are Atomics, sequentially consistent, or read by its own thread only.
- * Nothing here has a timeout and no signal comes: what is slept over once is slept over for ever.
  *
- * Defining one of these takes away what the name says; then the assertion at the end fails:
+ * Defining one of these takes away what the name says; then an assertion fails:
  *   NO_SECOND_LOOK      WAIT looks before it joins the queue of waiters, and not after
+ *   ARM_LAST            WAIT looks, then unmasks the interrupt
  *   NO_WAKE_BARRIER     r3_grant_wake() looks for waiters before its counter is visible
  *   NO_RELEASE          the counter may be visible before the entries
- *   ARM_LAST            WAIT looks, then unmasks the interrupt
  *   NO_QUEUE_BARRIER    r3_tx_reap() looks for a stopped queue before the room it made is visible
  *   NO_MISSED           NAPI forgets a kick that comes while it polls
  */
@@ -41,7 +36,7 @@ byte late_submitted;
 byte late_private;
 byte late_released;
 
-#define ENTRIES_VISIBLE (entry[0] == late_entry[0] && entry[1] == late_entry[1])
+#define ENTRIES_VISIBLE	(entry[0] == late_entry[0] && entry[1] == late_entry[1])
 #define XMIT_VISIBLE	(ENTRIES_VISIBLE && submitted == late_submitted && private_submitted == late_private)
 
 #ifdef NO_RELEASE
@@ -61,27 +56,9 @@ end:	do
 	od
 }
 
-/* ---- the queue that WAIT sleeps on ---- */
-
-bool waiting;			/* on grant->wait */
-bool sleeping;			/* TASK_INTERRUPTIBLE */
-
-/* Under the queue's lock; a woken task leaves the queue (DEFINE_WAIT). */
-inline wake_up_all()
-{
-	atomic {
-		if
-		:: waiting -> sleeping = false; waiting = false
-		:: else
-		fi
-	}
-}
-
-/* ---- the interrupt ---- */
-
-bool line;			/* the device asserts it until its cause register is read */
-bool masked = true;
-byte pending;
+byte seen;			/* written and read by the driver's thread alone */
+#define WORK (private_submitted != seen)
+#include "wait.pml"
 
 /* ---- transmit, in the kernel ---- */
 
@@ -93,41 +70,38 @@ bool stopped;			/* the interface's queue; atomic bit operations */
 
 active proctype Xmit()
 {
-	bool more;
-	byte seen_room;
+	bool another;
+	byte room;
 
 	do
 	:: queued < FRAMES ->
 		!stopped;			/* else the stack keeps its frames until it is woken */
 		assert(ROOM > 0);		/* a running queue has room */
-		more = false;
+		another = false;
 		if
-		:: queued + 1 < FRAMES -> more = true	/* the stack says that another follows at once */
+		:: queued + 1 < FRAMES -> another = true	/* the stack says that one follows at once */
 		:: true
 		fi;
-		atomic { late_entry[queued % SIZE] = queued + 1; queued++ }
-		seen_room = ROOM;
+		atomic { late_entry[queued % SIZE] = queued + 1; queued++ };
+		room = ROOM;
 		if
-		:: seen_room == 0 ->
-			stopped = true;		/* netif_stop_queue, smp_mb: visible at once */
-			seen_room = ROOM;
+		:: room == 0 ->
+			stopped = true;		/* netif_stop_queue(), smp_mb(): visible at once */
+			room = ROOM;
 			if
-			:: seen_room > 0 -> stopped = false
+			:: room > 0 -> stopped = false
 			:: else
 			fi
 		:: else
 		fi;
 		if
-		:: !more || stopped ->
+		:: !another || stopped ->
 			late_private = queued;
 			late_submitted = queued;
 #ifndef NO_WAKE_BARRIER
 			XMIT_VISIBLE;		/* smp_mb() of r3_grant_wake() */
 #endif
-			if
-			:: waiting -> wake_up_all()
-			:: else
-			fi
+			wake_if_waiting()
 		:: else
 		fi
 	:: else -> break
@@ -136,30 +110,13 @@ active proctype Xmit()
 
 /* ---- completions, in the kernel ---- */
 
-mtype = { IDLE, SCHEDULED, MISSED };
-mtype napi = IDLE;
-
-inline napi_schedule()
-{
-	atomic {
-		if
-		:: napi == IDLE -> napi = SCHEDULED
-#ifndef NO_MISSED
-		:: napi != IDLE -> napi = MISSED
-#else
-		:: else
-#endif
-		fi
-	}
-}
-
 active proctype Napi()
 {
 	byte upto;
 
 end:	do
 	:: napi != IDLE ->
-		upto = completed;		/* smp_load_acquire */
+		upto = completed;		/* smp_load_acquire() */
 		assert(upto - reaped <= SIZE);
 		do
 		:: reaped < upto ->
@@ -172,23 +129,18 @@ end:	do
 		released == late_released;	/* smp_mb() of r3_tx_reap() */
 #endif
 		if
-		:: stopped -> if
+		:: stopped ->
+			if
 			:: SIZE - (queued - late_released) > 0 -> stopped = false
 			:: else
 			fi
 		:: else
 		fi;
-		/* napi_complete_done() */
-		atomic {
-			if
-			:: napi == MISSED -> napi = SCHEDULED
-			:: else -> napi = IDLE
-			fi
-		}
+		napi_complete()
 	od
 }
 
-/* ---- the device and its interrupt ---- */
+/* ---- the device ---- */
 
 byte posted;			/* frames that the driver has given to the device */
 byte sent;			/* frames whose descriptors the device has marked done */
@@ -200,56 +152,15 @@ end:	do
 	od
 }
 
-active proctype Handler()
-{
-end:	do
-	:: atomic { (line && !masked) -> masked = true; pending++ };
-	   wake_up_all()
-	od
-}
-
-/* ---- the driver's process: the loop, and WAIT ---- */
-
-byte seen;			/* written and read by this thread alone */
-
-/* r3_wait_events(): takes interrupts, looks at the counter. */
-inline look()
-{
-	atomic { irq = irq || pending > 0; pending = 0 }
-	work = private_submitted != seen
-}
-
-/* r3_irqs_arm(), under the vector's lock. */
-inline arm()
-{
-	atomic {
-		if
-		:: (masked && pending == 0 && line) -> pending++	/* still asserted: that is an interrupt */
-		:: (masked && pending == 0 && !line) -> masked = false
-		:: else
-		fi
-	}
-}
-
-/* prepare_to_wait(): on the queue and TASK_INTERRUPTIBLE, with a barrier. */
-inline prepare_to_wait()
-{
-	atomic { waiting = true; sleeping = true }
-}
+/* ---- the driver's process ---- */
 
 active proctype Driver()
 {
 	byte upto, taken, done;
-	bool kick, more, irq, work;
 
 	do
-	:: 	/* interrupt(): reading the cause register takes the line down */
-		if
-		:: irq -> line = false; irq = false
-		:: else
-		fi;
-
-		/* poll(): available() */
+	::	interrupt();
+		/* poll(): available(), take() */
 		upto = submitted;
 		seen = upto;
 		more = false;
@@ -273,44 +184,7 @@ active proctype Driver()
 			kick = true
 		:: else
 		fi;
-
-		/* WAIT */
-		if
-		:: kick -> napi_schedule(); kick = false
-		:: else
-		fi;
-		look();
-		if
-		:: irq || work || more
-		:: else ->
-			do
-			::
-#ifdef NO_SECOND_LOOK
-				look();
-				if
-				:: irq || work -> break
-				:: else
-				fi;
-				prepare_to_wait();
-				arm();
-#else
-				prepare_to_wait();
-#ifndef ARM_LAST
-				arm();
-#endif
-				look();
-				if
-				:: irq || work -> break
-				:: else
-				fi;
-#ifdef ARM_LAST
-				arm();
-#endif
-#endif
-end_asleep:			!sleeping		/* schedule() */
-			od;
-			atomic { waiting = false; sleeping = false }	/* finish_wait() */
-		fi
+		wait_call()
 	od
 }
 
