@@ -85,13 +85,15 @@ export async function buildFfi(): Promise<string> {
   return directory;
 }
 
-/** Text of all files below a directory, by path. */
+/** Text of the sources below a directory, by path; what a build in place has left there is not among them. */
 async function filesOf(directory: string): Promise<Record<string, string>> {
   const files: Record<string, string> = {};
   const visit = async (below: string) => {
     for await (const { name, isDirectory, isFile } of Deno.readDir(`${directory}/${below}`)) {
       if (isDirectory) await visit(`${below}${name}/`);
-      else if (isFile) files[`${below}${name}`] = await Deno.readTextFile(`${directory}/${below}${name}`);
+      else if (isFile && /^(Kbuild|Makefile|.*(?<!\.mod)\.c|.*\.h)$/.test(name)) {
+        files[`${below}${name}`] = await Deno.readTextFile(`${directory}/${below}${name}`);
+      }
     }
   };
   await visit("");

@@ -1,54 +1,90 @@
-// `ring3 lab`: a command or a shell in the lab.
-import { parseArgs } from "@std/cli";
-import { UserError } from "../error.ts";
-import { boot, type Hardware, type Lab, parseHardware, prepare } from "../lab/mod.ts";
+/** `ring3 lab`: a command or a shell in the lab. */
+import { USAGE, UserError } from "../error.ts";
+import { boot, DEFAULT_HARDWARE, type HardwareFlags, type Lab, parseHardware, prepare } from "../lab/mod.ts";
 import { progressOnStderr } from "../progress.ts";
+import { type Command, defineCommand, defineGroup, flag, list, text } from "./args.ts";
 
-/** Status of a command that ran while the guest's kernel had a problem: EX_SOFTWARE of sysexits.h. */
+/** Status of a command during which the guest's kernel had a problem: EX_SOFTWARE of sysexits.h. */
 const KERNEL_PROBLEM = 70;
 
-const HELP = `Run a command in the lab, an emulated machine with the hardware of your choice.
-
-Usage:
-  ring3 lab exec [options] -- COMMAND [ARGUMENT…]
-  ring3 lab shell [options]
-
-exec passes standard input, output, error and the exit status through. The command runs as root in
-/ring3, this checkout (read-only). A problem in the guest's kernel log (a WARNING, BUG, Oops …) is
-reported and makes the status ${KERNEL_PROBLEM}.
-
-Options:
-  --nic CARD        e1000 (an 82545EM, the default), 82540em, e1000e, or none; may be repeated
-  --disk DISK       ide (PIIX4) or nvme; may be repeated; none by default
-  --iommu on|off    an Intel IOMMU; on by default
-  --smp N           processors; 2 by default
-  --memory N        MiB; 2048 by default
-  --kernel KERNEL   6.1 (default) or 6.12 of Debian, or a directory with vmlinux and lib/modules
-  --yes             install what is missing without asking
-  --help            this text
-
-The first run fetches and builds what the lab is made of into \${XDG_CACHE_HOME:-~/.cache}/ring3. Kernels
-and packages stay as first fetched; remove that directory to fetch newer ones.
-`;
-
-/** The subcommand, for the command line's dispatcher. */
-export const labCommand: { summary: string; run(args: string[]): Promise<number> } = {
-  summary: "Run a command or a shell in the lab",
-  run: runLab,
+const OPTIONS = {
+  nic: list("Network card: e1000 (an 82545EM, the default), 82540em, e1000e, or none", { value: "CARD" }),
+  disk: list("Empty disk of 1 GiB: ide (PIIX4), nvme, or none (the default)", { value: "DISK" }),
+  iommu: text("An Intel IOMMU: on (default) or off", { value: "on|off" }),
+  smp: text(`Processors, ${DEFAULT_HARDWARE.smp} by default`, { value: "N" }),
+  memory: text(`MiB, ${DEFAULT_HARDWARE.memory} by default`, { value: "N" }),
+  kernel: text("6.1 (default) or 6.12 of Debian, or a directory with vmlinux and lib/modules", {
+    value: "KERNEL",
+  }),
+  yes: flag("Install what is missing without asking"),
 };
 
-async function runLab(args: string[]): Promise<number> {
-  const { action, argv, hardware, yes, help } = parse(args);
-  if (help) {
-    console.log(HELP.trimEnd());
-    return 0;
-  }
+const NOTES = [
+  "Kernels and packages stay as first fetched, in ${XDG_CACHE_HOME:-~/.cache}/ring3; remove that directory\n" +
+  "to fetch newer ones.",
+];
+
+const execCommand = defineCommand({
+  name: "ring3 lab exec",
+  summary: "run a command in the lab",
+  rest: { name: "COMMAND…", description: "what to run, as root, in the checkout" },
+  options: OPTIONS,
+  examples: [
+    { line: "ring3 lab exec -- uname -r", does: "the lab's kernel" },
+    { line: "ring3 lab exec --nic none --disk nvme -- lspci", does: "with other hardware" },
+  ],
+  notes: [
+    "Standard input, output, error and the exit status are passed through. The command finds the checkout,\n" +
+    "read-only, at /ring3. A problem in the log of the lab's kernel (a WARNING, BUG, Oops …) is printed and\n" +
+    `makes the exit status ${KERNEL_PROBLEM}.`,
+    ...NOTES,
+  ],
+  async main({ options, rest }) {
+    if (rest.length === 0) {
+      throw new UserError("lab exec needs a command: ring3 lab exec -- COMMAND…", { code: USAGE });
+    }
+    return await inLab(options, async (lab) => {
+      return (await lab.exec(rest, { stdin: "inherit", stdout: "inherit", stderr: "inherit" })).code;
+    });
+  },
+});
+
+const shellCommand = defineCommand({
+  name: "ring3 lab shell",
+  summary: "open a shell in the lab",
+  options: OPTIONS,
+  notes: NOTES,
+  async main({ options }) {
+    if (!Deno.stdin.isTerminal()) {
+      throw new UserError("lab shell needs a terminal; without one: ring3 lab exec -- COMMAND…", {
+        code: USAGE,
+      });
+    }
+    return await inLab(options, async (lab) => (await lab.spawn(["bash", "-i"], { tty: true }).status).code);
+  },
+});
+
+/** The command. */
+export const labCommand: Command = defineGroup({
+  name: "ring3 lab",
+  summary: "Use the lab, an emulated machine with the hardware of your choice",
+  commands: {
+    exec: () => Promise.resolve(execCommand),
+    shell: () => Promise.resolve(shellCommand),
+  },
+});
+
+async function inLab(
+  options: HardwareFlags & { yes: boolean },
+  work: (lab: Lab) => Promise<number>,
+): Promise<number> {
+  const hardware = parseHardware(options);
   const progress = progressOnStderr();
-  await prepare(hardware.kernel, { progress, yes });
+  await prepare(hardware.kernel, { progress, yes: options.yes });
   await using lab = await boot(hardware, { progress });
   let status: number;
   try {
-    status = action === "shell" ? await shell(lab, argv) : await exec(lab, argv);
+    status = await work(lab);
   } catch (error) {
     reportProblems(lab);
     throw error;
@@ -61,46 +97,6 @@ function reportProblems(lab: Lab): boolean {
   const problems = lab.kernelProblems();
   if (problems.length === 0) return false;
   for (const problem of problems) console.error(problem);
-  console.error(`ring3: the guest's kernel has a problem (${problems.length} above)`);
+  console.error(`ring3: the lab's kernel has a problem (${problems.length} above)`);
   return true;
-}
-
-async function exec(lab: Lab, argv: string[]): Promise<number> {
-  const { code } = await lab.exec(argv, { stdin: "inherit", stdout: "inherit", stderr: "inherit" });
-  return code;
-}
-
-async function shell(lab: Lab, argv: string[]): Promise<number> {
-  return (await lab.spawn(argv.length > 0 ? argv : ["bash", "-i"], { tty: true }).status).code;
-}
-
-interface Request {
-  action: string;
-  argv: string[];
-  hardware: Hardware;
-  yes: boolean;
-  help: boolean;
-}
-
-function parse(args: string[]): Request {
-  const wrong = (what: string) => new UserError(`${what}; see: ring3 lab --help`, { code: 2 });
-  const [action = "--help", ...rest] = args;
-  const flags = parseArgs(action === "--help" || action === "-h" ? ["--help"] : rest, {
-    string: ["nic", "disk", "iommu", "smp", "memory", "kernel"],
-    boolean: ["yes", "help"],
-    collect: ["nic", "disk"],
-    alias: { help: "h" },
-    stopEarly: true,
-    "--": true,
-    unknown: (name: string, key?: string) => {
-      if (key === undefined) return true;
-      throw wrong(`Unknown option ${name}`);
-    },
-  });
-  const argv = [...flags._.map(String), ...flags["--"]];
-  if (!flags.help) {
-    if (action !== "exec" && action !== "shell") throw wrong(`Unknown lab command "${action}"`);
-    if (action === "exec" && argv.length === 0) throw wrong("No command to run");
-  }
-  return { action, argv, hardware: parseHardware(flags), yes: flags.yes, help: flags.help };
 }

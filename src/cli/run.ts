@@ -64,25 +64,11 @@ function show(view: LiveView, event: RunEvent): void {
   }
 }
 
-async function native(
-  manifest: Manifest,
-  options: { device?: string; take: boolean; dhcp: boolean; yes: boolean; json: boolean },
-): Promise<number> {
-  const { signal } = untilInterrupted();
-  const progress = progressOnStderr();
-  if (options.json) {
-    await runNative({
-      ...options,
-      manifest,
-      progress,
-      signal,
-      onEvent: (event) => console.log(JSON.stringify(event)),
-    });
-  } else {
-    using view = new LiveView();
-    await runNative({ ...options, manifest, progress, signal, onEvent: (event) => show(view, event) });
-  }
-  return 0;
+/** Runs with events shown as the user wants them. */
+async function shown<T>(json: boolean, work: (onEvent: (event: RunEvent) => void) => Promise<T>): Promise<T> {
+  if (json) return await work((event) => console.log(JSON.stringify(event)));
+  using view = new LiveView();
+  return await work((event) => show(view, event));
 }
 
 /** The command. */
@@ -116,18 +102,21 @@ export const runCommand: Command = defineCommand({
       if (check) {
         throw new UserError("--check needs the lab, where the other side is known: leave out --native");
       }
-      return await native(manifest, { device, take, yes, json, dhcp: !noDhcp });
+      const { signal } = untilInterrupted();
+      const options = { manifest, device, take, yes, dhcp: !noDhcp, progress: progressOnStderr(), signal };
+      await shown(json, (onEvent) => runNative({ ...options, onEvent }));
+      return 0;
     }
     if (device !== undefined || take) {
       throw new UserError("--device and --take are for --native: the lab has its own devices", { code: 2 });
     }
     const hardware = parseHardware(options);
     const { signal } = untilInterrupted();
-    const progress = progressOnStderr();
+    const lab = { hardware, yes, progress: progressOnStderr(), signal };
     const args = [name, ...(noDhcp ? ["--no-dhcp"] : [])];
-    if (!check) return await runInLab(json ? [...args, "--json"] : args, { hardware, yes, progress, signal });
+    if (!check) return await shown(json, (onEvent) => runInLab(args, { ...lab, onEvent }));
     const result = await Promise.race([
-      checkInLab(args, { hardware, yes, progress, signal }),
+      checkInLab(args, lab),
       new Promise<undefined>((resolve) => signal.addEventListener("abort", () => resolve(undefined))),
     ]);
     if (!result) return 130;

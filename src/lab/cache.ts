@@ -1,5 +1,7 @@
 // What takes long to make is kept: one directory per thing, named by a hash of what went into it.
 
+import { asRoot, run } from "./command.ts";
+
 /** `${XDG_CACHE_HOME:-~/.cache}/ring3`. */
 export function cacheRoot(): string {
   const base = Deno.env.get("XDG_CACHE_HOME") || `${Deno.env.get("HOME") || "/root"}/.cache`;
@@ -66,9 +68,14 @@ async function prune(shelf: string, keep: number): Promise<void> {
   const things: { path: string; time: number }[] = [];
   for await (const { name } of Deno.readDir(shelf)) {
     const path = `${shelf}/${name}`;
-    if (name.startsWith(".partial-")) await Deno.remove(path, { recursive: true });
+    if (name.startsWith(".partial-")) await removeTree(path);
     else things.push({ path, time: (await Deno.stat(path)).mtime?.getTime() ?? 0 });
   }
   things.sort((a, b) => b.time - a.time);
-  for (const { path } of things.slice(keep)) await Deno.remove(path, { recursive: true });
+  for (const { path } of things.slice(keep)) await removeTree(path);
+}
+
+/** An interrupted build without root leaves files of users that exist only in its namespace. */
+async function removeTree(path: string): Promise<void> {
+  await run(asRoot(["rm", "-rf", path]), { what: `remove ${path}` });
 }

@@ -55,6 +55,11 @@ export async function output(argv: readonly string[], options: CommandOptions): 
   return new TextDecoder().decode(await run(argv, options)).trimEnd();
 }
 
+/** A program as root: itself if we are, else as root of a user namespace of its own. */
+export function asRoot(argv: readonly string[]): string[] {
+  return Deno.uid() === 0 ? [...argv] : ["unshare", "--user", "--map-root-user", "--map-auto", "--", ...argv];
+}
+
 async function feed(stdin: WritableStream<Uint8Array>, input: string | Uint8Array): Promise<void> {
   const writer = stdin.getWriter();
   try {

@@ -118,7 +118,7 @@ export function parsePackage(stanza: string): Package {
   return {
     name: field("Package"),
     version: field("Version"),
-    depends: field("Depends").split(",").map((text) => text.trim().split(/[\s|]/)[0]).filter((name) => name),
+    depends: field("Depends").split(",").map((text) => text.trim().split(/[\s|:]/)[0]).filter((name) => name),
   };
 }
 

@@ -1,5 +1,5 @@
 // The machine that QEMU emulates: what can be chosen, and the arguments that make it.
-import { UserError } from "../error.ts";
+import { USAGE, UserError } from "../error.ts";
 
 /** A network card under test. */
 export type Nic = "e1000" | "82540em" | "e1000e";
@@ -126,11 +126,11 @@ function list<T extends string>(
   const unknown = names.find((name) => !known.includes(name));
   if (unknown !== undefined) {
     throw new UserError(`Unknown ${options.flag} "${unknown}": it takes ${known.join(", ")} or none`, {
-      code: 2,
+      code: USAGE,
     });
   }
   if (names.length > 4) {
-    throw new UserError(`Too many of ${options.flag}: ${names.length}; at most 4`, { code: 2 });
+    throw new UserError(`Too many of ${options.flag}: ${names.length}; at most 4`, { code: USAGE });
   }
   return names as T[];
 }
@@ -138,7 +138,7 @@ function list<T extends string>(
 function onOff(value: string | undefined): boolean | undefined {
   if (value === undefined) return undefined;
   if (value !== "on" && value !== "off") {
-    throw new UserError(`Wrong --iommu "${value}": it takes on or off`, { code: 2 });
+    throw new UserError(`Wrong --iommu "${value}": it takes on or off`, { code: USAGE });
   }
   return value === "on";
 }
@@ -152,7 +152,7 @@ function integer(
   if (!/^\d+$/.test(value) || number < options.min || number > options.max) {
     throw new UserError(
       `Wrong ${options.flag} "${value}": it takes a whole number from ${options.min} to ${options.max}`,
-      { code: 2 },
+      { code: USAGE },
     );
   }
   return number;

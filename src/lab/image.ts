@@ -2,7 +2,7 @@
 // a warm cache for it, as one ext4 image that every boot begins from.
 import { UserError } from "../error.ts";
 import { cached, cacheKey } from "./cache.ts";
-import { run } from "./command.ts";
+import { asRoot, run } from "./command.ts";
 import { cpio, type Entry } from "./cpio.ts";
 import { sources } from "./debian.ts";
 import { CHECKOUT, DENO_DIR, ENVIRONMENT, INIT, INITRAMFS_INIT, RING3, sshdConfig } from "./guest.ts";
@@ -43,16 +43,13 @@ export interface Image {
 /** The image for a kernel, made if it is not in the cache. */
 export async function buildImage(kernel: Kernel, progress: Progress): Promise<Image> {
   const environment = guestEnvironment();
-  const configuration = await Deno.readTextFile(`${checkout()}/deno.json`);
   const lockFile = await Deno.readTextFile(`${checkout()}/deno.lock`);
-  const imports = JSON.parse(configuration).imports ?? {};
   const key = await cacheKey({
     base: await baseKey(),
     kernel: [kernel.release, kernel.version],
     modules: await imageModules(kernel),
     boot: await bootModules(kernel),
     deno: Deno.version.deno,
-    imports,
     lockFile,
     environment,
     recipe: [INIT, INITRAMFS_INIT, RING3, sshdConfig(environment), assemble(kernel, "")],
@@ -60,9 +57,9 @@ export async function buildImage(kernel: Kernel, progress: Progress): Promise<Im
   const directory = await cached({ kind: "image", key, keep: 5 }, async (directory) => {
     const base = await buildBase(progress);
     progress(`making the lab's disk for kernel ${kernel.release}`);
-    await layOut(`${directory}/overlay`, { kernel, environment, configuration, lockFile });
+    await layOut(`${directory}/overlay`, { kernel, environment, lockFile });
     await makeKeys(directory);
-    await asRoot(assemble(kernel, base), directory);
+    await runAsRoot(assemble(kernel, base), directory);
     const busybox = await Deno.readFile(`${directory}/busybox`);
     await Deno.writeFile(`${directory}/initramfs`, await buildInitramfs(kernel, busybox));
     for (const name of ["overlay", "busybox"]) await Deno.remove(`${directory}/${name}`, { recursive: true });
@@ -110,7 +107,7 @@ async function buildBase(progress: Progress): Promise<string> {
 /** Writes everything that is put on top of Debian. */
 async function layOut(
   root: string,
-  parts: { kernel: Kernel; environment: Record<string, string>; configuration: string; lockFile: string },
+  parts: { kernel: Kernel; environment: Record<string, string>; lockFile: string },
 ): Promise<void> {
   const file = async (path: string, content: string, mode = 0o644) => {
     await Deno.mkdir(`${root}${path.replace(/\/[^/]*$/, "")}`, { recursive: true });
@@ -136,14 +133,18 @@ async function layOut(
     await Deno.copyFile(`${from}/${name}`, `${to}/${name}`);
   }
 
-  // The packages that the lock file names, at the path where the guest will look for its own configuration.
-  await file(`${CHECKOUT}/deno.json`, parts.configuration);
-  await file(`${CHECKOUT}/deno.lock`, parts.lockFile);
+  // Away from the checkout, whose configuration names files that are not here.
+  const packages: string[] = JSON.parse(parts.lockFile).workspace?.dependencies ?? [];
+  const imports = Object.fromEntries(packages.map((specifier) => [specifier, specifier]));
+  await file("/packages/deno.json", JSON.stringify({ imports }));
+  await file("/packages/deno.lock", parts.lockFile);
   await run([Deno.execPath(), "install", "--quiet", "--frozen"], {
     what: "fetch the packages of deno.lock for the lab",
-    cwd: `${root}${CHECKOUT}`,
+    cwd: `${root}/packages`,
     env: { DENO_DIR: `${root}${DENO_DIR}`, DENO_NO_UPDATE_CHECK: "1" },
   });
+  await Deno.remove(`${root}/packages`, { recursive: true });
+  await Deno.mkdir(`${root}${CHECKOUT}`);
 }
 
 async function makeKeys(directory: string): Promise<void> {
@@ -161,31 +162,27 @@ async function makeKeys(directory: string): Promise<void> {
   await Deno.copyFile(`${directory}/identity.pub`, `${authorized}/authorized_keys`);
 }
 
-/** The script that makes `disk` out of Debian and `overlay`, in the image's directory, as root. */
+/**
+ * The script that makes `disk` out of Debian and `overlay`, in the image's directory, as root. Without the
+ * devices, which the guest's kernel provides, and which root of a user namespace could not make.
+ */
 function assemble(kernel: Kernel, base: string): string {
   return `set -eu
 mkdir root
-tar --extract --numeric-owner --directory root --file '${base}'
+tar --extract --numeric-owner --exclude './dev/*' --directory root --file '${base}'
 cp --archive --no-preserve=ownership overlay/. root/
 sed -i 's|^root:.*|root:x:0:0:root:/root:/bin/dash|' root/etc/passwd
 depmod -b root '${kernel.release}'
 chmod -R a+rX root${DENO_DIR}
-rm -r root${CHECKOUT}
-mkdir root${CHECKOUT}
 cp root/bin/busybox busybox
 mke2fs -q -t ext4 -O ^has_journal -m 0 -E root_owner=0:0 -d root disk 4G
 rm -r root
 `;
 }
 
-/** Runs a script as root, or as root of a user namespace of its own. */
-async function asRoot(script: string, directory: string): Promise<void> {
-  const shell = ["sh", "-c", script];
-  const argv = Deno.uid() === 0
-    ? shell
-    : ["unshare", "--user", "--map-root-user", "--map-auto", "--", ...shell];
+async function runAsRoot(script: string, directory: string): Promise<void> {
   try {
-    await run(argv, { what: "make the lab's disk", cwd: directory });
+    await run(asRoot(["sh", "-c", script]), { what: "make the lab's disk", cwd: directory });
   } catch (cause) {
     if (Deno.uid() === 0 || !(cause instanceof UserError)) throw cause;
     throw new UserError(`${cause.message}; without root it takes user namespaces and lines in /etc/subuid`, {

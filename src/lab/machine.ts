@@ -404,7 +404,8 @@ async function feed(stdin: WritableStream<Uint8Array>, input: string | Uint8Arra
 
 function lastWords(log: string): string {
   const lines = log.split("\n").map((line) => line.trim()).filter((line) => line);
-  return lines.length === 0 ? "" : `; its last words: ${lines.slice(-3).join(" | ")}`;
+  const telling = lines.findLast((line) => /Kernel panic|ring3-lab: /.test(line));
+  return lines.length === 0 ? "" : `; its last words: ${telling ?? lines.slice(-3).join(" | ")}`;
 }
 
 async function exists(path: string): Promise<boolean> {

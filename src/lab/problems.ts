@@ -28,21 +28,28 @@ const PROBLEM = new RegExp(
   ].join("|"),
 );
 
-const CONTEXT = 30;
+/** Lines at most; a trace with its registers is some fifty. */
+const CONTEXT = 80;
+
+/** The last line of a trace, which still belongs to it. */
+const TRACE_END = /---\[ end |<\/TASK>/;
 
 /**
- * The problems a console log tells of, each with the lines that follow it, up to the end of its trace.
- * Only lines of the kernel count: they begin with their time.
+ * The problems a console log tells of, each with the lines that follow it: to the end of its trace, to the
+ * next problem, or a screenful. Only lines of the kernel count: they begin with their time.
  */
 export function kernelProblems(log: string): string[] {
   const lines = log.split("\n").map((line) => line.replace(/\r$/, ""));
+  const begins = (line: string) => /^\[ *\d+\.\d+\]/.test(line) && PROBLEM.test(line);
   const problems: string[] = [];
   for (let at = 0; at < lines.length; at++) {
-    if (!/^\[ *\d+\.\d+\]/.test(lines[at]) || !PROBLEM.test(lines[at])) continue;
-    const end = lines.findIndex((line, i) => i > at && /---\[ end (trace|Kernel panic)|<\/TASK>/.test(line));
-    const last = end < 0 ? at + CONTEXT : Math.min(end + 1, at + 3 * CONTEXT);
-    problems.push(lines.slice(at, last).join("\n").trimEnd());
-    at = last - 1;
+    if (!begins(lines[at])) continue;
+    let end = at + 1;
+    while (end < lines.length && end < at + CONTEXT && !begins(lines[end])) {
+      if (TRACE_END.test(lines[end++])) break;
+    }
+    problems.push(lines.slice(at, end).join("\n").trimEnd());
+    at = end - 1;
   }
   return problems;
 }

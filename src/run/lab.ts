@@ -32,23 +32,34 @@ function complainOf(lab: Lab): void {
   }
 }
 
-/** Runs `ring3 run` with these arguments in the lab, its output passed through. Its exit status. */
-export async function runInLab(args: string[], options: LabOptions): Promise<number> {
+/** Runs `ring3 run` with these arguments in the lab, and passes on what happens. Its exit status. */
+export async function runInLab(
+  args: string[],
+  options: LabOptions & { onEvent: (event: RunEvent) => void },
+): Promise<number> {
   await using lab = await start(options);
-  const tty = Deno.stdin.isTerminal() && Deno.stdout.isTerminal();
-  const child = lab.spawn(["ring3", "run", ...args, "--native"], {
-    tty,
-    stdin: tty ? "inherit" : "null",
-    stdout: "inherit",
-    stderr: "inherit",
-  });
-  const aborted = new Promise<"aborted">((resolve) =>
-    options.signal.addEventListener("abort", () => resolve("aborted"))
+  const child = startDriver(lab, args);
+  const aborted = new Promise<undefined>((resolve) =>
+    options.signal.addEventListener("abort", () => resolve(undefined))
   );
-  const status = await Promise.race([child.status, aborted]);
-  if (status === "aborted") return 0;
+  const run = (async () => {
+    for await (const line of lines(child.stdout)) options.onEvent(JSON.parse(line) as RunEvent);
+    return await child.status;
+  })();
+  // When the user has had enough, the machine goes, whatever runs in it.
+  const status = await Promise.race([run, aborted]);
+  if (!status) return 0;
   complainOf(lab);
   return status.code;
+}
+
+/** The driver and its supervisor, in the lab: events on standard output, errors straight to the user. */
+function startDriver(lab: Lab, args: string[]): Deno.ChildProcess {
+  return lab.spawn(["ring3", "run", ...args, "--native", "--json"], {
+    stdin: "null",
+    stdout: "piped",
+    stderr: "inherit",
+  });
 }
 
 /** What `run --check` has found. */
@@ -68,11 +79,7 @@ export async function checkInLab(args: string[], options: LabOptions): Promise<L
   const { progress } = options;
   await using lab = await start(options);
   progress("starting the driver");
-  const child = lab.spawn(["ring3", "run", ...args, "--native", "--json"], {
-    stdin: "null",
-    stdout: "piped",
-    stderr: "inherit",
-  });
+  const child = startDriver(lab, args);
   const events = lines(child.stdout);
   const { name, bringUpMs, addresses } = await before(comeUp(events), ADDRESS_MS);
   // Read on, so that the driver's supervisor never waits for us.

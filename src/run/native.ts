@@ -4,6 +4,7 @@ import { KernelError, openLibrary } from "../kernel/mod.ts";
 import { describeGrant, formatProblem, type Manifest, matchManifest, resolve } from "../manifest/mod.ts";
 import { bind, isConfined, listDevices, type PciDevice, readDevice, release } from "../pci.ts";
 import type { Progress } from "../progress.ts";
+import type { HostFiles } from "../supervisor/driver_process.ts";
 import { Supervisor, type SupervisorEvent } from "../supervisor/supervisor.ts";
 import type { Status } from "../view/status.ts";
 import { hostFiles, loadModule } from "./files.ts";
@@ -90,36 +91,57 @@ export async function runNative(options: NativeOptions): Promise<void> {
   await using undo = new AsyncDisposableStack();
   const files = await hostFiles(options);
   await loadModule();
-  const { previous } = await bind(device.address, "ring3", { take: options.take });
-  undo.defer(async () => {
-    await release(device.address, { previous });
-  });
-  // Whether it is confined is known for sure once it is bound.
-  const bound = await readDevice(device.address);
-  onEvent({ event: "grant", lines: describeGrant(manifest, bound), warnings: warningsOf(bound) });
-
   try {
-    const supervisor = undo.use(Supervisor.claim(openLibrary(files.library), device.address, {
-      manifest,
-      files,
-      uid: uidOf(device),
-      onEvent: (detail) => onEvent({ event: "driver", detail }),
-    }));
-    const aborted = new AbortController();
+    const { supervisor, bound } = await take(device, { ...options, files, undo });
+    onEvent({ event: "grant", lines: describeGrant(manifest, bound), warnings: warningsOf(bound) });
+
+    const over = new AbortController();
     const stop = () => {
-      aborted.abort();
+      over.abort();
       supervisor.stop();
     };
     signal.addEventListener("abort", stop);
     undo.defer(() => signal.removeEventListener("abort", stop));
     if (signal.aborted) return;
 
-    const watching = watch(supervisor, { ...options, device: bound, signal: aborted.signal });
-    const reason = await supervisor.run().finally(() => aborted.abort());
+    const watching = watch(supervisor, { ...options, device: bound, signal: over.signal });
+    // A run that nobody can see is of no use; nor is a view of a run that is over.
+    watching.catch(stop);
+    const reason = await supervisor.run().finally(() => over.abort());
     await watching;
     if (reason) throw new UserError(`${manifest.name} on ${device.address} was given up: ${reason.text}`);
   } catch (error) {
     if (error instanceof KernelError) throw new UserError(error.message, { cause: error });
+    throw error;
+  }
+}
+
+/** Binds and claims a device; `undo` gives it back, but only if the claim was ours to have. */
+async function take(
+  device: PciDevice,
+  options: NativeOptions & { files: HostFiles; undo: AsyncDisposableStack },
+): Promise<{ supervisor: Supervisor; bound: PciDevice }> {
+  const { manifest, files, undo, onEvent } = options;
+  const { address } = device;
+  const { previous } = await bind(address, "ring3", { take: options.take });
+  const giveBack = async () => {
+    await release(address, { previous });
+  };
+  try {
+    // Whether it is confined is known for sure once it is bound.
+    const bound = await readDevice(address);
+    const supervisor = Supervisor.claim(openLibrary(files.library), address, {
+      manifest,
+      files,
+      uid: uidOf(device),
+      onEvent: (detail) => onEvent({ event: "driver", detail }),
+    });
+    undo.defer(giveBack);
+    undo.use(supervisor);
+    return { supervisor, bound };
+  } catch (error) {
+    // Bound already means that another supervisor may hold it.
+    if (device.driver !== "ring3") await giveBack();
     throw error;
   }
 }
@@ -131,7 +153,7 @@ async function watch(
 ): Promise<void> {
   const { manifest, device, onEvent, signal } = options;
   await using undo = new AsyncDisposableStack();
-  const file = undo.use(new StateFile(manifest.name));
+  const file = undo.use(new StateFile(`${manifest.name}-${device.address}`));
   const meter = new Meter(supervisor, manifest, device);
   let name: string | undefined;
   let known = "";

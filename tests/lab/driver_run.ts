@@ -107,9 +107,9 @@ export class DriverRun implements AsyncDisposable {
   }
 
   /** Stops it as Ctrl-C would, and waits. */
-  async stop(): Promise<number> {
+  async stop(): Promise<{ code: number; stderr: string }> {
     await this.#lab.exec(["pkill", "-INT", "-f", "src/cli.ts run"]);
-    return (await this.ended()).code;
+    return await this.ended();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

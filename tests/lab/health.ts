@@ -14,7 +14,8 @@ export function assertHealthy(lab: Lab): void {
 export async function assertNothingLeft(lab: Lab): Promise<void> {
   const { code, stdout, stderr } = await lab.exec(["ring3", "status", "--json"]);
   assertEquals(code, 0, stderr);
-  const { module } = JSON.parse(stdout) as { module: Record<string, number> };
+  const { module } = JSON.parse(stdout) as { module: Record<string, number> | null };
+  if (!module) throw new Error("ring3.ko is not loaded");
   assertEquals(Object.entries(module).filter(([, count]) => count !== 0), []);
   const unload = await lab.exec(["rmmod", "ring3"]);
   assertEquals(unload.code, 0, unload.stderr);

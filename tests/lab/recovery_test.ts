@@ -35,7 +35,7 @@ Deno.test("a driver killed at random moments under load is replaced, and nothing
   assertEquals(code, 0, "the last driver carries traffic");
   await lab.exec(["pkill", "ping"]);
   await load.status;
-  assertEquals(await run.stop(), 0);
+  assertEquals(await run.stop(), { code: 0, stderr: "" });
   await assertNothingLeft(lab);
   assertHealthy(lab);
 });
