@@ -11,6 +11,8 @@ export type Disk = "ide" | "nvme";
 export interface Hardware {
   /** Network cards, each with a network of its own: "e1000" is an 82545EM. */
   readonly nic: readonly Nic[];
+  /** The cards hear each other, as on one wire, and nobody else. */
+  readonly oneWire: boolean;
   /** Empty disks of 1 GiB. */
   readonly disk: readonly Disk[];
   /** An Intel IOMMU with interrupt remapping. */
@@ -26,6 +28,7 @@ export interface Hardware {
 /** What there is when nothing is chosen. */
 export const DEFAULT_HARDWARE: Hardware = {
   nic: ["e1000"],
+  oneWire: false,
   disk: [],
   iommu: true,
   smp: 2,
@@ -55,6 +58,7 @@ const DISKS: readonly Disk[] = ["ide", "nvme"];
  */
 export function parseHardware(flags: HardwareFlags): Hardware {
   return {
+    oneWire: DEFAULT_HARDWARE.oneWire,
     nic: list(flags.nic, { flag: "--nic", known: Object.keys(NIC_MODELS) as Nic[] }) ?? DEFAULT_HARDWARE.nic,
     disk: list(flags.disk, { flag: "--disk", known: DISKS }) ?? DEFAULT_HARDWARE.disk,
     iommu: onOff(flags.iommu) ?? DEFAULT_HARDWARE.iommu,
@@ -84,7 +88,12 @@ export function deviceArguments(hardware: Hardware, disks: readonly string[]): s
     device(
       `pcie-root-port,id=nicport${index},chassis=${1 + index},slot=${1 + index},addr=${hex(0x10 + index)}`,
     );
-    argv.push("-netdev", `user,id=net${index},net=${network},host=${host},dhcpstart=${guest}`);
+    argv.push(
+      "-netdev",
+      hardware.oneWire
+        ? `hubport,id=net${index},hubid=0`
+        : `user,id=net${index},net=${network},host=${host},dhcpstart=${guest}`,
+    );
     device(`${NIC_MODELS[nic]},id=nic${index},netdev=net${index},bus=nicport${index},romfile=`);
   }
   if (hardware.disk.includes("ide")) device("piix4-ide,id=ide,addr=0x1c");

@@ -46,6 +46,14 @@ export class DriverRun implements AsyncDisposable {
     return run;
   }
 
+  /** Starts a driver where nobody gives addresses, and waits until it carries traffic. */
+  static async ready(lab: Lab, args: string[]): Promise<DriverRun> {
+    const run = new DriverRun(lab, [...args, "--no-dhcp"]);
+    await run.driverEvent("ready");
+    await run.until(({ event }) => event === "interface", "an interface");
+    return run;
+  }
+
   /** Starts a driver that is expected to fail. Its exit status and what it said on standard error. */
   static async fails(lab: Lab, args: string[]): Promise<{ code: number; stderr: string }> {
     const run = new DriverRun(lab, args);
@@ -97,6 +105,14 @@ export class DriverRun implements AsyncDisposable {
     );
     const event = this.events[at] as Extract<RunEvent, { event: "driver" }>;
     return { at, detail: event.detail as Extract<SupervisorEvent, { type: T }> };
+  }
+
+  /** Process of the driver that was started last. */
+  get pid(): number {
+    const last = this.events.findLast((event) =>
+      event.event === "driver" && event.detail.type === "starting"
+    ) as { detail: { pid: number } };
+    return last.detail.pid;
   }
 
   /** Waits for a run that ends by itself. Its exit status and what it said on standard error. */
