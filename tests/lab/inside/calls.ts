@@ -189,7 +189,6 @@ await runCases({
     for (const [name, { number, layout }] of Object.entries(CALLS)) {
       assertErrno(raw(irq, number, { layout }).result, "ENOTTY", name);
     }
-    library.r3_close(irq);
   },
 
   "after REVOKE every call of a grant is EKEYREVOKED": () => {

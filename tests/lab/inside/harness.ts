@@ -112,6 +112,7 @@ export function claimCard(address = ADDRESS): RawClaim {
 export class RawGrant extends Grant implements Disposable {
   readonly fd: number;
   readonly #mapped: { address: number; length: number }[] = [];
+  readonly #irqFiles: number[] = [];
   #open = true;
 
   constructor(fd: number) {
@@ -120,6 +121,7 @@ export class RawGrant extends Grant implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    for (const fd of this.#irqFiles.splice(0)) library.r3_close(fd);
     for (const { address, length } of this.#mapped.splice(0)) libc.munmap(address, length);
     if (this.#open) library.r3_close(this.fd);
     this.#open = false;
@@ -137,10 +139,11 @@ export class RawGrant extends Grant implements Disposable {
     return new Uint32Array(this.view(this.info().window[0].mmap_offset, BAR_SIZE));
   }
 
-  /** Opens the IRQ file of vector 0. */
+  /** Opens the IRQ file of vector 0, until the grant is disposed of. */
   irqFile(): number {
     const { result } = raw(this.fd, uapi.CALL.IRQ, { layout: uapi.IRQ });
-    return check(result, "Cannot open the IRQ file");
+    this.#irqFiles.push(check(result, "Cannot open the IRQ file"));
+    return result;
   }
 
   /** Makes WAIT without a time limit on another thread; 0 or -errno, and what has happened. */
