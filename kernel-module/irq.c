@@ -23,7 +23,8 @@ static irqreturn_t r3_irq_handler(int irq, void *data)
 
 	spin_lock(&vector->lock);
 	if (vector->by_config) {
-		if (!pci_check_and_mask_intx(grant->claim->dev->pdev)) {
+		/* Masked, it cannot have been us, even if our status says that we would. */
+		if (vector->masked || !pci_check_and_mask_intx(grant->claim->dev->pdev)) {
 			spin_unlock(&vector->lock);
 			return IRQ_NONE;
 		}
