@@ -254,14 +254,18 @@ void r3_irqs_remove(struct r3_grant *grant)
 
 	if (!grant->have_vectors)
 		return;
+	/* A WAIT or read() under way unmasks nothing after this ... */
+	for (i = 0; i < grant->irqs; i++) {
+		spin_lock_irq(&grant->vector[i].lock);
+		grant->vector[i].live = false;
+		spin_unlock_irq(&grant->vector[i].lock);
+	}
+	/* ... so what is masked here stays masked. */
 	if (grant->irq_type == R3_IRQ_INTX)
 		pci_intx(pdev, 0);
 	for (i = 0; i < grant->irqs; i++) {
 		struct r3_vector *vector = &grant->vector[i];
 
-		spin_lock_irq(&vector->lock);
-		vector->live = false;
-		spin_unlock_irq(&vector->lock);
 		free_irq(vector->irq, vector);
 		r3_count(grant->claim, R3_N_IRQS, -1);
 	}
