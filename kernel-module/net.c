@@ -58,6 +58,7 @@ struct r3_net {
 	struct device *dev;			/* DMA is mapped for it */
 	u32 size;				/* ring entries */
 	u32 max_segments;
+	netdev_features_t offered;		/* what the driver's device can do; under rtnl */
 	bool registered;
 
 	struct r3_grant *grant;			/* while attached; changes with NAPI disabled */
@@ -585,6 +586,28 @@ static int r3_net_change_mtu(struct net_device *netdev, int mtu)
 	return 0;
 }
 
+static netdev_features_t r3_net_features(u32 features)
+{
+	netdev_features_t out = 0;
+
+	/* The stack sends frames in pieces only where it need not sum them. */
+	if (features & R3_NET_TX_CSUM)
+		out |= NETIF_F_HW_CSUM | NETIF_F_SG;
+	if (features & R3_NET_TSO4)
+		out |= NETIF_F_TSO;
+	if (features & R3_NET_TSO6)
+		out |= NETIF_F_TSO6;
+	if (features & R3_NET_RX_CSUM)
+		out |= NETIF_F_RXCSUM;
+	return out;
+}
+
+/* hw_features stay those of all drivers: what this one cannot do is masked here. */
+static netdev_features_t r3_net_fix_features(struct net_device *netdev, netdev_features_t features)
+{
+	return features & (r3_net_priv(netdev)->offered | ~r3_net_features(R3_NET_FEATURES));
+}
+
 static int r3_net_set_features(struct net_device *netdev, netdev_features_t features)
 {
 	netdev->features = features;
@@ -617,6 +640,7 @@ static const struct net_device_ops r3_netdev_ops = {
 	.ndo_set_rx_mode = r3_net_set_rx_mode,
 	.ndo_set_mac_address = r3_net_set_mac,
 	.ndo_change_mtu = r3_net_change_mtu,
+	.ndo_fix_features = r3_net_fix_features,
 	.ndo_set_features = r3_net_set_features,
 	.ndo_get_stats64 = r3_net_get_stats,
 	.ndo_validate_addr = eth_validate_addr,
@@ -649,22 +673,6 @@ static const struct ethtool_ops r3_ethtool_ops = {
 
 /* ---- port ---- */
 
-static netdev_features_t r3_net_features(u32 features)
-{
-	netdev_features_t out = 0;
-
-	/* The stack sends frames in pieces only where it need not sum them. */
-	if (features & R3_NET_TX_CSUM)
-		out |= NETIF_F_HW_CSUM | NETIF_F_SG;
-	if (features & R3_NET_TSO4)
-		out |= NETIF_F_TSO;
-	if (features & R3_NET_TSO6)
-		out |= NETIF_F_TSO6;
-	if (features & R3_NET_RX_CSUM)
-		out |= NETIF_F_RXCSUM;
-	return out;
-}
-
 static u32 r3_net_features_in_use(netdev_features_t features)
 {
 	return (features & NETIF_F_HW_CSUM ? R3_NET_TX_CSUM : 0) |
@@ -681,7 +689,9 @@ static int r3_net_register(struct r3_net *net, const struct r3_net_attach *args)
 	eth_hw_addr_set(netdev, args->mac);
 	memcpy(netdev->perm_addr, args->mac, ETH_ALEN);
 	netdev->max_mtu = args->max_mtu;
-	netdev->hw_features = r3_net_features(args->features);
+	netdev->mtu = min(netdev->mtu, netdev->max_mtu);
+	net->offered = r3_net_features(args->features);
+	netdev->hw_features = r3_net_features(R3_NET_FEATURES);
 	netdev->features = netdev->hw_features;
 	/* No segmentation behind a VLAN tag: the ring format has no place for where IP begins. */
 	netdev->vlan_features = netdev->hw_features & ~NETIF_F_ALL_TSO;
@@ -701,7 +711,7 @@ static void r3_net_readjust(struct r3_net *net, const struct r3_net_attach *args
 	netdev->max_mtu = args->max_mtu;
 	if (netdev->mtu > args->max_mtu)
 		dev_set_mtu(netdev, args->max_mtu);
-	netdev->hw_features = r3_net_features(args->features);
+	net->offered = r3_net_features(args->features);
 	netdev_update_features(netdev);
 	rtnl_unlock();
 }
