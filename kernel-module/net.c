@@ -508,6 +508,9 @@ static int r3_rx_reap(struct r3_net *net, int budget)
 	}
 	r3_channel_reaped(net->rx);
 	r3_rx_refill(net);
+	/* Polled elsewhere than in the driver's kick, the driver may be asleep by now. */
+	if (r3_channel_pending(net->rx))
+		r3_grant_wake(net->grant);
 	return frames;
 }
 
