@@ -737,6 +737,8 @@ static int r3_net_attach(struct r3_port *port, struct r3_grant *grant, const str
 	const struct r3_net_attach *info = &args->net;
 	int err;
 
+	if (memchr_inv(args->room + sizeof(*info), 0, sizeof(args->room) - sizeof(*info)))
+		return -EINVAL;
 	if (!is_valid_ether_addr(info->mac) || info->reserved || info->features & ~R3_NET_FEATURES ||
 	    info->max_mtu < ETH_MIN_MTU || info->max_mtu > ETH_MAX_MTU ||
 	    !info->max_segments || info->max_segments > R3_SEGMENTS ||
@@ -835,7 +837,8 @@ static int r3_net_report(struct r3_port *port, const struct r3_port_report *args
 	struct r3_net *net = r3_net_of(port);
 	const struct r3_net_report *report = &args->net;
 
-	if (report->link > 1 || report->full_duplex > 1 || report->reserved)
+	if (report->link > 1 || report->full_duplex > 1 || report->reserved ||
+	    memchr_inv(args->room + sizeof(*report), 0, sizeof(args->room) - sizeof(*report)))
 		return -EINVAL;
 	net->report = *report;
 	if (!!report->link == netif_carrier_ok(net->netdev))
