@@ -103,8 +103,9 @@ void r3_grant_end(struct r3_grant *grant, u32 reason, const char *text)
 
 	/* No new fault, call or mapping after this; those under way finish first. */
 	down_write(&grant->live_lock);
-	grant->ended = true;
 	grant->ended_errno = dev->lost ? -ENODEV : -EKEYREVOKED;
+	/* Pairs with the acquire in WAIT, which does not take the lock. */
+	smp_store_release(&grant->ended, true);
 	up_write(&grant->live_lock);
 	wake_up_all(&grant->wait);
 
@@ -649,7 +650,7 @@ static long r3_wait_sleep(struct r3_grant *grant, struct r3_wait *args)
 
 	for (;;) {
 		prepare_to_wait(&grant->wait, &wait, TASK_INTERRUPTIBLE);
-		if (READ_ONCE(grant->ended)) {
+		if (smp_load_acquire(&grant->ended)) {
 			ret = grant->ended_errno;
 			break;
 		}
@@ -684,8 +685,11 @@ static long r3_ioctl_wait(struct r3_grant *grant, void __user *arg)
 	ret = r3_copy_in(&args, sizeof(args), arg, 0);
 	if (ret)
 		return ret;
-	if (READ_ONCE(grant->ended))
+	/* Pairs with the release in r3_grant_end(). */
+	if (smp_load_acquire(&grant->ended))
 		return grant->ended_errno;
+	if (args.kick >> grant->channels)
+		return -EINVAL;
 	atomic64_inc(&grant->claim->waits);
 	if (args.kick)
 		r3_port_kick(grant, args.kick);
