@@ -112,7 +112,8 @@ void r3_grant_end(struct r3_grant *grant, u32 reason, const char *text)
 	/* The device falls silent ... */
 	r3_irqs_remove(grant);
 	pci_clear_master(dev->pdev);
-	if (!dev->lost) {
+	/* A device that was only unbound is still there to be waited for. */
+	if (pci_device_is_present(dev->pdev)) {
 		pci_wait_for_pending_transaction(dev->pdev);
 		r3_function_reset(dev->pdev);
 	}
