@@ -125,7 +125,8 @@ void r3_grant_end(struct r3_grant *grant, u32 reason, const char *text)
 	r3_dma_unmap_all(grant);
 	r3_regions_free(grant);
 
-	claim->end = reason;
+	if (reason != R3_END_NONE)
+		claim->end = reason;
 	if (text[0])
 		strscpy(claim->text, text, sizeof(claim->text));
 	claim->grant = NULL;
@@ -324,7 +325,7 @@ int r3_grant_open(struct r3_claim *claim, const struct r3_grant_args *args)
 	init_waitqueue_head(&grant->wait);
 	INIT_WORK(&grant->end_work, r3_grant_end_work);
 	grant->dma_limit = args->dma_limit;
-	grant->generation = ++claim->generation;
+	grant->generation = claim->generation + 1;
 	r3_count(claim, R3_N_GRANTS, 1);
 
 	/* From here r3_grant_end() undoes whatever has been done. */
@@ -339,8 +340,10 @@ int r3_grant_open(struct r3_claim *claim, const struct r3_grant_args *args)
 	if (!err) {
 		r3_grant_get(grant);	/* the file's */
 		err = r3_anon_fd("[ring3-grant]", &r3_grant_fops, grant);
-		if (err >= 0)
+		if (err >= 0) {
+			claim->generation = grant->generation;
 			return err;
+		}
 		r3_grant_put(grant);
 	}
 	r3_grant_end(grant, R3_END_NONE, "");
