@@ -217,7 +217,9 @@ static int r3_grant_window(struct r3_grant *grant, const struct r3_window *windo
 	struct r3_region *region;
 	u64 size;
 
-	if (window->bar >= PCI_STD_NUM_BARS || window->flags)
+	if (window->flags)
+		return r3_refuse(claim, -EINVAL, "BAR %u: a window has no flags", window->bar);
+	if (window->bar >= PCI_STD_NUM_BARS)
 		return r3_refuse(claim, -EINVAL, "there is no BAR %u", window->bar);
 	size = pci_resource_len(pdev, window->bar);
 	if (!size)
@@ -240,6 +242,8 @@ static int r3_grant_window(struct r3_grant *grant, const struct r3_window *windo
 		return r3_refuse(claim, -EINVAL,
 				 "BAR %u: a window is whole pages of %lu bytes, as the processor protects no less",
 				 window->bar, PAGE_SIZE);
+	if (window->length >= BIT_ULL(R3_REGION_SHIFT))
+		return r3_refuse(claim, -EINVAL, "BAR %u: a window is less than 4 GiB", window->bar);
 	if (r3_window_hits_msix(pdev, window))
 		return r3_refuse(claim, -EPERM, "BAR %u: the window covers the MSI-X table", window->bar);
 
