@@ -181,6 +181,11 @@ int r3_dma_map(struct r3_grant *grant, struct r3_dma_map *args)
 	u32 count;
 	int err;
 
+	/* Only for the right error: it can end right after. */
+	err = r3_grant_hold(grant);
+	if (err)
+		return err;
+	r3_grant_unhold(grant);
 	if (!args->flags)
 		return -EINVAL;
 	/* Pinning takes mmap_lock, so it stays outside live_lock. */
