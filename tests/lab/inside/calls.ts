@@ -96,8 +96,6 @@ const RESERVED: [call: string, field: string][] = [
   ["IRQ", "reserved"],
   ["DMA_UNMAP", "reserved"],
   ["BUS_MASTER", "reserved"],
-  ["PORT_ATTACH", "reserved"],
-  ["PORT_REPORT", "reserved"],
 ];
 
 await runCases({

@@ -283,7 +283,7 @@ await runCases({
     assertErrno(attachResult(grant, {}), "EALREADY");
   },
 
-  "what follows the values of attach and report must be zero": () => {
+  "reserved fields of attach and report, and what follows their values, must be zero": () => {
     using claim = claimWithPort();
     using grant = grantOf(claim);
     const call = (number: number, { layout, net }: { layout: CallLayout; net: unknown }) => {
@@ -292,9 +292,12 @@ await runCases({
       return library.r3_call(grant.fd, number, bytes);
     };
     const { PORT_ATTACH, PORT_REPORT } = uapi.CALL;
+    assertErrno(attachResult(grant, { reserved: 1 }), "EINVAL");
     assertErrno(call(PORT_ATTACH, { layout: uapi.PORT_ATTACH_NET, net: ATTACH }), "EINVAL");
     assertEquals(attachResult(grant, {}), 0);
     assertErrno(call(PORT_REPORT, { layout: uapi.PORT_REPORT_NET, net: REPORT }), "EINVAL");
+    const values = { kind: uapi.PORT_KIND.net, reserved: 1, net: REPORT };
+    assertErrno(raw(grant.fd, PORT_REPORT, { layout: uapi.PORT_REPORT_NET, values }).result, "EINVAL");
   },
 
   "before attaching there is no configuration and no report": () => {
