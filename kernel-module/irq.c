@@ -166,7 +166,7 @@ int r3_irq_open(struct r3_grant *grant, u32 index)
 
 	if (index >= grant->irqs)
 		return -EINVAL;
-	irq = kzalloc(sizeof(*irq), GFP_KERNEL);
+	irq = kzalloc(sizeof(*irq), GFP_KERNEL_ACCOUNT);
 	if (!irq)
 		return -ENOMEM;
 	r3_grant_get(grant);

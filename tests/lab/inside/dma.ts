@@ -217,6 +217,13 @@ await runCases({
     libc.munmap(address, PAGE);
   },
 
+  "more than the kernel could ever pin is ENOMEM, without a word in its log": () => {
+    using claim = claimCard();
+    using grant = grantOf(claim, { dmaLimit: 2 ** 60 });
+    assertErrno(map(grant, { address: PAGE, length: 2 ** 46 }).result, "ENOMEM");
+    assertEquals(claim.status().counters.pinned_pages, 0);
+  },
+
   "no direction is EINVAL": () => {
     using claim = claimCard();
     using grant = grantOf(claim);
