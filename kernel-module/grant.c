@@ -108,6 +108,9 @@ void r3_grant_end(struct r3_grant *grant, u32 reason, const char *text)
 	smp_store_release(&grant->ended, true);
 	up_write(&grant->live_lock);
 	wake_up_all(&grant->wait);
+	/* The driver may still run: it must not touch the device in its reset, or after. */
+	if (grant->mapping)
+		unmap_mapping_range(grant->mapping, 0, 0, 1);
 
 	/* The device falls silent ... */
 	r3_irqs_remove(grant);
@@ -120,8 +123,6 @@ void r3_grant_end(struct r3_grant *grant, u32 reason, const char *text)
 
 	/* ... and only then does what it could reach become free. */
 	r3_port_detach(grant);
-	if (grant->mapping)
-		unmap_mapping_range(grant->mapping, 0, 0, 1);
 	r3_dma_unmap_all(grant);
 	r3_regions_free(grant);
 
