@@ -309,6 +309,7 @@ static int r3_tx_reap(struct r3_net *net, int budget)
 	}
 	r3_channel_reaped(net->tx);
 
+	/* Pairs with the barrier in r3_net_xmit(): one of us sees the other. */
 	smp_mb();
 	if (netif_queue_stopped(net->netdev) && r3_tx_has_room(net))
 		netif_wake_queue(net->netdev);
@@ -689,6 +690,9 @@ static int r3_net_register(struct r3_net *net, const struct r3_net_attach *args)
 	struct net_device *netdev = net->netdev;
 	int err;
 
+	/* One that failed halfway cannot be registered again. */
+	if (netdev->reg_state != NETREG_UNINITIALIZED)
+		return -EIO;
 	eth_hw_addr_set(netdev, args->mac);
 	memcpy(netdev->perm_addr, args->mac, ETH_ALEN);
 	netdev->max_mtu = args->max_mtu;
@@ -766,11 +770,14 @@ static int r3_net_attach(struct r3_port *port, struct r3_grant *grant, const str
 	r3_rx_refill(net);
 	net->grant = grant;
 	napi_enable(&net->napi);
+	/* Under rtnl, or this and r3_net_open() could both miss that the other is done. */
+	rtnl_lock();
 	netif_tx_lock_bh(net->netdev);
 	WRITE_ONCE(net->carrying, true);
 	netif_tx_unlock_bh(net->netdev);
 	if (netif_running(net->netdev))
 		netif_wake_queue(net->netdev);
+	rtnl_unlock();
 	return 0;
 }
 
