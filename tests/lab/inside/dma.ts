@@ -11,7 +11,7 @@ import {
   libc,
   PAGE,
   raw,
-  RawGrant,
+  type RawGrant,
   REQUEST,
   runCases,
 } from "./harness.ts";

@@ -10,8 +10,8 @@ import {
   libc,
   quiet,
   raw,
-  RawClaim,
-  RawGrant,
+  type RawClaim,
+  type RawGrant,
   runCases,
   sleep,
 } from "./harness.ts";

@@ -403,7 +403,8 @@ await runCases({
     const complete = (flags: number) => driver.rx.complete(buffers.shift()!, flags);
     complete(60 | LAST); // whole and small
     complete(1514 | LAST); // whole and large
-    complete(4096), complete(100 | LAST); // in two buffers
+    complete(4096); // in two buffers
+    complete(100 | LAST);
     complete(60 | LAST | ERROR); // the device says it is bad
     complete(13 | LAST); // shorter than a header
     complete(0 | LAST); // empty
