@@ -659,6 +659,7 @@ static long r3_wait_sleep(struct r3_grant *grant, struct r3_wait *args)
 
 	for (;;) {
 		prepare_to_wait(&grant->wait, &wait, TASK_INTERRUPTIBLE);
+		/* As in r3_ioctl_wait(). */
 		if (smp_load_acquire(&grant->ended)) {
 			ret = grant->ended_errno;
 			break;

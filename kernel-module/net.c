@@ -112,6 +112,7 @@ static u32 r3_tx_room(const struct r3_net *net)
 /* Room for any frame: its segments and a context entry. */
 static bool r3_tx_has_room(const struct r3_net *net)
 {
+	/* Pairs with the release in r3_tx_release(): the id is in place. */
 	return r3_tx_room(net) >= R3_SEGMENTS + 1 &&
 	       smp_load_acquire(&net->free_in) != net->free_out;
 }
