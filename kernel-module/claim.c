@@ -174,7 +174,9 @@ static long r3_ioctl_signal(struct r3_claim *claim, void __user *arg)
 	if (ret)
 		return ret;
 	mutex_lock(&claim->dev->lock);
-	if (claim->grant)
+	if (claim->dev->lost)
+		ret = -ENODEV;
+	else if (claim->grant)
 		r3_grant_event(claim->grant, R3_EVENT_SIGNAL);
 	else
 		ret = -ENOENT;
@@ -191,7 +193,9 @@ static long r3_ioctl_revoke(struct r3_claim *claim, void __user *arg)
 	if (ret)
 		return ret;
 	mutex_lock(&claim->dev->lock);
-	if (claim->grant)
+	if (claim->dev->lost)
+		ret = -ENODEV;
+	else if (claim->grant)
 		r3_grant_end(claim->grant, R3_END_REVOKED, "");
 	else
 		ret = -ENOENT;

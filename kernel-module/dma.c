@@ -40,7 +40,7 @@ int r3_dma_alloc(struct r3_grant *grant, struct r3_dma_alloc *args)
 		return r3_refuse(claim, err, "DMA memory: %llu bytes asked for, the manifest grants %llu", length,
 				 grant->dma_limit);
 	err = -ENOMEM;
-	region = kzalloc(sizeof(*region), GFP_KERNEL);
+	region = kzalloc(sizeof(*region), GFP_KERNEL_ACCOUNT);
 	if (!region)
 		goto uncharge;
 	region->kind = R3_REGION_DMA;
@@ -123,24 +123,25 @@ static struct r3_mapping *r3_mapping_pin(struct r3_grant *grant, const struct r3
 	err = r3_dma_charge(grant, (u64)count << PAGE_SHIFT);
 	if (err)
 		return ERR_PTR(err);
+	/* Before anything is allocated for it. */
+	err = account_locked_vm(current->mm, count, true);
+	if (err)
+		goto uncharge;
 	err = -ENOMEM;
 	mapping = kzalloc(sizeof(*mapping), GFP_KERNEL_ACCOUNT);
 	if (!mapping)
-		goto uncharge;
-	mapping->pages = kvcalloc(count, sizeof(*mapping->pages), GFP_KERNEL_ACCOUNT);
+		goto unaccount;
+	/* The driver chooses the count: too large a one is its error, not ours to warn of. */
+	mapping->pages = kvcalloc(count, sizeof(*mapping->pages), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!mapping->pages)
 		goto free;
 	mapping->mm = current->mm;
 	mapping->direction = args->flags == R3_DMA_TO_DEVICE ? DMA_TO_DEVICE :
 			     args->flags == R3_DMA_FROM_DEVICE ? DMA_FROM_DEVICE : DMA_BIDIRECTIONAL;
-	err = account_locked_vm(mapping->mm, count, true);
-	if (err)
-		goto free;
 	got = pin_user_pages_fast(first, count, gup, mapping->pages);
 	if (got != count) {
 		if (got > 0)
 			unpin_user_pages(mapping->pages, got);
-		account_locked_vm(mapping->mm, count, false);
 		err = got < 0 ? got : -EFAULT;
 		goto free;
 	}
@@ -152,6 +153,8 @@ static struct r3_mapping *r3_mapping_pin(struct r3_grant *grant, const struct r3
 free:
 	kvfree(mapping->pages);
 	kfree(mapping);
+unaccount:
+	account_locked_vm(current->mm, count, false);
 uncharge:
 	atomic64_sub((u64)count << PAGE_SHIFT, &grant->dma_used);
 	return ERR_PTR(err);
@@ -181,6 +184,11 @@ int r3_dma_map(struct r3_grant *grant, struct r3_dma_map *args)
 	u32 count;
 	int err;
 
+	/* Only for the right error: it can end right after. */
+	err = r3_grant_hold(grant);
+	if (err)
+		return err;
+	r3_grant_unhold(grant);
 	if (!args->flags)
 		return -EINVAL;
 	/* Pinning takes mmap_lock, so it stays outside live_lock. */

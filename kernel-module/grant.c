@@ -103,27 +103,31 @@ void r3_grant_end(struct r3_grant *grant, u32 reason, const char *text)
 
 	/* No new fault, call or mapping after this; those under way finish first. */
 	down_write(&grant->live_lock);
-	grant->ended = true;
 	grant->ended_errno = dev->lost ? -ENODEV : -EKEYREVOKED;
+	/* Pairs with the acquire in WAIT, which does not take the lock. */
+	smp_store_release(&grant->ended, true);
 	up_write(&grant->live_lock);
 	wake_up_all(&grant->wait);
+	/* The driver may still run: it must not touch the device in its reset, or after. */
+	if (grant->mapping)
+		unmap_mapping_range(grant->mapping, 0, 0, 1);
 
 	/* The device falls silent ... */
 	r3_irqs_remove(grant);
 	pci_clear_master(dev->pdev);
-	if (!dev->lost) {
+	/* A device that was only unbound is still there to be waited for. */
+	if (pci_device_is_present(dev->pdev)) {
 		pci_wait_for_pending_transaction(dev->pdev);
 		r3_function_reset(dev->pdev);
 	}
 
 	/* ... and only then does what it could reach become free. */
 	r3_port_detach(grant);
-	if (grant->mapping)
-		unmap_mapping_range(grant->mapping, 0, 0, 1);
 	r3_dma_unmap_all(grant);
 	r3_regions_free(grant);
 
-	claim->end = reason;
+	if (reason != R3_END_NONE)
+		claim->end = reason;
 	if (text[0])
 		strscpy(claim->text, text, sizeof(claim->text));
 	claim->grant = NULL;
@@ -214,7 +218,9 @@ static int r3_grant_window(struct r3_grant *grant, const struct r3_window *windo
 	struct r3_region *region;
 	u64 size;
 
-	if (window->bar >= PCI_STD_NUM_BARS || window->flags)
+	if (window->flags)
+		return r3_refuse(claim, -EINVAL, "BAR %u: a window has no flags", window->bar);
+	if (window->bar >= PCI_STD_NUM_BARS)
 		return r3_refuse(claim, -EINVAL, "there is no BAR %u", window->bar);
 	size = pci_resource_len(pdev, window->bar);
 	if (!size)
@@ -237,6 +243,8 @@ static int r3_grant_window(struct r3_grant *grant, const struct r3_window *windo
 		return r3_refuse(claim, -EINVAL,
 				 "BAR %u: a window is whole pages of %lu bytes, as the processor protects no less",
 				 window->bar, PAGE_SIZE);
+	if (window->length >= BIT_ULL(R3_REGION_SHIFT))
+		return r3_refuse(claim, -EINVAL, "BAR %u: a window is less than 4 GiB", window->bar);
 	if (r3_window_hits_msix(pdev, window))
 		return r3_refuse(claim, -EPERM, "BAR %u: the window covers the MSI-X table", window->bar);
 
@@ -322,7 +330,7 @@ int r3_grant_open(struct r3_claim *claim, const struct r3_grant_args *args)
 	init_waitqueue_head(&grant->wait);
 	INIT_WORK(&grant->end_work, r3_grant_end_work);
 	grant->dma_limit = args->dma_limit;
-	grant->generation = ++claim->generation;
+	grant->generation = claim->generation + 1;
 	r3_count(claim, R3_N_GRANTS, 1);
 
 	/* From here r3_grant_end() undoes whatever has been done. */
@@ -337,8 +345,10 @@ int r3_grant_open(struct r3_claim *claim, const struct r3_grant_args *args)
 	if (!err) {
 		r3_grant_get(grant);	/* the file's */
 		err = r3_anon_fd("[ring3-grant]", &r3_grant_fops, grant);
-		if (err >= 0)
+		if (err >= 0) {
+			claim->generation = grant->generation;
 			return err;
+		}
 		r3_grant_put(grant);
 	}
 	r3_grant_end(grant, R3_END_NONE, "");
@@ -649,7 +659,8 @@ static long r3_wait_sleep(struct r3_grant *grant, struct r3_wait *args)
 
 	for (;;) {
 		prepare_to_wait(&grant->wait, &wait, TASK_INTERRUPTIBLE);
-		if (READ_ONCE(grant->ended)) {
+		/* As in r3_ioctl_wait(). */
+		if (smp_load_acquire(&grant->ended)) {
 			ret = grant->ended_errno;
 			break;
 		}
@@ -684,8 +695,11 @@ static long r3_ioctl_wait(struct r3_grant *grant, void __user *arg)
 	ret = r3_copy_in(&args, sizeof(args), arg, 0);
 	if (ret)
 		return ret;
-	if (READ_ONCE(grant->ended))
+	/* Pairs with the release in r3_grant_end(). */
+	if (smp_load_acquire(&grant->ended))
 		return grant->ended_errno;
+	if (args.kick >> grant->channels)
+		return -EINVAL;
 	atomic64_inc(&grant->claim->waits);
 	if (args.kick)
 		r3_port_kick(grant, args.kick);

@@ -23,7 +23,8 @@ static irqreturn_t r3_irq_handler(int irq, void *data)
 
 	spin_lock(&vector->lock);
 	if (vector->by_config) {
-		if (!pci_check_and_mask_intx(grant->claim->dev->pdev)) {
+		/* Masked, it cannot have been us, even if our status says that we would. */
+		if (vector->masked || !pci_check_and_mask_intx(grant->claim->dev->pdev)) {
 			spin_unlock(&vector->lock);
 			return IRQ_NONE;
 		}
@@ -165,7 +166,7 @@ int r3_irq_open(struct r3_grant *grant, u32 index)
 
 	if (index >= grant->irqs)
 		return -EINVAL;
-	irq = kzalloc(sizeof(*irq), GFP_KERNEL);
+	irq = kzalloc(sizeof(*irq), GFP_KERNEL_ACCOUNT);
 	if (!irq)
 		return -ENOMEM;
 	r3_grant_get(grant);
@@ -253,14 +254,18 @@ void r3_irqs_remove(struct r3_grant *grant)
 
 	if (!grant->have_vectors)
 		return;
+	/* A WAIT or read() under way unmasks nothing after this ... */
+	for (i = 0; i < grant->irqs; i++) {
+		spin_lock_irq(&grant->vector[i].lock);
+		grant->vector[i].live = false;
+		spin_unlock_irq(&grant->vector[i].lock);
+	}
+	/* ... so what is masked here stays masked. */
 	if (grant->irq_type == R3_IRQ_INTX)
 		pci_intx(pdev, 0);
 	for (i = 0; i < grant->irqs; i++) {
 		struct r3_vector *vector = &grant->vector[i];
 
-		spin_lock_irq(&vector->lock);
-		vector->live = false;
-		spin_unlock_irq(&vector->lock);
 		free_irq(vector->irq, vector);
 		r3_count(grant->claim, R3_N_IRQS, -1);
 	}

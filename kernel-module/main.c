@@ -96,8 +96,9 @@ static long r3_ioctl_totals(void __user *arg)
 	err = r3_copy_in(&args, sizeof(args), arg, 0);
 	if (err)
 		return err;
+	if (args.reserved)
+		return -EINVAL;
 	args.abi_version = R3_ABI_VERSION;
-	args.reserved = 0;
 	r3_count_read(&r3_total, &args.counters);
 	args.counters.tx_frames = r3_total_tx_frames();
 	return copy_to_user(arg, &args, sizeof(args)) ? -EFAULT : 0;
@@ -148,11 +149,15 @@ struct r3_device *r3_device_find(const char *address)
 {
 	unsigned int domain, bus, slot, func;
 	struct r3_device *dev, *found = NULL;
+	char canonical[24];
 	struct pci_dev *pdev;
-	char end;
 
-	if (sscanf(address, "%x:%x:%x.%x%c", &domain, &bus, &slot, &func, &end) != 4 ||
+	if (sscanf(address, "%x:%x:%x.%x", &domain, &bus, &slot, &func) != 4 ||
 	    bus > 0xff || slot > 0x1f || func > 7)
+		return ERR_PTR(-EINVAL);
+	/* sscanf() also takes spaces, prefixes and what follows. */
+	snprintf(canonical, sizeof(canonical), "%04x:%02x:%02x.%x", domain, bus, slot, func);
+	if (strcmp(address, canonical))
 		return ERR_PTR(-EINVAL);
 	pdev = pci_get_domain_bus_and_slot(domain, bus, PCI_DEVFN(slot, func));
 	if (!pdev)

@@ -58,6 +58,7 @@ struct r3_net {
 	struct device *dev;			/* DMA is mapped for it */
 	u32 size;				/* ring entries */
 	u32 max_segments;
+	netdev_features_t offered;		/* what the driver's device can do; under rtnl */
 	bool registered;
 
 	struct r3_grant *grant;			/* while attached; changes with NAPI disabled */
@@ -111,6 +112,7 @@ static u32 r3_tx_room(const struct r3_net *net)
 /* Room for any frame: its segments and a context entry. */
 static bool r3_tx_has_room(const struct r3_net *net)
 {
+	/* Pairs with the release in r3_tx_release(): the id is in place. */
 	return r3_tx_room(net) >= R3_SEGMENTS + 1 &&
 	       smp_load_acquire(&net->free_in) != net->free_out;
 }
@@ -308,6 +310,7 @@ static int r3_tx_reap(struct r3_net *net, int budget)
 	}
 	r3_channel_reaped(net->tx);
 
+	/* Pairs with the barrier in r3_net_xmit(): one of us sees the other. */
 	smp_mb();
 	if (netif_queue_stopped(net->netdev) && r3_tx_has_room(net))
 		netif_wake_queue(net->netdev);
@@ -507,6 +510,9 @@ static int r3_rx_reap(struct r3_net *net, int budget)
 	}
 	r3_channel_reaped(net->rx);
 	r3_rx_refill(net);
+	/* Polled elsewhere than in the driver's kick, the driver may be asleep by now. */
+	if (r3_channel_pending(net->rx))
+		r3_grant_wake(net->grant);
 	return frames;
 }
 
@@ -585,6 +591,28 @@ static int r3_net_change_mtu(struct net_device *netdev, int mtu)
 	return 0;
 }
 
+static netdev_features_t r3_net_features(u32 features)
+{
+	netdev_features_t out = 0;
+
+	/* The stack sends frames in pieces only where it need not sum them. */
+	if (features & R3_NET_TX_CSUM)
+		out |= NETIF_F_HW_CSUM | NETIF_F_SG;
+	if (features & R3_NET_TSO4)
+		out |= NETIF_F_TSO;
+	if (features & R3_NET_TSO6)
+		out |= NETIF_F_TSO6;
+	if (features & R3_NET_RX_CSUM)
+		out |= NETIF_F_RXCSUM;
+	return out;
+}
+
+/* hw_features stay those of all drivers: what this one cannot do is masked here. */
+static netdev_features_t r3_net_fix_features(struct net_device *netdev, netdev_features_t features)
+{
+	return features & (r3_net_priv(netdev)->offered | ~r3_net_features(R3_NET_FEATURES));
+}
+
 static int r3_net_set_features(struct net_device *netdev, netdev_features_t features)
 {
 	netdev->features = features;
@@ -617,6 +645,7 @@ static const struct net_device_ops r3_netdev_ops = {
 	.ndo_set_rx_mode = r3_net_set_rx_mode,
 	.ndo_set_mac_address = r3_net_set_mac,
 	.ndo_change_mtu = r3_net_change_mtu,
+	.ndo_fix_features = r3_net_fix_features,
 	.ndo_set_features = r3_net_set_features,
 	.ndo_get_stats64 = r3_net_get_stats,
 	.ndo_validate_addr = eth_validate_addr,
@@ -649,22 +678,6 @@ static const struct ethtool_ops r3_ethtool_ops = {
 
 /* ---- port ---- */
 
-static netdev_features_t r3_net_features(u32 features)
-{
-	netdev_features_t out = 0;
-
-	/* The stack sends frames in pieces only where it need not sum them. */
-	if (features & R3_NET_TX_CSUM)
-		out |= NETIF_F_HW_CSUM | NETIF_F_SG;
-	if (features & R3_NET_TSO4)
-		out |= NETIF_F_TSO;
-	if (features & R3_NET_TSO6)
-		out |= NETIF_F_TSO6;
-	if (features & R3_NET_RX_CSUM)
-		out |= NETIF_F_RXCSUM;
-	return out;
-}
-
 static u32 r3_net_features_in_use(netdev_features_t features)
 {
 	return (features & NETIF_F_HW_CSUM ? R3_NET_TX_CSUM : 0) |
@@ -678,10 +691,15 @@ static int r3_net_register(struct r3_net *net, const struct r3_net_attach *args)
 	struct net_device *netdev = net->netdev;
 	int err;
 
+	/* One that failed halfway cannot be registered again. */
+	if (netdev->reg_state != NETREG_UNINITIALIZED)
+		return -EIO;
 	eth_hw_addr_set(netdev, args->mac);
 	memcpy(netdev->perm_addr, args->mac, ETH_ALEN);
 	netdev->max_mtu = args->max_mtu;
-	netdev->hw_features = r3_net_features(args->features);
+	netdev->mtu = min(netdev->mtu, netdev->max_mtu);
+	net->offered = r3_net_features(args->features);
+	netdev->hw_features = r3_net_features(R3_NET_FEATURES);
 	netdev->features = netdev->hw_features;
 	/* No segmentation behind a VLAN tag: the ring format has no place for where IP begins. */
 	netdev->vlan_features = netdev->hw_features & ~NETIF_F_ALL_TSO;
@@ -701,7 +719,7 @@ static void r3_net_readjust(struct r3_net *net, const struct r3_net_attach *args
 	netdev->max_mtu = args->max_mtu;
 	if (netdev->mtu > args->max_mtu)
 		dev_set_mtu(netdev, args->max_mtu);
-	netdev->hw_features = r3_net_features(args->features);
+	net->offered = r3_net_features(args->features);
 	netdev_update_features(netdev);
 	rtnl_unlock();
 }
@@ -724,6 +742,8 @@ static int r3_net_attach(struct r3_port *port, struct r3_grant *grant, const str
 	const struct r3_net_attach *info = &args->net;
 	int err;
 
+	if (memchr_inv(args->room + sizeof(*info), 0, sizeof(args->room) - sizeof(*info)))
+		return -EINVAL;
 	if (!is_valid_ether_addr(info->mac) || info->reserved || info->features & ~R3_NET_FEATURES ||
 	    info->max_mtu < ETH_MIN_MTU || info->max_mtu > ETH_MAX_MTU ||
 	    !info->max_segments || info->max_segments > R3_SEGMENTS ||
@@ -751,11 +771,14 @@ static int r3_net_attach(struct r3_port *port, struct r3_grant *grant, const str
 	r3_rx_refill(net);
 	net->grant = grant;
 	napi_enable(&net->napi);
+	/* Under rtnl, or this and r3_net_open() could both miss that the other is done. */
+	rtnl_lock();
 	netif_tx_lock_bh(net->netdev);
 	WRITE_ONCE(net->carrying, true);
 	netif_tx_unlock_bh(net->netdev);
 	if (netif_running(net->netdev))
 		netif_wake_queue(net->netdev);
+	rtnl_unlock();
 	return 0;
 }
 
@@ -822,7 +845,8 @@ static int r3_net_report(struct r3_port *port, const struct r3_port_report *args
 	struct r3_net *net = r3_net_of(port);
 	const struct r3_net_report *report = &args->net;
 
-	if (report->link > 1 || report->full_duplex > 1 || report->reserved)
+	if (report->link > 1 || report->full_duplex > 1 || report->reserved ||
+	    memchr_inv(args->room + sizeof(*report), 0, sizeof(args->room) - sizeof(*report)))
 		return -EINVAL;
 	net->report = *report;
 	if (!!report->link == netif_carrier_ok(net->netdev))

@@ -134,7 +134,7 @@ struct r3_region {
 
 struct r3_vector {
 	struct r3_grant *grant;
-	spinlock_t lock;
+	spinlock_t lock;	/* also taken by the handler */
 	u64 pending;		/* interrupts not yet delivered; under lock */
 	bool masked;		/* under lock */
 	bool live;		/* under lock: installed and not being removed */

@@ -40,12 +40,38 @@ const schema: Step = {
   },
 };
 
+/** The kernels of Debian's that the module is for. */
+const KERNELS = ["6.1", "6.12"];
+
+/** The module builds for each kernel with all warnings and under sparse, and neither complains. */
+const module: Step = {
+  name: "module",
+  async run() {
+    const { buildModule } = await import("../src/build.ts");
+    const { findKernel } = await import("../src/lab/mod.ts");
+    const { need } = await import("../src/setup.ts");
+    const { progressOnStderr } = await import("../src/progress.ts");
+    const progress = progressOnStderr();
+    await need(["build", "check"], { progress });
+    const failures: string[] = [];
+    for (const version of KERNELS) {
+      try {
+        await buildModule(await findKernel(version, progress), { check: true });
+      } catch (error) {
+        failures.push(error instanceof Error ? error.message : String(error));
+      }
+    }
+    return failures.length === 0 ? undefined : failures.join("\n");
+  },
+};
+
 /** The steps, quickest first. */
 export const STEPS: readonly Step[] = [
   deno("fmt", "fmt", "--check"),
   deno("lint", "lint"),
   deno("types", "check", "."),
   schema,
+  module,
   deno("unit tests", "test", "-A", "--quiet", "tests/unit"),
 ];
 

@@ -10,8 +10,8 @@
  *  - [in], [out] and [in/out] say who writes a field;
  *  - all lengths and offsets are bytes, all times say their unit;
  *  - calls that make a file return its descriptor, all others return 0;
- *  - after the device has gone every call returns -ENODEV; on a grant that has
- *    been ended for any other reason, -EKEYREVOKED.
+ *  - after the device has gone every call but STATUS returns -ENODEV; on a grant
+ *    that had been ended for any other reason, -EKEYREVOKED.
  *
  * docs/uapi.md explains the life of these objects, docs/rings.md the rings.
  */
@@ -132,7 +132,7 @@ struct r3_port_net {
 struct r3_status {
 	__u32 argsz;
 	__u32 flags;
-	__u32 generation;			/* [out] grants made from this claim so far */
+	__u32 generation;			/* [out] grants made from this claim so far, not those refused */
 	__u32 live;				/* [out] 1 while the last of them lives */
 	__u32 end;				/* [out] R3_END_* of the last that ended */
 	__u32 iommu;				/* [out] 1 if an IOMMU confines the device */
@@ -385,7 +385,7 @@ struct r3_port_report {
  * The data path's one call. First it takes the completions of the channels in
  * kick (on this CPU, before it returns). Then, if nothing has happened and
  * timeout_us is not zero, it unmasks the interrupts and sleeps.
- * -EINTR on a signal.
+ * -EINTR on a signal, -EINVAL for a channel that is not there.
  */
 struct r3_wait {
 	__u32 argsz;

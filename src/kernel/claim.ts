@@ -163,14 +163,14 @@ export class Claim implements Disposable {
     });
   }
 
-  /** Takes the grant back, whatever its process does. False if there was none. */
+  /** Takes the grant back, whatever its process does. False if there is none, as when the device has gone. */
   revoke(): boolean {
     const result = this.#library.r3_call(
       this.#fd,
       CALL.REVOKE,
       REVOKE.encode({ argsz: REVOKE.size }),
     );
-    if (result === -ERRNO.ENOENT) return false;
+    if (result === -ERRNO.ENOENT || result === -ERRNO.ENODEV) return false;
     check(result, "Cannot revoke the grant");
     return true;
   }

@@ -6,6 +6,7 @@ export const ERRNO = {
   ENOENT: 2,
   EINTR: 4,
   ENXIO: 6,
+  E2BIG: 7,
   EAGAIN: 11,
   ENOMEM: 12,
   EACCES: 13,
@@ -16,6 +17,8 @@ export const ERRNO = {
   EINVAL: 22,
   ENOTTY: 25,
   ENOSPC: 28,
+  EOPNOTSUPP: 95,
+  EALREADY: 114,
   EDQUOT: 122,
   EKEYREVOKED: 128,
 } as const;

@@ -1,0 +1,479 @@
+/** The network port, with drivers that have no device: what they may say, and what happens when they lie. */
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { createSocket } from "node:dgram";
+import { Channel, CONTROL, ENTRY, ERROR, LAST, LENGTH_MASK } from "../../../src/driver/rings.ts";
+import { KernelError, uapi, WAIT_WORD } from "../../../src/kernel/mod.ts";
+import {
+  assertErrno,
+  type CallLayout,
+  claimCard,
+  eventually,
+  grantOf,
+  library,
+  raw,
+  type RawClaim,
+  type RawGrant,
+  runCases,
+  sleep,
+} from "./harness.ts";
+
+const { EVENT, NET_FEATURE, NET_FLAG } = uapi;
+
+const RING = 64;
+const MAC = new Uint8Array([0x02, 0, 0, 0, 0, 0x01]);
+/** What a simple driver says of its device. */
+const ATTACH = { mac: MAC, reserved: 0, max_mtu: 1500, features: 0, max_segments: 18 };
+const REPORT = {
+  link: 1,
+  speed: 1000,
+  full_duplex: 1,
+  reserved: 0,
+  rx_missed: 0n,
+  rx_crc_errors: 0n,
+  rx_length_errors: 0n,
+  collisions: 0n,
+};
+
+/** Channel numbers of the port, and their kick bits. */
+const TX = 0;
+const RX = 1;
+
+/** A claim with a port on it. */
+function claimWithPort({ ring = RING, name = "r3t%d" } = {}): RawClaim {
+  const claim = claimCard();
+  claim.portNet({ queues: 1, ring, name });
+  return claim;
+}
+
+/** A driver without a device: it takes what it is given and says what it is told to. */
+class FakeDriver implements Disposable {
+  readonly grant: RawGrant;
+  readonly tx: Channel;
+  readonly rx: Channel;
+  readonly #controls: Int32Array[] = [];
+  #lied = false;
+
+  constructor(claim: RawClaim, attach: Partial<typeof ATTACH> = {}) {
+    this.grant = grantOf(claim, { irqs: 0 });
+    const info = this.grant.info();
+    const region = this.grant.view(info.port_mmap_offset, Number(info.port_mmap_length));
+    [this.tx, this.rx] = [TX, RX].map((index) => {
+      const { size, control, submissions, completions } = info.channel[index];
+      this.#controls[index] = new Int32Array(region, control, uapi.CHANNEL_CONTROL.size / 4);
+      return new Channel({
+        control: this.#controls[index],
+        submissions: new Uint32Array(region, submissions, size * 4),
+        completions: new Uint32Array(region, completions, size * 4),
+        kick: this.grant.waitWords,
+        kickWord: WAIT_WORD.KICK,
+        kickBit: 1 << index,
+      });
+    });
+    this.grant.attachNet({ ...ATTACH, ...attach });
+  }
+
+  /** Frames that the kernel wants sent: token and length of each. */
+  takeFrames(): { token: number; length: number }[] {
+    const frames: { token: number; length: number }[] = [];
+    let length = 0;
+    for (let left = this.tx.available(); left > 0; left--) {
+      const at = this.tx.take();
+      const word = this.tx.submissions[at + ENTRY.LENGTH_FLAGS];
+      length += word & LENGTH_MASK;
+      if ((word & LAST) === 0) continue;
+      frames.push({ token: this.tx.submissions[at + ENTRY.TOKEN], length });
+      length = 0;
+    }
+    return frames;
+  }
+
+  /** Tokens of the receive buffers that the kernel has posted. */
+  takeBuffers(): number[] {
+    return Array.from(
+      { length: this.rx.available() },
+      () => this.rx.submissions[this.rx.take() + ENTRY.TOKEN],
+    );
+  }
+
+  /** Puts a counter where it cannot be. */
+  claimCompleted(channel: number, count: number): void {
+    Atomics.store(this.#controls[channel], CONTROL.COMPLETED, count);
+    this.#lied = true;
+  }
+
+  /** Shows the kernel what has been completed, and has it look. */
+  kick(): ReturnType<RawGrant["waitOnce"]> {
+    // Publishing would put a counter right that a lie has put wrong.
+    if (!this.#lied) {
+      this.tx.publish();
+      this.rx.publish();
+    }
+    return this.grant.waitOnce({ kick: 1 << TX | 1 << RX });
+  }
+
+  [Symbol.dispose](): void {
+    this.grant[Symbol.dispose]();
+  }
+}
+
+async function ip(...args: string[]): Promise<void> {
+  const { success, stderr } = await new Deno.Command("ip", { args }).output();
+  assert(success, new TextDecoder().decode(stderr));
+}
+
+async function sysfs(name: string, interfaceName = "r3t0"): Promise<string> {
+  return (await Deno.readTextFile(`/sys/class/net/${interfaceName}/${name}`)).trim();
+}
+
+async function statistic(name: string): Promise<number> {
+  return Number(await sysfs(`statistics/${name}`));
+}
+
+/** Brings the interface up, with a link and a neighbour at 10.9.9.2. */
+async function up(driver: FakeDriver): Promise<void> {
+  driver.grant.reportNet(REPORT);
+  await ip("address", "replace", "10.9.9.1/24", "dev", "r3t0");
+  await ip("link", "set", "r3t0", "up");
+  await ip("neighbour", "replace", "10.9.9.2", "lladdr", "02:00:00:00:00:02", "dev", "r3t0");
+}
+
+/** Sends datagrams to the neighbour. */
+async function send(count: number, bytes = 100): Promise<void> {
+  const socket = createSocket("udp4");
+  for (let i = 0; i < count; i++) {
+    await new Promise((resolve) => socket.send(new Uint8Array(bytes), 9, "10.9.9.2", resolve));
+  }
+  socket.close();
+}
+
+/** Takes frames until there are so many. */
+async function frames(driver: FakeDriver, count: number): Promise<{ token: number; length: number }[]> {
+  const found: { token: number; length: number }[] = [];
+  await eventually(() => {
+    found.push(...driver.takeFrames());
+    return found.length >= count;
+  }, `${count} frames to send`);
+  return found;
+}
+
+/** Lies, one for each rule that a completion can break; each gets a driver that has traffic. */
+const LIES: Record<string, { words: string; tell: (driver: FakeDriver) => void | Promise<void> }> = {
+  "a transmit token that was never given": {
+    words: "transmit ring",
+    tell: (driver) => driver.tx.complete(0, 0),
+  },
+  "a transmit token with another sequence": {
+    words: "transmit ring",
+    async tell(driver) {
+      await send(1);
+      const [{ token }] = await frames(driver, 1);
+      driver.tx.complete(token ^ 0x10000, 0);
+    },
+  },
+  "a transmit token past all ids": {
+    words: "transmit ring",
+    tell: (driver) => driver.tx.complete(0xffff, 0),
+  },
+  "a frame that is completed twice": {
+    words: "transmit ring",
+    async tell(driver) {
+      await send(1);
+      const [{ token }] = await frames(driver, 1);
+      driver.tx.complete(token, 0);
+      driver.tx.complete(token, 0);
+    },
+  },
+  "a transmit counter that jumps by more than the ring": {
+    words: "transmit ring",
+    tell: (driver) => driver.claimCompleted(TX, RING + 1),
+  },
+  "a transmit counter that goes back": {
+    words: "transmit ring",
+    tell: (driver) => driver.claimCompleted(TX, -1),
+  },
+  "a receive token with another sequence": {
+    words: "receive ring",
+    tell: (driver) => driver.rx.complete(driver.takeBuffers()[0] ^ 0x10000, 100 | LAST),
+  },
+  "a receive token past all buffers": {
+    words: "receive ring",
+    tell: (driver) => driver.rx.complete(0xffff, 100 | LAST),
+  },
+  "a receive buffer that is completed twice": {
+    words: "receive ring",
+    tell(driver) {
+      const [token] = driver.takeBuffers();
+      driver.rx.complete(token, 100 | LAST);
+      driver.rx.complete(token, 100 | LAST);
+    },
+  },
+  "a receive length over the buffer": {
+    words: "receive ring",
+    tell: (driver) => driver.rx.complete(driver.takeBuffers()[0], 4097 | LAST),
+  },
+  "the largest receive length": {
+    words: "receive ring",
+    tell: (driver) => driver.rx.complete(driver.takeBuffers()[0], LENGTH_MASK | LAST),
+  },
+  "a receive counter that jumps by more than the ring": {
+    words: "receive ring",
+    tell: (driver) => driver.claimCompleted(RX, RING + 1),
+  },
+};
+
+/** Tells a lie, sees the grant end of it, and another driver carry on. */
+async function lie({ words, tell }: (typeof LIES)[string]): Promise<void> {
+  using claim = claimWithPort();
+  {
+    using driver = new FakeDriver(claim);
+    await up(driver);
+    await tell(driver);
+    driver.kick();
+    await eventually(() => claim.status().live === 0, "the grant ends");
+    const { end, text, counters } = claim.status();
+    assertEquals(end, uapi.END.protocol);
+    assertStringIncludes(text, words);
+    assertEquals(counters.tx_frames, 0);
+    assertErrno(driver.grant.waitOnce().result, "EKEYREVOKED");
+  }
+  assertEquals(await sysfs("carrier"), "1", "the interface is still there");
+  using next = new FakeDriver(claim);
+  next.grant.reportNet(REPORT);
+  await send(1);
+  const [{ token }] = await frames(next, 1);
+  const sent = await statistic("tx_packets");
+  next.tx.complete(token, 0);
+  next.kick();
+  assertEquals(await statistic("tx_packets"), sent + 1);
+}
+
+/** PORT_ATTACH with these values; 0 or -errno. */
+function attachResult(grant: RawGrant, values: Record<string, unknown>): number {
+  return raw(grant.fd, uapi.CALL.PORT_ATTACH, {
+    layout: uapi.PORT_ATTACH_NET,
+    values: { kind: uapi.PORT_KIND.net, net: ATTACH, ...values },
+  }).result;
+}
+
+// Frames that no case has asked for would confuse its counting.
+await Deno.writeTextFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
+
+await runCases({
+  "attaching with values out of range is EINVAL, in words": () => {
+    using claim = claimWithPort();
+    using grant = grantOf(claim);
+    const wrong: Record<string, Partial<typeof ATTACH>> = {
+      "a zero address": { mac: new Uint8Array(6) },
+      "a multicast address": { mac: new Uint8Array([1, 0, 0, 0, 0, 1]) },
+      "an MTU below 68": { max_mtu: 67 },
+      "an MTU above 65535": { max_mtu: 65536 },
+      "no segments": { max_segments: 0 },
+      "19 segments": { max_segments: 19 },
+      "an unknown feature": { features: 1 << 4 },
+      "segmentation without checksums": { features: NET_FEATURE.TSO4 },
+      "a reserved field": { reserved: 1 },
+    };
+    for (const [what, values] of Object.entries(wrong)) {
+      assertErrno(attachResult(grant, { net: { ...ATTACH, ...values } }), "EINVAL", what);
+      assertStringIncludes(claim.status().text, "out of range", what);
+    }
+    assertErrno(attachResult(grant, { kind: 0 }), "EINVAL");
+    assertErrno(attachResult(grant, { kind: 2 }), "EINVAL");
+    assertEquals(attachResult(grant, {}), 0);
+    assertErrno(attachResult(grant, {}), "EALREADY");
+  },
+
+  "reserved fields of attach and report, and what follows their values, must be zero": () => {
+    using claim = claimWithPort();
+    using grant = grantOf(claim);
+    const call = (number: number, { layout, net }: { layout: CallLayout; net: unknown }) => {
+      const bytes = layout.encode({ argsz: layout.size, kind: uapi.PORT_KIND.net, net });
+      bytes[bytes.length - 1] = 1;
+      return library.r3_call(grant.fd, number, bytes);
+    };
+    const { PORT_ATTACH, PORT_REPORT } = uapi.CALL;
+    assertErrno(attachResult(grant, { reserved: 1 }), "EINVAL");
+    assertErrno(call(PORT_ATTACH, { layout: uapi.PORT_ATTACH_NET, net: ATTACH }), "EINVAL");
+    assertEquals(attachResult(grant, {}), 0);
+    assertErrno(call(PORT_REPORT, { layout: uapi.PORT_REPORT_NET, net: REPORT }), "EINVAL");
+    const values = { kind: uapi.PORT_KIND.net, reserved: 1, net: REPORT };
+    assertErrno(raw(grant.fd, PORT_REPORT, { layout: uapi.PORT_REPORT_NET, values }).result, "EINVAL");
+  },
+
+  "before attaching there is no configuration and no report": () => {
+    using claim = claimWithPort();
+    using grant = grantOf(claim);
+    assertThrows(() => grant.configNet(), KernelError);
+    assertThrows(() => grant.reportNet(REPORT), KernelError);
+  },
+
+  "a grant without a port cannot attach": () => {
+    using claim = claimCard();
+    using grant = grantOf(claim);
+    assertErrno(attachResult(grant, {}), "ENOENT");
+    assertStringIncludes(claim.status().text, "grants no port");
+  },
+
+  "a report out of range is EINVAL": () => {
+    using claim = claimWithPort();
+    using driver = new FakeDriver(claim);
+    for (const wrong of [{ link: 2 }, { full_duplex: 2 }, { reserved: 1 }]) {
+      assertThrows(() => driver.grant.reportNet({ ...REPORT, ...wrong }), KernelError);
+    }
+  },
+
+  "a name that is taken is refused at attach, and the port can be made again": async () => {
+    {
+      using claim = claimWithPort({ name: "lo" });
+      using grant = grantOf(claim);
+      for (let i = 0; i < 2; i++) assertErrno(attachResult(grant, {}), "EEXIST");
+      assertStringIncludes(claim.status().text, "interface lo cannot be made");
+    }
+    using claim = claimWithPort();
+    using _driver = new FakeDriver(claim);
+    assertEquals(await sysfs("operstate"), "down");
+  },
+
+  "the interface's settings are those of the driver's device": async () => {
+    using claim = claimWithPort();
+    using driver = new FakeDriver(claim, { max_mtu: 1000, features: 0xf });
+    const config = driver.grant.configNet();
+    assertEquals([config.mac, config.mtu, config.features], [MAC, 1000, 0xf]);
+    assertEquals(await sysfs("mtu"), "1000");
+    assertEquals(config.flags & NET_FLAG.UP, 0);
+  },
+
+  "a driver that can do less is asked for less, and one that can do more for more": async () => {
+    using claim = claimWithPort();
+    new FakeDriver(claim, { features: 0xf, max_mtu: 9000 })[Symbol.dispose]();
+    await ip("link", "set", "r3t0", "mtu", "9000");
+    for (const [features, mtu] of [[0, 1500], [0xf, 1500], [NET_FEATURE.TX_CSUM, 1500]]) {
+      using driver = new FakeDriver(claim, { features, max_mtu: mtu });
+      const config = driver.grant.configNet();
+      assertEquals([config.features, config.mtu], [features, mtu]);
+    }
+    const { stdout } = await new Deno.Command("ethtool", { args: ["-k", "r3t0"] }).output();
+    const gro = new TextDecoder().decode(stdout).split("\n").find((line) =>
+      line.startsWith("generic-receive")
+    );
+    assertEquals(gro, "generic-receive-offload: on");
+  },
+
+  "changes of configuration are told once": async () => {
+    using claim = claimWithPort();
+    using driver = new FakeDriver(claim);
+    assertEquals(driver.grant.waitOnce().events & EVENT.CONFIG, EVENT.CONFIG, "replayed at attach");
+    assertEquals(driver.grant.waitOnce().events & EVENT.CONFIG, 0);
+    await up(driver);
+    assertEquals(driver.grant.waitOnce({ timeout: 1_000_000 }).events & EVENT.CONFIG, EVENT.CONFIG);
+    assertEquals(driver.grant.configNet().flags, NET_FLAG.UP);
+    await ip("link", "set", "r3t0", "promisc", "on");
+    assertEquals(driver.grant.configNet().flags, NET_FLAG.UP | NET_FLAG.PROMISC);
+    await ip("link", "set", "r3t0", "promisc", "off");
+    for (let i = 0; i < 65; i++) {
+      await ip("maddress", "add", `33:33:00:00:01:${i.toString(16).padStart(2, "0")}`, "dev", "r3t0");
+    }
+    const config = driver.grant.configNet();
+    assertEquals([config.flags, config.multicasts], [NET_FLAG.UP | NET_FLAG.ALLMULTI, 0]);
+  },
+
+  "frames go out and come back completed": async () => {
+    using claim = claimWithPort();
+    using driver = new FakeDriver(claim);
+    await up(driver);
+    await send(3, 200);
+    const sent = await frames(driver, 3);
+    assertEquals(sent.map(({ length }) => length), [242, 242, 242]);
+    assertEquals(claim.status().counters.tx_frames, 3);
+    driver.tx.complete(sent[1].token, 0);
+    driver.tx.complete(sent[0].token, ERROR);
+    driver.tx.complete(sent[2].token, 0);
+    driver.kick();
+    assertEquals(claim.status().counters.tx_frames, 0);
+    assertEquals(await statistic("tx_packets"), 2);
+    assertEquals(await statistic("tx_errors"), 1);
+  },
+
+  "received frames are counted, bad ones dropped, and the buffers posted again": async () => {
+    using claim = claimWithPort();
+    using driver = new FakeDriver(claim);
+    await up(driver);
+    const buffers = driver.takeBuffers();
+    assertEquals(buffers.length, RING);
+    const complete = (flags: number) => driver.rx.complete(buffers.shift()!, flags);
+    complete(60 | LAST); // whole and small
+    complete(1514 | LAST); // whole and large
+    complete(4096); // in two buffers
+    complete(100 | LAST);
+    complete(60 | LAST | ERROR); // the device says it is bad
+    complete(13 | LAST); // shorter than a header
+    complete(0 | LAST); // empty
+    for (let i = 0; i < 25; i++) complete(64); // more buffers than a frame can have
+    complete(64 | LAST);
+    complete(60 | LAST); // and the next is whole again
+    driver.kick();
+    assertEquals(await statistic("rx_packets"), 4);
+    assertEquals(await statistic("rx_bytes"), 60 + 1514 + 4196 + 60);
+    assert(await statistic("rx_errors") >= 3);
+    assertEquals(driver.takeBuffers().length, RING - buffers.length);
+  },
+
+  "buffers that are posted again wake a driver that sleeps": async () => {
+    using claim = claimWithPort();
+    using driver = new FakeDriver(claim);
+    driver.grant.waitOnce();
+    const buffers = driver.takeBuffers();
+    const waiting = driver.grant.waitForever();
+    await sleep(100);
+    for (const token of buffers) driver.rx.complete(token, 0 | LAST);
+    driver.kick();
+    const ended = await Promise.race([waiting, sleep(1000)]);
+    claim.signal();
+    await waiting;
+    assertEquals(ended && ended.events & EVENT.PORT, EVENT.PORT);
+  },
+
+  "frames in flight at a driver's end are dropped and counted": async () => {
+    using claim = claimWithPort();
+    const driver = new FakeDriver(claim);
+    await up(driver);
+    await send(5);
+    await frames(driver, 5);
+    const before = await statistic("tx_dropped");
+    assertEquals(claim.status().counters.tx_frames, 5);
+    driver[Symbol.dispose]();
+    assertEquals(claim.status().counters.tx_frames, 0);
+    assertEquals(await statistic("tx_dropped"), before + 5);
+  },
+
+  "without a driver the interface keeps its link and holds frames for the next": async () => {
+    using claim = claimWithPort();
+    const first = new FakeDriver(claim);
+    await up(first);
+    first[Symbol.dispose]();
+    assertEquals(await sysfs("carrier"), "1");
+    await send(3, 300);
+    using second = new FakeDriver(claim);
+    const held = await frames(second, 3);
+    assertEquals(held.map(({ length }) => length), [342, 342, 342]);
+  },
+
+  "a driver that never completes stops the queue, and no more": async () => {
+    using claim = claimWithPort();
+    using driver = new FakeDriver(claim);
+    await up(driver);
+    for (let i = 0; i < 4; i++) await send(50, 10);
+    const taken = await frames(driver, 40);
+    assert(taken.length <= RING);
+    assertEquals(claim.status().counters.tx_frames, taken.length);
+    for (const { token } of taken) driver.tx.complete(token, 0);
+    driver.kick();
+    assert((await frames(driver, 1)).length > 0, "the queue moves again");
+  },
+
+  ...Object.fromEntries(
+    Object.entries(LIES).map((
+      [what, told],
+    ) => [`${what} ends the grant, not the interface`, () => lie(told)]),
+  ),
+});

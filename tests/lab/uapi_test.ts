@@ -1,0 +1,69 @@
+/** ring3.ko through its own interface: each program in inside/ is run in a lab, each of its cases is a step. */
+import { assertEquals } from "@std/assert";
+import { checkout } from "../../src/lab/checkout.ts";
+import { run } from "../../src/lab/command.ts";
+import { boot, type Lab } from "../../src/lab/mod.ts";
+import { buildFfi, buildModule } from "../../src/build.ts";
+import type { ListedDevice } from "../../src/cli/list.ts";
+import { assertHealthy, assertNothingLeft, silent } from "./health.ts";
+import type { CaseResult } from "./inside/harness.ts";
+
+/** One program for each area of the interface. */
+const AREAS = ["calls", "claim", "grant", "mmap", "irq", "wait", "dma", "net"];
+
+/** Cards of the lab: so many that two of them share an interrupt line. */
+const CARDS = 5;
+
+/** Builds the C part of the tests, where the lab finds it. */
+async function buildChild(): Promise<void> {
+  const directory = `${checkout()}/build/tests`;
+  await Deno.mkdir(directory, { recursive: true });
+  const source = `${checkout()}/tests/lab/inside/child.c`;
+  const warnings = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-Wshadow", "-D_GNU_SOURCE"];
+  const include = `-I${checkout()}/kernel-module/uapi`;
+  await run(["gcc", "-O2", ...warnings, include, "-static", "-o", `${directory}/child`, source], {
+    what: "build the tests' child",
+  });
+}
+
+/** Addresses of the lab's cards under test. */
+async function cards(lab: Lab): Promise<string[]> {
+  const { stdout } = await lab.exec(["ring3", "list", "--json"]);
+  const devices = JSON.parse(stdout) as ListedDevice[];
+  return devices.filter(({ id }) => id === "8086:100f").map(({ address }) => address);
+}
+
+/** Runs one program in the lab; the results of its cases. */
+async function runArea(lab: Lab, area: string, addresses: string[]): Promise<CaseResult[]> {
+  const program = `tests/lab/inside/${area}.ts`;
+  const { code, stdout, stderr } = await lab.exec(
+    ["deno", "run", "-A", "--no-check", "--cached-only", program, ...addresses],
+  );
+  assertEquals(code, 0, `${program} ended with ${code}\n${stdout}${stderr}`);
+  return JSON.parse(stdout.trim().split("\n").at(-1)!);
+}
+
+for (const kernel of ["6.1", "6.12"]) {
+  Deno.test(`ring3.ko through its own interface, on ${kernel}`, async (t) => {
+    await using lab = await boot({ kernel, nic: Array(CARDS).fill("e1000") }, { progress: silent });
+    await buildModule(lab.kernel);
+    await buildFfi();
+    await buildChild();
+    const addresses = await cards(lab);
+    assertEquals(addresses.length, CARDS);
+    for (const area of AREAS) {
+      await t.step(area, async (t) => {
+        for (const { name, ok, detail } of await runArea(lab, area, addresses)) {
+          await t.step(name, () => {
+            if (!ok) throw new Error(detail);
+          });
+        }
+      });
+      await t.step(`${area}: the kernel is well`, () => assertHealthy(lab));
+    }
+    await t.step("nothing is left, and the module unloads", async () => {
+      await assertNothingLeft(lab);
+      assertHealthy(lab);
+    });
+  });
+}
