@@ -29,6 +29,7 @@
 
 #define R3_SEGMENTS	(MAX_SKB_FRAGS + 1)
 #define R3_RX_COPY	256	/* frames up to this are copied, their page stays posted */
+#define R3_REFILL_RETRY	(HZ / 20)	/* after a refill that found no memory */
 #define R3_POOL_FACTOR	4	/* pool pages per posted one: how long a socket may hold on to one */
 
 /* A frame the driver has been given and has not completed. */
@@ -78,6 +79,7 @@ struct r3_net {
 	u16 *idle_page;				/* FIFO of pool indices that are not posted */
 	u32 idle_in, idle_out;
 	u32 posted;
+	struct timer_list refill_timer;		/* tries again after a refill found no memory */
 	struct sk_buff *partial;		/* a frame whose last buffer is still to come */
 	bool dropping;				/* the rest of the current frame is dropped */
 
@@ -377,6 +379,8 @@ static void r3_rx_refill(struct r3_net *net)
 		net->idle_out++;
 		if (!r3_rx_page_ready(net, slot)) {
 			r3_rx_idle(net, index);
+			/* Without a buffer nothing is received, so nothing else would come to try again. */
+			mod_timer(&net->refill_timer, jiffies + R3_REFILL_RETRY);
 			break;
 		}
 		slot->sequence++;
@@ -386,6 +390,14 @@ static void r3_rx_refill(struct r3_net *net)
 	}
 	if (net->rx->queued != before)
 		r3_channel_publish(net->rx);
+}
+
+static void r3_rx_refill_again(struct timer_list *timer)
+{
+	struct r3_net *net = container_of(timer, struct r3_net, refill_timer);
+
+	/* Does nothing once NAPI is disabled, which detach does first. */
+	napi_schedule(&net->napi);
 }
 
 static void r3_rx_drop(struct r3_net *net)
@@ -793,6 +805,7 @@ static void r3_net_detach(struct r3_port *port, struct r3_grant *grant)
 	WRITE_ONCE(net->carrying, false);
 	netif_tx_unlock_bh(net->netdev);
 	napi_disable(&net->napi);
+	del_timer_sync(&net->refill_timer);
 
 	for (i = 0; i < net->size; i++) {
 		if (net->frame[i].skb) {
@@ -949,6 +962,7 @@ struct r3_port *r3_net_create(struct r3_claim *claim, const struct r3_port_net *
 	net->netdev->ethtool_ops = &r3_ethtool_ops;
 	net->netdev->priv_flags |= IFF_LIVE_ADDR_CHANGE;
 	netif_napi_add(net->netdev, &net->napi, r3_net_poll);
+	timer_setup(&net->refill_timer, r3_rx_refill_again, 0);
 
 	net->dev = &claim->dev->pdev->dev;
 	net->size = args->ring_size;
