@@ -1,23 +1,12 @@
 /** `ring3 lab`: a command or a shell in the lab. */
 import { USAGE, UserError } from "../error.ts";
-import { boot, DEFAULT_HARDWARE, type HardwareFlags, type Lab, parseHardware, prepare } from "../lab/mod.ts";
+import { boot, type HardwareFlags, type Lab, parseHardware, prepare } from "../lab/mod.ts";
 import { progressOnStderr } from "../progress.ts";
-import { type Command, defineCommand, defineGroup, flag, list, text } from "./args.ts";
+import { type Command, defineCommand, defineGroup } from "./args.ts";
+import { HARDWARE_OPTIONS } from "./hardware_options.ts";
 
 /** Status of a command during which the guest's kernel had a problem: EX_SOFTWARE of sysexits.h. */
 const KERNEL_PROBLEM = 70;
-
-const OPTIONS = {
-  nic: list("Network card: e1000 (an 82545EM, the default), 82540em, e1000e, or none", { value: "CARD" }),
-  disk: list("Empty disk of 1 GiB: ide (PIIX4), nvme, or none (the default)", { value: "DISK" }),
-  iommu: text("An Intel IOMMU: on (default) or off", { value: "on|off" }),
-  smp: text(`Processors, ${DEFAULT_HARDWARE.smp} by default`, { value: "N" }),
-  memory: text(`MiB, ${DEFAULT_HARDWARE.memory} by default`, { value: "N" }),
-  kernel: text("6.1 (default) or 6.12 of Debian, or a directory with vmlinux and lib/modules", {
-    value: "KERNEL",
-  }),
-  yes: flag("Install what is missing without asking"),
-};
 
 const NOTES = [
   "Kernels and packages stay as first fetched, in ${XDG_CACHE_HOME:-~/.cache}/ring3; remove that directory\n" +
@@ -28,7 +17,7 @@ const execCommand = defineCommand({
   name: "ring3 lab exec",
   summary: "run a command in the lab",
   rest: { name: "COMMAND…", description: "what to run, as root, in the checkout" },
-  options: OPTIONS,
+  options: HARDWARE_OPTIONS,
   examples: [
     { line: "ring3 lab exec -- uname -r", does: "the lab's kernel" },
     { line: "ring3 lab exec --nic none --disk nvme -- lspci", does: "with other hardware" },
@@ -52,7 +41,7 @@ const execCommand = defineCommand({
 const shellCommand = defineCommand({
   name: "ring3 lab shell",
   summary: "open a shell in the lab",
-  options: OPTIONS,
+  options: HARDWARE_OPTIONS,
   notes: NOTES,
   async main({ options }) {
     if (!Deno.stdin.isTerminal()) {

@@ -5,12 +5,13 @@ import { UserError } from "../error.ts";
 import { inLab } from "../run/files.ts";
 import { checkInLab, runInLab } from "../run/lab.ts";
 import { type RunEvent, runNative } from "../run/native.ts";
-import { DEFAULT_HARDWARE, parseHardware } from "../lab/mod.ts";
+import { parseHardware } from "../lab/mod.ts";
 import { findManifests, loadManifest, type Manifest } from "../manifest/mod.ts";
 import { progressOnStderr } from "../progress.ts";
 import { didYouMean } from "../suggest.ts";
 import { LiveView } from "../view/live.ts";
-import { type Command, defineCommand, flag, list, text } from "./args.ts";
+import { type Command, defineCommand, flag, text } from "./args.ts";
+import { HARDWARE_OPTIONS } from "./hardware_options.ts";
 import { MANIFESTS } from "./list.ts";
 
 /** Milliseconds after which a second Ctrl-C is not awaited any longer. */
@@ -83,12 +84,7 @@ export const runCommand: Command = defineCommand({
     "no-dhcp": flag("bring the interface up, but leave its addresses alone"),
     check: flag("send traffic through the driver, compare it, print a table, and end"),
     json: flag("print events, or the result of --check, as JSON"),
-    yes: flag("install what is missing without asking"),
-    nic: list("the lab's card: e1000 (82545EM, default) or 82540em", { value: "CARD" }),
-    iommu: text("an IOMMU in the lab: on (default) or off", { value: "on|off" }),
-    smp: text(`processors of the lab, ${DEFAULT_HARDWARE.smp} by default`, { value: "N" }),
-    memory: text(`memory of the lab in MiB, ${DEFAULT_HARDWARE.memory} by default`, { value: "N" }),
-    kernel: text(`kernel of the lab, ${DEFAULT_HARDWARE.kernel} (default) or 6.12`, { value: "KERNEL" }),
+    ...HARDWARE_OPTIONS,
   },
   examples: [
     { line: "ring3 run e1000", does: "boot the lab and run the e1000 driver in it" },

@@ -1,34 +1,58 @@
-/** `ring3 status`: the drivers that run on this machine, and what the module holds. */
+/** `ring3 status`: the drivers that run on this machine and in its labs, and what the module holds. */
+import { execInRunningLabs } from "../lab/running.ts";
 import { moduleCounters } from "../run/counters.ts";
-import { runningDrivers } from "../run/state_file.ts";
+import { inLab } from "../run/files.ts";
+import { type RunningDriver, runningDrivers } from "../run/state_file.ts";
 import { render } from "../view/render.ts";
 import { type Command, defineCommand, flag } from "./args.ts";
+
+/** What one machine runs; the shape of `--json`, with `labs` on the machine that runs them. */
+interface MachineStatus {
+  drivers: RunningDriver[];
+  /** What ring3.ko holds; null where it cannot be read. */
+  module: Record<string, number> | null;
+  labs?: MachineStatus[];
+}
+
+async function machineStatus(): Promise<MachineStatus> {
+  const here = { drivers: await runningDrivers(), module: await moduleCounters() };
+  if (inLab()) return here;
+  const printed = await execInRunningLabs(["ring3", "status", "--json"]);
+  return { ...here, labs: [...printed.values()].map((text) => JSON.parse(text) as MachineStatus) };
+}
+
+function* text({ drivers, module }: MachineStatus): Generator<string> {
+  const terminal = Deno.stdout.isTerminal();
+  const columns = terminal ? Deno.consoleSize().columns : 100;
+  for (const { status, driver } of drivers) {
+    yield* render(status, { columns, color: terminal && !Deno.noColor });
+    yield `  process     ${driver ?? "none"}`;
+  }
+  if (!module) return;
+  const held = Object.entries(module).filter(([, count]) => count > 0)
+    .map(([name, count]) => `${count} ${name.replaceAll("_", " ")}`);
+  yield `ring3.ko holds ${held.join(", ") || "nothing"}`;
+}
 
 /** The command. */
 export const statusCommand: Command = defineCommand({
   name: "ring3 status",
-  summary: "Show the drivers that run on this machine, and what ring3.ko holds for them",
+  summary: "Show the drivers that run here and in labs, and what ring3.ko holds for them",
   options: { json: flag("print it as JSON") },
-  notes: ["What the module holds is shown to root only."],
+  notes: ["What the module of this machine holds is shown to root only."],
   async main({ options: { json } }) {
-    const drivers = await runningDrivers();
-    const module = await moduleCounters();
+    const machine = await machineStatus();
     if (json) {
-      console.log(JSON.stringify({ drivers, module }));
+      console.log(JSON.stringify(machine));
       return 0;
     }
-    const terminal = Deno.stdout.isTerminal();
-    const columns = terminal ? Deno.consoleSize().columns : 100;
-    for (const { status, driver } of drivers) {
-      for (const line of render(status, { columns, color: terminal && !Deno.noColor })) console.log(line);
-      console.log(`  process     ${driver ?? "none"}`);
+    for (const line of text(machine)) console.log(line);
+    for (const lab of machine.labs ?? []) {
+      console.log("In a lab:");
+      for (const line of text(lab)) console.log(`  ${line}`);
     }
-    if (drivers.length === 0) console.log("No driver runs here. Start one: deno task run e1000");
-    if (module) {
-      const held = Object.entries(module).filter(([, count]) => count > 0)
-        .map(([name, count]) => `${count} ${name.replaceAll("_", " ")}`);
-      console.log(`ring3.ko holds ${held.join(", ") || "nothing"}`);
-    }
+    const running = [machine, ...machine.labs ?? []].some(({ drivers }) => drivers.length > 0);
+    if (!running) console.log("No driver runs here. Start one: deno task run e1000");
     return 0;
   },
 });

@@ -17,6 +17,7 @@ import {
   readCounters,
   readLink,
 } from "./interface.ts";
+import { needReadable } from "./readable.ts";
 import { StateFile } from "./state_file.ts";
 
 /** First of the users that drivers become: a range that neither systemd nor containers use. */
@@ -90,6 +91,7 @@ export async function runNative(options: NativeOptions): Promise<void> {
 
   await using undo = new AsyncDisposableStack();
   const files = await hostFiles(options);
+  await needReadable([...Object.values(files), manifest.driver]);
   await loadModule();
   try {
     const { supervisor, bound } = await take(device, { ...options, files, undo });
