@@ -14,16 +14,19 @@ const AREAS = ["calls", "claim", "grant", "mmap", "irq", "wait", "dma", "net"];
 /** Cards of the lab: so many that two of them share an interrupt line. */
 const CARDS = 5;
 
-/** Builds the C part of the tests, where the lab finds it. */
-async function buildChild(): Promise<void> {
+/** Builds the C parts of the tests, where the lab finds them. */
+async function buildPrograms(): Promise<void> {
   const directory = `${checkout()}/build/tests`;
   await Deno.mkdir(directory, { recursive: true });
-  const source = `${checkout()}/tests/lab/inside/child.c`;
-  const warnings = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-Wshadow", "-D_GNU_SOURCE"];
+  const common = ["gcc", "-O2", "-std=c11", "-Wall", "-Wextra", "-Werror", "-Wshadow", "-D_GNU_SOURCE"];
+  const sources = `${checkout()}/tests/lab/inside`;
   const include = `-I${checkout()}/kernel-module/uapi`;
-  await run(["gcc", "-O2", ...warnings, include, "-static", "-o", `${directory}/child`, source], {
-    what: "build the tests' child",
-  });
+  for (
+    const args of [
+      [include, "-static", "-o", `${directory}/child`, `${sources}/child.c`],
+      ["-shared", "-fPIC", "-o", `${directory}/libcalls.so`, `${sources}/calls.c`],
+    ]
+  ) await run([...common, ...args], { what: "build the tests' programs" });
 }
 
 /** Addresses of the lab's cards under test. */
@@ -48,7 +51,7 @@ for (const kernel of ["6.1", "6.12"]) {
     await using lab = await boot({ kernel, nic: Array(CARDS).fill("e1000") }, { progress: silent });
     await buildModule(lab.kernel);
     await buildFfi();
-    await buildChild();
+    await buildPrograms();
     const addresses = await cards(lab);
     assertEquals(addresses.length, CARDS);
     for (const area of AREAS) {

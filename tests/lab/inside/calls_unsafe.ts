@@ -1,37 +1,30 @@
 /**
  * The calls that the tests make on descriptors of ring3.ko and that `src/kernel` has no use for.
  *
- * Why this is sound: every symbol is declared with the types of its manual page; buffers are passed by
- * reference for the length of one call only (those that sleep keep theirs alive until they return), and
- * errno is read at once, on the thread it belongs to. Views of mapped memory are made only for mappings
- * that have succeeded; who unmaps them no longer uses the view.
+ * Why this is sound: every symbol is declared with the types of `calls.c` or `ffi/libring3.c`; buffers are
+ * passed by reference for the length of one call only (those that sleep keep theirs alive until they
+ * return). Views of mapped memory are made only for mappings that have succeeded; who unmaps them no longer
+ * uses the view.
  */
 
-const { symbols } = Deno.dlopen("libc.so.6", {
-  read: { parameters: ["i32", "buffer", "usize"], result: "isize" },
-  poll: { parameters: ["buffer", "u64", "i32"], result: "i32" },
-  fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
-  mmap: { parameters: ["u64", "usize", "i32", "i32", "i32", "i64"], result: "isize" },
-  mprotect: { parameters: ["u64", "usize", "i32"], result: "i32" },
-  munmap: { parameters: ["u64", "usize"], result: "i32" },
-  __errno_location: { parameters: [], result: "pointer" },
+const CALLS = "/ring3/build/tests/libcalls.so";
+
+const { symbols } = Deno.dlopen(CALLS, {
+  t_read: { parameters: ["i32", "buffer", "u64"], result: "i64" },
+  t_poll: { parameters: ["buffer", "i32"], result: "i64" },
+  t_fcntl: { parameters: ["i32", "i32", "i32"], result: "i64" },
+  t_mmap: { parameters: ["u64", "i32", "i32", "i32", "i64"], result: "i64" },
+  t_mprotect: { parameters: ["u64", "u64", "i32"], result: "i64" },
+  t_munmap: { parameters: ["u64", "u64"], result: "i64" },
 });
 
-const waiting = Deno.dlopen("libc.so.6", {
-  read: { parameters: ["i32", "buffer", "usize"], result: "isize", nonblocking: true },
+const sleepingRead = Deno.dlopen(CALLS, {
+  t_read: { parameters: ["i32", "buffer", "u64"], result: "i64", nonblocking: true },
 }).symbols;
 
 const sleeping = Deno.dlopen("/ring3/build/ffi/libring3.so", {
   r3_call: { parameters: ["i32", "u32", "buffer"], result: "i32", nonblocking: true },
 }).symbols;
-
-/** `result`, or -errno of the call that has just failed. */
-function orErrno(result: number | bigint): number {
-  if (Number(result) !== -1) return Number(result);
-  const errno = symbols.__errno_location();
-  if (!errno) throw new Error("libc has no errno");
-  return -new Deno.UnsafePointerView(errno).getInt32();
-}
 
 /** Constants of Debian's amd64 headers. */
 export const O_NONBLOCK = 0o4000;
@@ -44,13 +37,13 @@ const F_SETFL = 4;
 /** read(2) into fresh bytes: their number or -errno, and the bytes. */
 export function read(fd: number, size: number): { result: number; bytes: Uint8Array<ArrayBuffer> } {
   const bytes = new Uint8Array(size);
-  return { result: orErrno(symbols.read(fd, bytes, BigInt(size))), bytes };
+  return { result: Number(symbols.t_read(fd, bytes, BigInt(size))), bytes };
 }
 
-/** read(2) of 8 bytes on another thread, so that it may sleep. -1 stands for any error. */
+/** read(2) of 8 bytes on another thread, so that it may sleep. */
 export async function readWaiting(fd: number): Promise<{ result: number; count: bigint }> {
   const bytes = new Uint8Array(8);
-  const result = Number(await waiting.read(fd, bytes, 8n));
+  const result = Number(await sleepingRead.t_read(fd, bytes, 8n));
   return { result, count: new DataView(bytes.buffer).getBigUint64(0, true) };
 }
 
@@ -59,18 +52,18 @@ export function poll(fd: number, { ms }: { ms: number }): number {
   const pollfd = new DataView(new ArrayBuffer(8));
   pollfd.setInt32(0, fd, true);
   pollfd.setInt16(4, POLL.IN, true);
-  const ready = orErrno(symbols.poll(pollfd, 1n, ms));
+  const ready = Number(symbols.t_poll(pollfd, ms));
   return ready < 0 ? ready : pollfd.getInt16(6, true);
 }
 
 /** Makes reads of a descriptor return at once, or wait. */
 export function setNonblocking(fd: number, nonblocking: boolean): void {
-  symbols.fcntl(fd, F_SETFL, nonblocking ? O_NONBLOCK : 0);
+  symbols.t_fcntl(fd, F_SETFL, nonblocking ? O_NONBLOCK : 0);
 }
 
 /** Lets programs that this process starts have the descriptor. */
 export function setInherited(fd: number): void {
-  symbols.fcntl(fd, F_SETFD, 0);
+  symbols.t_fcntl(fd, F_SETFD, 0);
 }
 
 /** A call of ring3.ko on another thread, so that it may sleep: 0 or more, or -errno. */
@@ -99,15 +92,15 @@ export function mmap(
     flags?: number;
   } = {},
 ): number {
-  return orErrno(symbols.mmap(0n, BigInt(length), prot, flags, fd, offset));
+  return Number(symbols.t_mmap(BigInt(length), prot, flags, fd, offset));
 }
 
 /** mprotect(2): 0 or -errno. */
 export function mprotect(address: number, { length, prot }: { length: number; prot: number }): number {
-  return orErrno(symbols.mprotect(BigInt(address), BigInt(length), prot));
+  return Number(symbols.t_mprotect(BigInt(address), BigInt(length), prot));
 }
 
 /** munmap(2). */
 export function munmap(address: number, length: number): void {
-  symbols.munmap(BigInt(address), BigInt(length));
+  symbols.t_munmap(BigInt(address), BigInt(length));
 }

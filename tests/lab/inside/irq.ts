@@ -185,7 +185,7 @@ await runCases({
     const reading = libc.readWaiting(card.irq);
     await sleep(50);
     card.claim.revoke();
-    assertEquals((await reading).result, -1);
+    assertErrno((await reading).result, "EKEYREVOKED");
   },
 
   "the IRQ file of a revoked grant is EKEYREVOKED, POLLHUP and POLLERR": () => {
