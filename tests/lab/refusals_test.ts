@@ -1,4 +1,4 @@
-/** What a manifest leaves out, the driver does not have; and it says so. */
+/** What is refused, with the words that say so: what a manifest leaves out, what is in use, what cannot be. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { boot, type Lab } from "../../src/lab/mod.ts";
 import { DriverRun } from "./driver_run.ts";
@@ -91,5 +91,35 @@ Deno.test("a device in use is left alone", async () => {
   const after = await lab.exec(["readlink", "/sys/bus/pci/devices/0000:01:00.0/driver"]);
   assertStringIncludes(after.stdout, "/e1000", "the card is given back");
   await assertNothingLeft(lab);
+  assertHealthy(lab);
+});
+
+Deno.test("whoever may not, or has no module that loads, is told in a line", async () => {
+  await using lab = await boot({}, { progress: silent });
+  const user = await lab.exec([
+    "setpriv",
+    "--reuid",
+    "1000",
+    "--clear-groups",
+    "ring3",
+    "run",
+    "e1000",
+    "--native",
+  ]);
+  assertEquals(user, {
+    code: 1,
+    signal: undefined,
+    stdout: "",
+    stderr: "ring3: Running a driver on this machine takes root: it loads a module and binds a device\n",
+  });
+
+  const { stdout: release } = await lab.exec(["uname", "-r"]);
+  const module = `/ring3/build/module/${release.trim()}/ring3.ko`;
+  await lab.exec(["mount", "--bind", "/etc/hostname", module]);
+  const broken = await DriverRun.fails(lab, ["e1000"]);
+  assertEquals(broken.code, 1);
+  assertStringIncludes(broken.stderr, `ring3: Cannot load the module: could not insert module ${module}: `);
+  assertEquals(broken.stderr.trimEnd().split("\n").length, 1, broken.stderr);
+  await lab.exec(["umount", module]);
   assertHealthy(lab);
 });
