@@ -89,119 +89,87 @@ static __poll_t r3_claim_poll(struct file *file, poll_table *table)
 	return events;
 }
 
-static long r3_ioctl_grant(struct r3_claim *claim, void __user *arg)
+static long r3_do_grant(void *object, void *args)
 {
-	struct r3_grant_args args;
-	long ret;
+	struct r3_claim *claim = object;
 
-	ret = r3_copy_in(&args, sizeof(args), arg, 0);
-	if (ret)
-		return ret;
-	mutex_lock(&claim->dev->lock);
 	if (claim->dev->lost)
-		ret = -ENODEV;
-	else if (claim->grant)
-		ret = r3_refuse(claim, -EBUSY, "the last grant is still in use");
-	else
-		ret = r3_grant_open(claim, &args);
-	mutex_unlock(&claim->dev->lock);
-	return ret;
+		return -ENODEV;
+	if (claim->grant)
+		return r3_refuse(claim, -EBUSY, "the last grant is still in use");
+	return r3_grant_open(claim, args);
 }
 
-static long r3_ioctl_port_net(struct r3_claim *claim, void __user *arg)
+static long r3_do_port_net(void *object, void *args)
 {
-	struct r3_port_net args;
+	struct r3_claim *claim = object;
 	struct r3_port *port;
-	long ret;
 
-	ret = r3_copy_in(&args, sizeof(args), arg, 0);
-	if (ret)
-		return ret;
-	mutex_lock(&claim->dev->lock);
-	if (claim->dev->lost) {
-		ret = -ENODEV;
-	} else if (claim->port) {
-		ret = -EEXIST;
-	} else if (claim->grant) {
-		ret = r3_refuse(claim, -EBUSY, "make the port before the grant that is to use it");
-	} else {
-		port = r3_net_create(claim, &args);
-		if (IS_ERR(port)) {
-			ret = PTR_ERR(port);
-		} else {
-			claim->port = port;
-			r3_count(claim, R3_N_PORTS, 1);
-		}
-	}
-	mutex_unlock(&claim->dev->lock);
-	return ret;
-}
-
-static long r3_ioctl_status(struct r3_claim *claim, void __user *arg)
-{
-	struct r3_status out;
-	long ret;
-
-	ret = r3_copy_in(&out, sizeof(out), arg, 0);
-	if (ret)
-		return ret;
-	memset(&out, 0, sizeof(out));
-	out.argsz = sizeof(out);
-	/* Before the look: a change during it is reported again. */
-	atomic_set(&claim->changes, 0);
-	mutex_lock(&claim->dev->lock);
-	out.generation = claim->generation;
-	out.live = !!claim->grant;
-	out.end = claim->end;
-	out.iommu = claim->dev->confined;
-	r3_count_read(&claim->count, &out.counters);
+	if (claim->dev->lost)
+		return -ENODEV;
 	if (claim->port)
-		out.counters.tx_frames = claim->port->ops->tx_frames(claim->port);
-	strscpy(out.text, claim->text, sizeof(out.text));
-	mutex_unlock(&claim->dev->lock);
-	out.irqs_total = atomic64_read(&claim->irqs);
-	out.waits_total = atomic64_read(&claim->waits);
-	out.wakeups_total = atomic64_read(&claim->wakeups);
-	return copy_to_user(arg, &out, sizeof(out)) ? -EFAULT : 0;
+		return -EEXIST;
+	if (claim->grant)
+		return r3_refuse(claim, -EBUSY, "make the port before the grant that is to use it");
+	port = r3_net_create(claim, args);
+	if (IS_ERR(port))
+		return PTR_ERR(port);
+	claim->port = port;
+	r3_count(claim, R3_N_PORTS, 1);
+	return 0;
 }
 
-static long r3_ioctl_signal(struct r3_claim *claim, void __user *arg)
+static long r3_do_status(void *object, void *args)
 {
-	struct r3_signal args;
-	long ret;
+	struct r3_claim *claim = object;
+	struct r3_status *out = args;
 
-	ret = r3_copy_in(&args, sizeof(args), arg, 0);
-	if (ret)
-		return ret;
-	mutex_lock(&claim->dev->lock);
-	if (claim->dev->lost)
-		ret = -ENODEV;
-	else if (claim->grant)
-		r3_grant_event(claim->grant, R3_EVENT_SIGNAL);
-	else
-		ret = -ENOENT;
-	mutex_unlock(&claim->dev->lock);
-	return ret;
+	memset(out, 0, sizeof(*out));
+	/* What changes after this, changes under the lock, and so is reported again. */
+	atomic_set(&claim->changes, 0);
+	out->generation = claim->generation;
+	out->live = !!claim->grant;
+	out->end = claim->end;
+	out->iommu = claim->dev->confined;
+	r3_count_read(&claim->count, &out->counters);
+	if (claim->port)
+		out->counters.tx_frames = claim->port->ops->tx_frames(claim->port);
+	out->irqs_total = atomic64_read(&claim->irqs);
+	out->waits_total = atomic64_read(&claim->waits);
+	out->wakeups_total = atomic64_read(&claim->wakeups);
+	strscpy(out->text, claim->text, sizeof(out->text));
+	return 0;
 }
 
-static long r3_ioctl_revoke(struct r3_claim *claim, void __user *arg)
+static long r3_do_signal(void *object, void *args)
 {
-	struct r3_revoke args;
-	long ret;
+	struct r3_claim *claim = object;
 
-	ret = r3_copy_in(&args, sizeof(args), arg, 0);
-	if (ret)
-		return ret;
-	mutex_lock(&claim->dev->lock);
 	if (claim->dev->lost)
-		ret = -ENODEV;
-	else if (claim->grant)
-		r3_grant_end(claim->grant, R3_END_REVOKED, "");
-	else
-		ret = -ENOENT;
-	mutex_unlock(&claim->dev->lock);
-	return ret;
+		return -ENODEV;
+	if (!claim->grant)
+		return -ENOENT;
+	r3_grant_event(claim->grant, R3_EVENT_SIGNAL);
+	return 0;
 }
+
+static long r3_do_revoke(void *object, void *args)
+{
+	struct r3_claim *claim = object;
+
+	if (claim->dev->lost)
+		return -ENODEV;
+	if (!claim->grant)
+		return -ENOENT;
+	r3_grant_end(claim->grant, R3_END_REVOKED, "");
+	return 0;
+}
+
+static const struct r3_call r3_call_grant = { sizeof(struct r3_grant_args), false, r3_do_grant };
+static const struct r3_call r3_call_port_net = { sizeof(struct r3_port_net), false, r3_do_port_net };
+static const struct r3_call r3_call_status = { sizeof(struct r3_status), true, r3_do_status };
+static const struct r3_call r3_call_signal = { sizeof(struct r3_signal), false, r3_do_signal };
+static const struct r3_call r3_call_revoke = { sizeof(struct r3_revoke), false, r3_do_revoke };
 
 static long r3_claim_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
@@ -210,15 +178,15 @@ static long r3_claim_ioctl(struct file *file, unsigned int cmd, unsigned long ar
 
 	switch (cmd) {
 	case R3_GRANT:
-		return r3_ioctl_grant(claim, user);
+		return r3_call(&r3_call_grant, claim, claim->dev, user);
 	case R3_PORT_NET:
-		return r3_ioctl_port_net(claim, user);
+		return r3_call(&r3_call_port_net, claim, claim->dev, user);
 	case R3_STATUS:
-		return r3_ioctl_status(claim, user);
+		return r3_call(&r3_call_status, claim, claim->dev, user);
 	case R3_SIGNAL:
-		return r3_ioctl_signal(claim, user);
+		return r3_call(&r3_call_signal, claim, claim->dev, user);
 	case R3_REVOKE:
-		return r3_ioctl_revoke(claim, user);
+		return r3_call(&r3_call_revoke, claim, claim->dev, user);
 	default:
 		return -ENOTTY;
 	}

@@ -440,13 +440,18 @@ static int r3_grant_mmap(struct file *file, struct vm_area_struct *vma)
 
 /* ---- calls ---- */
 
-static void r3_grant_info(struct r3_grant *grant, struct r3_info *out)
+static long r3_do_info(void *object, void *args)
 {
+	struct r3_grant *grant = object;
+	struct r3_info *out = args;
 	struct r3_device *dev = grant->claim->dev;
 	struct pci_dev *pdev = dev->pdev;
 	struct r3_port *port = grant->claim->port;
 	u32 i;
 
+	if (grant->ended)
+		return grant->ended_errno;
+	memset(out, 0, sizeof(*out));
 	strscpy(out->address, pci_name(pdev), sizeof(out->address));
 	out->vendor = pdev->vendor;
 	out->device = pdev->device;
@@ -469,30 +474,7 @@ static void r3_grant_info(struct r3_grant *grant, struct r3_info *out)
 		for (i = 0; i < port->channels; i++)
 			out->channel[i] = port->channel[i];
 	}
-}
-
-static long r3_ioctl_info(struct r3_grant *grant, void __user *arg)
-{
-	struct r3_info *out;
-	long ret;
-
-	out = kzalloc(sizeof(*out), GFP_KERNEL);
-	if (!out)
-		return -ENOMEM;
-	ret = r3_copy_in(out, sizeof(*out), arg, 0);
-	if (!ret) {
-		memset(out, 0, sizeof(*out));
-		out->argsz = sizeof(*out);
-		mutex_lock(&grant->claim->dev->lock);
-		ret = grant->ended ? grant->ended_errno : 0;
-		if (!ret)
-			r3_grant_info(grant, out);
-		mutex_unlock(&grant->claim->dev->lock);
-	}
-	if (!ret && copy_to_user(arg, out, sizeof(*out)))
-		ret = -EFAULT;
-	kfree(out);
-	return ret;
+	return 0;
 }
 
 static long r3_ioctl_irq(struct r3_grant *grant, void __user *arg)
@@ -513,20 +495,12 @@ static long r3_ioctl_irq(struct r3_grant *grant, void __user *arg)
 	return ret;
 }
 
-static long r3_ioctl_dma_alloc(struct r3_grant *grant, void __user *arg)
+/* If the address cannot be told, the memory stays the grant's and ends with it. */
+static long r3_do_dma_alloc(void *object, void *args)
 {
-	struct r3_dma_alloc args;
-	long ret;
+	struct r3_grant *grant = object;
 
-	ret = r3_copy_in(&args, sizeof(args), arg, 0);
-	if (ret)
-		return ret;
-	mutex_lock(&grant->claim->dev->lock);
-	ret = grant->ended ? grant->ended_errno : r3_dma_alloc(grant, &args);
-	mutex_unlock(&grant->claim->dev->lock);
-	if (!ret && copy_to_user(arg, &args, sizeof(args)))
-		ret = -EFAULT;	/* the memory stays the grant's and ends with it */
-	return ret;
+	return grant->ended ? grant->ended_errno : r3_dma_alloc(grant, args);
 }
 
 static long r3_ioctl_dma_map(struct r3_grant *grant, void __user *arg)
@@ -556,77 +530,44 @@ static long r3_ioctl_dma_unmap(struct r3_grant *grant, void __user *arg)
 	return args.reserved ? -EINVAL : r3_dma_unmap(grant, args.handle);
 }
 
-static long r3_ioctl_bus_master(struct r3_grant *grant, void __user *arg)
+static long r3_do_bus_master(void *object, void *args)
 {
-	struct r3_bus_master args;
-	long ret;
+	struct r3_grant *grant = object;
+	const struct r3_bus_master *in = args;
 
-	ret = r3_copy_in(&args, sizeof(args), arg, 0);
-	if (ret)
-		return ret;
-	if (args.enable > 1 || args.reserved)
+	if (in->enable > 1 || in->reserved)
 		return -EINVAL;
-	mutex_lock(&grant->claim->dev->lock);
-	ret = grant->ended ? grant->ended_errno : 0;
-	if (!ret) {
-		if (args.enable)
-			pci_set_master(grant->claim->dev->pdev);
-		else
-			pci_clear_master(grant->claim->dev->pdev);
-	}
-	mutex_unlock(&grant->claim->dev->lock);
-	return ret;
+	if (grant->ended)
+		return grant->ended_errno;
+	if (in->enable)
+		pci_set_master(grant->claim->dev->pdev);
+	else
+		pci_clear_master(grant->claim->dev->pdev);
+	return 0;
 }
 
-static long r3_ioctl_port_attach(struct r3_grant *grant, void __user *arg)
+static long r3_do_port_attach(void *object, void *args)
 {
-	struct r3_port_attach args;
-	long ret;
-
-	ret = r3_copy_in(&args, sizeof(args), arg, 0);
-	if (ret)
-		return ret;
-	mutex_lock(&grant->claim->dev->lock);
-	ret = r3_port_attach(grant, &args);
-	mutex_unlock(&grant->claim->dev->lock);
-	return ret;
+	return r3_port_attach(object, args);
 }
 
-static long r3_ioctl_port_config(struct r3_grant *grant, void __user *arg)
+static long r3_do_port_config(void *object, void *args)
 {
-	struct r3_port_config *out;
-	long ret;
-
-	out = kzalloc(sizeof(*out), GFP_KERNEL);
-	if (!out)
-		return -ENOMEM;
-	ret = r3_copy_in(out, sizeof(*out), arg, 0);
-	if (!ret) {
-		memset(out, 0, sizeof(*out));
-		out->argsz = sizeof(*out);
-		mutex_lock(&grant->claim->dev->lock);
-		ret = r3_port_config(grant, out);
-		mutex_unlock(&grant->claim->dev->lock);
-	}
-	if (!ret && copy_to_user(arg, out, sizeof(*out)))
-		ret = -EFAULT;
-	kfree(out);
-	return ret;
+	memset(args, 0, sizeof(struct r3_port_config));
+	return r3_port_config(object, args);
 }
 
-static long r3_ioctl_port_report(struct r3_grant *grant, void __user *arg)
+static long r3_do_port_report(void *object, void *args)
 {
-	struct r3_port_report args;
-	long ret;
-
-	ret = r3_copy_in(&args, sizeof(args), arg, 0);
-	if (ret)
-		return ret;
-	mutex_lock(&grant->claim->dev->lock);
-	ret = r3_port_report(grant, &args);
-	mutex_unlock(&grant->claim->dev->lock);
-	return ret;
+	return r3_port_report(object, args);
 }
+
+static const struct r3_call r3_call_info = { sizeof(struct r3_info), true, r3_do_info };
+static const struct r3_call r3_call_dma_alloc = { sizeof(struct r3_dma_alloc), true, r3_do_dma_alloc };
+static const struct r3_call r3_call_bus_master = { sizeof(struct r3_bus_master), false, r3_do_bus_master };
+static const struct r3_call r3_call_port_attach = { sizeof(struct r3_port_attach), false, r3_do_port_attach };
+static const struct r3_call r3_call_port_config = { sizeof(struct r3_port_config), true, r3_do_port_config };
+static const struct r3_call r3_call_port_report = { sizeof(struct r3_port_report), false, r3_do_port_report };
 
 /* ---- WAIT ---- */
 
@@ -716,29 +657,30 @@ static long r3_ioctl_wait(struct r3_grant *grant, void __user *arg)
 static long r3_grant_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct r3_grant *grant = file->private_data;
+	struct r3_device *dev = grant->claim->dev;
 	void __user *user = (void __user *)arg;
 
 	switch (cmd) {
 	case R3_WAIT:
 		return r3_ioctl_wait(grant, user);
 	case R3_INFO:
-		return r3_ioctl_info(grant, user);
+		return r3_call(&r3_call_info, grant, dev, user);
 	case R3_IRQ:
 		return r3_ioctl_irq(grant, user);
 	case R3_DMA_ALLOC:
-		return r3_ioctl_dma_alloc(grant, user);
+		return r3_call(&r3_call_dma_alloc, grant, dev, user);
 	case R3_DMA_MAP:
 		return r3_ioctl_dma_map(grant, user);
 	case R3_DMA_UNMAP:
 		return r3_ioctl_dma_unmap(grant, user);
 	case R3_BUS_MASTER:
-		return r3_ioctl_bus_master(grant, user);
+		return r3_call(&r3_call_bus_master, grant, dev, user);
 	case R3_PORT_ATTACH:
-		return r3_ioctl_port_attach(grant, user);
+		return r3_call(&r3_call_port_attach, grant, dev, user);
 	case R3_PORT_CONFIG:
-		return r3_ioctl_port_config(grant, user);
+		return r3_call(&r3_call_port_config, grant, dev, user);
 	case R3_PORT_REPORT:
-		return r3_ioctl_port_report(grant, user);
+		return r3_call(&r3_call_port_report, grant, dev, user);
 	default:
 		return -ENOTTY;
 	}

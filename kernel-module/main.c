@@ -57,6 +57,28 @@ int r3_copy_in(void *to, size_t size, void __user *from, u32 allowed_flags)
 	return ((u32 *)to)[1] & ~allowed_flags ? -EINVAL : 0;
 }
 
+long r3_call(const struct r3_call *call, void *object, struct r3_device *dev, void __user *user)
+{
+	void *args = kzalloc(call->size, GFP_KERNEL_ACCOUNT);
+	long ret;
+
+	if (!args)
+		return -ENOMEM;
+	ret = r3_copy_in(args, call->size, user, 0);
+	if (!ret) {
+		mutex_lock(&dev->lock);
+		ret = call->act(object, args);
+		mutex_unlock(&dev->lock);
+	}
+	if (!ret && call->out) {
+		*(u32 *)args = call->size;
+		if (copy_to_user(user, args, call->size))
+			ret = -EFAULT;
+	}
+	kfree(args);
+	return ret;
+}
+
 static u32 r3_total_tx_frames(void)
 {
 	struct r3_device *dev;

@@ -69,6 +69,15 @@ void r3_device_put(struct r3_device *dev);
 /* Copy a call's structure in: argsz at least size, anything past it zero, no flags but allowed. */
 int r3_copy_in(void *to, size_t size, void __user *from, u32 allowed_flags);
 
+/* A call that is made under the device's lock. */
+struct r3_call {
+	size_t size;				/* of its structure */
+	bool out;				/* which is copied back after success */
+	long (*act)(void *object, void *args);	/* object: whose file it is; args: copied in */
+};
+
+long r3_call(const struct r3_call *call, void *object, struct r3_device *dev, void __user *user);
+
 /* ---- claim (claim.c) ---- */
 
 struct r3_claim {

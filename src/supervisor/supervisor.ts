@@ -15,8 +15,11 @@ export type SupervisorEvent =
   | { type: "log"; text: string }
   | { type: "ended"; reason: EndReason; restarting: boolean };
 
-/** Starts in a row that may end before the driver was ready; then it is given up. */
+/** Starts in a row that may fail before the driver was ready; then it is given up. */
 const FAILED_STARTS = 5;
+
+/** Signals that somebody sends: no fault of the driver's, so a start that they end has not failed. */
+const SENT: readonly (string | null)[] = ["SIGKILL", "SIGTERM", "SIGINT", "SIGHUP"];
 
 /** How long a process may take to notice that its grant has ended, before it is killed; milliseconds. */
 const GRACE = 500;
@@ -108,12 +111,13 @@ export class Supervisor implements AsyncDisposable {
   async run(): Promise<EndReason | undefined> {
     let failedStarts = 0;
     for (;;) {
-      const { reason, wasReady } = await this.#runOnce();
+      const { reason, wasReady, killed } = await this.#runOnce();
       if (this.#stopping) {
         this.#state = "stopped";
         return undefined;
       }
-      failedStarts = wasReady ? 0 : failedStarts + 1;
+      if (wasReady) failedStarts = 0;
+      else if (!killed) failedStarts++;
       // What a driver says against its first start is for its author to mend, not for a restart.
       const hopeless = reason.kind === "device-lost" || failedStarts === FAILED_STARTS ||
         (this.#restarts === 0 && !wasReady && reason.kind === "exception");
@@ -139,7 +143,7 @@ export class Supervisor implements AsyncDisposable {
     this.#claim[Symbol.dispose]();
   }
 
-  async #runOnce(): Promise<{ reason: EndReason; wasReady: boolean }> {
+  async #runOnce(): Promise<{ reason: EndReason; wasReady: boolean; killed: boolean }> {
     const { bars, interrupts, dma } = this.#manifest.grant;
     const started = performance.now();
     let wasReady = false;
@@ -179,7 +183,8 @@ export class Supervisor implements AsyncDisposable {
     this.#process = undefined;
     // Its descriptors are closed by now, but whoever it passed them to may not have closed theirs.
     this.#claim.revoke();
-    return { reason: endReason(end, this.#claim.status()), wasReady };
+    const reason = endReason(end, this.#claim.status());
+    return { reason, wasReady, killed: reason.kind === "signal" && SENT.includes(end.signal) };
   }
 
   #report(message: HostMessage, ms: number): void {
