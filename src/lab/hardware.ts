@@ -25,7 +25,7 @@ export interface Hardware {
   readonly kernel: string;
 }
 
-/** What there is when nothing is chosen. */
+/** What there is when nothing is chosen. RING3_KERNEL in the environment names another kernel for everything. */
 export const DEFAULT_HARDWARE: Hardware = {
   nic: ["e1000"],
   oneWire: false,
@@ -33,7 +33,7 @@ export const DEFAULT_HARDWARE: Hardware = {
   iommu: true,
   smp: 2,
   memory: 2048,
-  kernel: "6.1",
+  kernel: Deno.env.get("RING3_KERNEL") || "6.1",
 };
 
 /** Bytes of a disk under test. */

@@ -2,7 +2,7 @@
 import { assertEquals } from "@std/assert";
 import { checkout } from "../../src/lab/checkout.ts";
 import { run } from "../../src/lab/command.ts";
-import { boot, type Lab } from "../../src/lab/mod.ts";
+import { boot, DEFAULT_HARDWARE, type Lab } from "../../src/lab/mod.ts";
 import { buildFfi, buildModule } from "../../src/build.ts";
 import type { ListedDevice } from "../../src/cli/list.ts";
 import { assertHealthy, assertNothingLeft, silent } from "./health.ts";
@@ -46,7 +46,10 @@ async function runArea(lab: Lab, area: string, addresses: string[]): Promise<Cas
   return JSON.parse(stdout.trim().split("\n").at(-1)!);
 }
 
-for (const kernel of ["6.1", "6.12"]) {
+/** Debian's, or the one to be tried. */
+const KERNELS = DEFAULT_HARDWARE.kernel === "6.1" ? ["6.1", "6.12"] : [DEFAULT_HARDWARE.kernel];
+
+for (const kernel of KERNELS) {
   Deno.test(`ring3.ko through its own interface, on ${kernel}`, async (t) => {
     await using lab = await boot({ kernel, nic: Array(CARDS).fill("e1000") }, { progress: silent });
     await buildModule(lab.kernel);
