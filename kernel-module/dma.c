@@ -117,8 +117,10 @@ static struct r3_mapping *r3_mapping_pin(struct r3_grant *grant, const struct r3
 	long got;
 	int err;
 
-	if (!args->length || check_add_overflow(args->address, args->length, &end) || end > TASK_SIZE_MAX)
+	if (!args->length || check_add_overflow(args->address, args->length, &end))
 		return ERR_PTR(-EINVAL);
+	if (!access_ok(u64_to_user_ptr(args->address), args->length))
+		return ERR_PTR(-EFAULT);
 	count = (PAGE_ALIGN(end) - first) >> PAGE_SHIFT;
 	err = r3_dma_charge(grant, (u64)count << PAGE_SHIFT);
 	if (err)
