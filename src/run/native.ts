@@ -176,7 +176,7 @@ async function watch(
       onEvent({ event: "status", status });
       await file.write({ supervisor: Deno.pid, driver: supervisor.pid ?? null, status });
     }
-    await pause(known === "" ? LOOK : next - performance.now(), signal);
+    await pause(known === "" ? LOOK : Math.max(0, next - performance.now()), signal);
   }
 }
 
