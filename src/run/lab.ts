@@ -18,10 +18,19 @@ export interface LabOptions {
 /** How long the driver may take until its interface has an address, milliseconds. */
 const ADDRESS_MS = 60_000;
 
-async function start({ hardware, yes, progress }: LabOptions): Promise<Lab> {
-  await prepare(hardware.kernel, { progress, yes });
-  progress("booting the lab");
-  return await boot(hardware, { progress });
+/** Boots a lab. Interrupted before it is up, it is given up at once: it ends with this process. */
+async function start({ hardware, yes, progress, signal }: LabOptions): Promise<Lab> {
+  const interrupted = new Promise<never>((_, reject) =>
+    signal.addEventListener("abort", () => reject(new UserError("Interrupted", { code: 130 })))
+  );
+  // It may well come later, when nobody waits for it here.
+  interrupted.catch(() => {});
+  const work = async () => {
+    await prepare(hardware.kernel, { progress, yes });
+    progress("booting the lab");
+    return await boot(hardware, { progress });
+  };
+  return await Promise.race([work(), interrupted]);
 }
 
 /** What the guest's kernel has complained about, as an error; nothing if it has not. */
