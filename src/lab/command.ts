@@ -60,13 +60,14 @@ export function asRoot(argv: readonly string[]): string[] {
   return Deno.uid() === 0 ? [...argv] : ["unshare", "--user", "--map-root-user", "--map-auto", "--", ...argv];
 }
 
-async function feed(stdin: WritableStream<Uint8Array>, input: string | Uint8Array): Promise<void> {
+/** Writes all of a program's input; one that ends without reading it is no error, its status tells. */
+export async function feed(stdin: WritableStream<Uint8Array>, input: string | Uint8Array): Promise<void> {
   const writer = stdin.getWriter();
   try {
     await writer.write(typeof input === "string" ? new TextEncoder().encode(input) : input);
     await writer.close();
   } catch {
-    // The program ended without reading all of it: its status tells.
+    // It has ended.
   }
 }
 

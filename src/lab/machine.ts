@@ -19,6 +19,7 @@ import { findKernel, type Kernel } from "./kernel.ts";
 import { kernelProblems } from "./problems.ts";
 import { Qmp, QmpError } from "./qmp.ts";
 import { commandLine, signalOf } from "./shell.ts";
+import { feed } from "./command.ts";
 
 /** Longest boot on a loaded machine without KVM, of a kernel with every check built in. */
 const BOOT_MS = 120_000;
@@ -390,16 +391,6 @@ async function freePort(protocol: "tcp" | "udp"): Promise<number> {
 
 async function drain(stream: ReadableStream<Uint8Array>): Promise<void> {
   for await (const _ of stream);
-}
-
-async function feed(stdin: WritableStream<Uint8Array>, input: string | Uint8Array): Promise<void> {
-  const writer = stdin.getWriter();
-  try {
-    await writer.write(typeof input === "string" ? new TextEncoder().encode(input) : input);
-    await writer.close();
-  } catch {
-    // The command ended without reading all of it: its status tells.
-  }
 }
 
 function lastWords(log: string): string {
