@@ -1,7 +1,9 @@
 /** `ring3 run`: a driver in the lab, or on this machine with `--native`. */
 import { existsSync } from "node:fs";
+import { relative, resolve } from "node:path";
 import { formatCheck } from "../check/mod.ts";
 import { UserError } from "../error.ts";
+import { checkout } from "../lab/checkout.ts";
 import { inLab } from "../run/files.ts";
 import { checkInLab, runInLab } from "../run/lab.ts";
 import { type RunEvent, runNative } from "../run/native.ts";
@@ -14,7 +16,7 @@ import { type Command, defineCommand, flag, text } from "./args.ts";
 import { HARDWARE_OPTIONS } from "./hardware_options.ts";
 import { MANIFESTS } from "./list.ts";
 
-/** Milliseconds after which a second Ctrl-C is not awaited any longer. */
+/** How long a run may take to end after Ctrl-C before it is cut short, milliseconds. */
 const EXIT_MS = 2500;
 
 /** The manifest of that name, or in that file. @throws {UserError} if there is none, or it is wrong. */
@@ -26,6 +28,16 @@ async function findManifest(nameOrFile: string): Promise<Manifest> {
   const names = manifests.map(({ name }) => name);
   throw new UserError(
     `There is no driver "${nameOrFile}"${didYouMean(nameOrFile, names) || `; there is ${names.join(", ")}`}`,
+  );
+}
+
+/** What names the manifest in the lab, which sees this checkout and nothing else of this machine. */
+function inCheckout(nameOrFile: string, manifest: Manifest): string {
+  if (nameOrFile !== manifest.file) return nameOrFile;
+  const path = relative(checkout(), resolve(manifest.file));
+  if (!path.startsWith("..")) return `./${path}`;
+  throw new UserError(
+    `The lab sees only this checkout: move ${manifest.file} into ${checkout()}, or use --native`,
   );
 }
 
@@ -109,7 +121,7 @@ export const runCommand: Command = defineCommand({
     const hardware = parseHardware(options);
     const { signal } = untilInterrupted();
     const lab = { hardware, yes, progress: progressOnStderr(), signal };
-    const args = [name, ...(noDhcp ? ["--no-dhcp"] : [])];
+    const args = [inCheckout(name, manifest), ...(noDhcp ? ["--no-dhcp"] : [])];
     if (!check) return await shown(json, (onEvent) => runInLab(args, { ...lab, onEvent }));
     const result = await Promise.race([
       checkInLab(args, lab),
