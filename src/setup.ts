@@ -2,8 +2,8 @@
 import { UserError } from "./error.ts";
 import type { Progress } from "./progress.ts";
 
-/** What it is needed for: to boot the lab, to build the module and libring3, to check the sources. */
-export type Purpose = "lab" | "build" | "check";
+/** What it is needed for: to boot the lab, to build the module and libring3, to run natively, to check the sources. */
+export type Purpose = "lab" | "build" | "native" | "check";
 
 /** An executable on the PATH, or an absolute path, and the Debian package it comes from. */
 interface Requirement {
@@ -31,6 +31,11 @@ const REQUIREMENTS: Record<Purpose, Requirement[]> = {
     // Debian's kernel headers name their compiler, and their object tool links to libelf.
     { file: "gcc-12", package: "gcc-12" },
     { file: "/usr/lib/x86_64-linux-gnu/libelf.so.1", package: "libelf1" },
+  ],
+  native: [
+    { file: "insmod", package: "kmod" },
+    { file: "ip", package: "iproute2" },
+    { file: "busybox", package: "busybox" },
   ],
   check: [
     { file: "sparse", package: "sparse" },

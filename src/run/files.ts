@@ -23,7 +23,7 @@ async function exists(path: string): Promise<boolean> {
  * @throws {UserError} if it cannot be built.
  */
 async function build(options: { progress: Progress; yes?: boolean }): Promise<void> {
-  await need(["build"], options);
+  await need(["build", "native"], options);
   const release = Deno.osRelease();
   await buildModule({ release, headers: `/lib/modules/${release}/build` });
   await buildFfi();
