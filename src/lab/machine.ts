@@ -5,6 +5,7 @@ import type { Progress } from "../progress.ts";
 import { need } from "../setup.ts";
 import { type Accelerator, acceleratorArguments, chooseAccelerator } from "./accelerator.ts";
 import { checkout } from "./checkout.ts";
+import { feed } from "./command.ts";
 import { CHECKOUT, MANAGEMENT, READY } from "./guest.ts";
 import {
   DEFAULT_HARDWARE,
@@ -19,7 +20,7 @@ import { findKernel, type Kernel } from "./kernel.ts";
 import { kernelProblems } from "./problems.ts";
 import { Qmp, QmpError } from "./qmp.ts";
 import { commandLine, signalOf } from "./shell.ts";
-import { feed } from "./command.ts";
+import { LAB_DIRECTORY } from "./running.ts";
 
 /** Longest boot on a loaded machine without KVM, of a kernel with every check built in. */
 const BOOT_MS = 120_000;
@@ -139,8 +140,7 @@ export class Lab implements AsyncDisposable {
 
   /** Starts QEMU and waits for the guest. Use {@link boot}. */
   static async start(parts: Parts): Promise<Lab> {
-    // The paths of sockets are limited to 107 bytes, so not wherever TMPDIR leads.
-    const directory = await Deno.makeTempDir({ dir: "/tmp", prefix: "ring3-lab-" });
+    const directory = await Deno.makeTempDir(LAB_DIRECTORY);
     const socket = `${directory}/qmp`;
     using listener = Deno.listen({ transport: "unix", path: socket });
     const disks: string[] = [];

@@ -3,7 +3,7 @@ import { check, type CheckResult } from "../check/mod.ts";
 import { UserError } from "../error.ts";
 import { boot, type Hardware, type Lab, nicNetwork, prepare } from "../lab/mod.ts";
 import type { Progress } from "../progress.ts";
-import { lines } from "../supervisor/host_message.ts";
+import { lines } from "../lines.ts";
 import type { RunEvent } from "./native.ts";
 
 /** How to run in the lab. */

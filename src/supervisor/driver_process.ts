@@ -1,7 +1,8 @@
 /** One process that runs a driver: started without privileges, handed its grant, watched until it ends. */
 import type { HostMessage, StartMessage } from "../host/messages.ts";
 import { ControlSocket, type Library } from "../kernel/mod.ts";
-import { lines, parseHostMessage } from "./host_message.ts";
+import { lines } from "../lines.ts";
+import { parseHostMessage } from "./host_message.ts";
 
 /** Files that every driver process is started from. */
 export interface HostFiles {

@@ -1,7 +1,7 @@
 /** `ring3 run` inside a lab, for tests: its events, its driver process, and its end. */
 import type { Lab } from "../../src/lab/mod.ts";
 import type { RunEvent } from "../../src/run/native.ts";
-import { lines } from "../../src/supervisor/host_message.ts";
+import { lines } from "../../src/lines.ts";
 import type { SupervisorEvent } from "../../src/supervisor/supervisor.ts";
 
 /** Longest time that a test waits for one event, milliseconds. */

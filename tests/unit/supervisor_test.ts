@@ -2,7 +2,8 @@
 import { assertEquals } from "@std/assert";
 import { EXIT_FAILED, MAX_TEXT } from "../../src/host/messages.ts";
 import { uapi } from "../../src/kernel/mod.ts";
-import { lines, parseHostMessage } from "../../src/supervisor/host_message.ts";
+import { lines } from "../../src/lines.ts";
+import { parseHostMessage } from "../../src/supervisor/host_message.ts";
 import { endReason } from "../../src/supervisor/reason.ts";
 
 const { END } = uapi;
