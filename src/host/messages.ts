@@ -14,10 +14,20 @@ export interface StartMessage {
 }
 
 /**
- * All that a driver process says. `ready`: attached and carrying traffic. `failed`: its last words, before
+ * What the supervisor says to a process that has its grant. `leave`: end between two batches. `fault`: end in
+ * that way, as a defect would.
+ */
+export type ControlMessage =
+  | { type: "leave" }
+  | { type: "fault"; how: "stall" | "exception" | "exit" | "out-of-memory" };
+
+/**
+ * All that a driver process says. `waiting`: started, its files are read and found good, it waits for a
+ * grant. `ready`: attached and carrying traffic. `failed`: its last words, before
  * it exits with `EXIT_FAILED`.
  */
 export type HostMessage =
+  | { type: "waiting" }
   | { type: "ready" }
   | { type: "log"; text: string }
   | { type: "failed"; error: string; message: string; stack: string };

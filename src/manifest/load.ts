@@ -4,6 +4,19 @@ import { JsonError, parseJson, type Place } from "./json.ts";
 import { type Finding, findings, ManifestError, type Problem, problems } from "./problem.ts";
 import { type InterruptType, type ManifestFile, manifestSchema } from "./schema.ts";
 
+/** What happens when a driver ends; times in milliseconds. */
+export interface RestartPolicy {
+  on: "never" | "crash" | "always";
+  /** Restarts within `window`; Infinity without a limit. */
+  budget: number;
+  window: number;
+  /** Time without an end after which everything is forgotten. */
+  quiet: number;
+  /** Waits before the second restart and all after it. */
+  backoff: { from: number; to: number };
+  fallback: "none" | "kernel";
+}
+
 /** A checked manifest with its defaults filled in. */
 export interface Manifest {
   /** The manifest's own file, as it was named. */
@@ -25,6 +38,19 @@ export interface Manifest {
     port?: { kind: "net"; queues: number; ring: number; name: string };
   };
   iommu: "required" | "preferred";
+  /** Keep a second process waiting. */
+  spare: boolean;
+  restart: RestartPolicy;
+  limits: {
+    /** From grant to ready, milliseconds. */
+    start: number;
+    /** Longest time without progress while work is pending, milliseconds; 0 for ever. */
+    stall: number;
+    /** Bytes of JavaScript objects. */
+    heap: number;
+  };
+  /** Keep the last register accesses for the report of its death. */
+  recordRegisters: boolean;
   options: Record<string, unknown>;
 }
 
@@ -52,7 +78,7 @@ export async function loadManifest(file: string): Promise<Manifest> {
     : { findings: [], driver: "", folder: "" };
   found.push(...driver.findings);
   if (!parsed.success || found.length > 0) throw new ManifestError(problems(found, { file, places }));
-  const { name, description, match, grant, iommu, options } = parsed.data;
+  const { name, description, match, grant, iommu, options, restart, limits } = parsed.data;
   return {
     file,
     name,
@@ -72,6 +98,21 @@ export async function loadManifest(file: string): Promise<Manifest> {
       },
     },
     iommu: iommu ?? "required",
+    spare: parsed.data.spare ?? false,
+    restart: {
+      on: restart?.on ?? "crash",
+      budget: restart?.budget === "unlimited" ? Infinity : restart?.budget ?? 5,
+      window: restart?.window ?? 1_800_000,
+      quiet: restart?.quiet ?? 600_000,
+      backoff: restart?.backoff ?? { from: 100, to: 30_000 },
+      fallback: restart?.fallback ?? "none",
+    },
+    limits: {
+      start: limits?.start ?? 30_000,
+      stall: limits?.stall ?? 1000,
+      heap: limits?.heap ?? 64 * 2 ** 20,
+    },
+    recordRegisters: parsed.data.recordRegisters ?? false,
     options: options ?? {},
   };
 }

@@ -1,5 +1,6 @@
 /** The manifest's shape: what a manifest may say, and from it the types and the published JSON Schema. */
 import { z } from "zod";
+import { DURATION_PATTERN, parseDuration, writtenDuration } from "../duration.ts";
 import { parseSize, SIZE_PATTERN } from "../size.ts";
 
 /** Limits of the kernel's contract, `kernel-module/uapi/ring3.h`. */
@@ -49,6 +50,19 @@ function bytes(description: string, least: number) {
       refuse(`expected a whole number of bytes, at least ${least}, found ${size}`);
     }
     return size;
+  }).describe(description);
+}
+
+/** A span of time, in milliseconds once read. */
+function duration(description: string, { least = 0, most }: { least?: number; most: number }) {
+  const text = z.string().meta({ pattern: DURATION_PATTERN });
+  return reading(text, (value) => {
+    const ms = parseDuration(value);
+    if (typeof ms === "string") refuse(ms);
+    if (ms < least || ms > most) {
+      refuse(`expected ${writtenDuration(least)} to ${writtenDuration(most)}, found "${value}"`);
+    }
+    return ms;
   }).describe(description);
 }
 
@@ -137,6 +151,43 @@ const grant = z.strictObject({
   port: port.optional().describe("The kernel's side of the device; without it the driver serves nobody."),
 });
 
+const HOUR = 3_600_000;
+
+const restart = z.strictObject({
+  on: z.enum(["never", "crash", "always"]).optional().describe(
+    'When another process takes over: "crash" (default): after every end but exit status 0; "always"; "never".',
+  ),
+  budget: z.union([z.int().min(0).max(1_000_000), z.literal("unlimited")]).optional().describe(
+    "Restarts within `window` after which the driver is given up; default 5. Those that somebody asked for do not count.",
+  ),
+  window: duration("Default 30min.", { least: 1000, most: 24 * HOUR }).optional(),
+  quiet: duration(
+    "A driver that has run this long without an end starts with a full budget and no back-off; default 10min.",
+    { least: 1000, most: 24 * HOUR },
+  ).optional(),
+  backoff: z.strictObject({
+    from: duration("Wait before the second restart; it doubles with each one.", { most: HOUR }),
+    to: duration("Longest wait.", { most: HOUR }),
+  }).optional().describe(
+    'The first restart comes at once. Default { "from": "100ms", "to": "30s" }; waits vary by a quarter.',
+  ),
+  fallback: z.enum(["none", "kernel"]).optional().describe(
+    'What becomes of the device when the driver is given up: "kernel" hands it to the kernel\'s own driver; default "none".',
+  ),
+});
+
+const limits = z.strictObject({
+  start: duration("How long a process may take from its grant until it is ready; default 30s.", {
+    least: 100,
+    most: 600_000,
+  }).optional(),
+  stall: duration(
+    "How long work may wait without the driver making progress, before it is replaced; 0s: for ever; default 1s.",
+    { most: 600_000 },
+  ).optional(),
+  heap: bytes("Most memory for its JavaScript objects; default 64MiB.", 16 * 2 ** 20).optional(),
+});
+
 /** The schema of a manifest file. Its input is what is written, its output what the rest of ring3 uses. */
 export const manifestSchema = z.strictObject({
   $schema: z.string().optional().describe('"./schema.json": completion and checks in editors.'),
@@ -157,6 +208,14 @@ export const manifestSchema = z.strictObject({
   grant: grant.describe("All that the driver may touch."),
   iommu: z.enum(["required", "preferred"]).optional().describe(
     '"required" (default) refuses a device that no IOMMU confines; "preferred" warns and goes on.',
+  ),
+  spare: z.boolean().optional().describe(
+    "Keep a second process started and waiting, which takes over at once; it costs memory. Default false.",
+  ),
+  restart: restart.optional().describe("What happens when the driver ends."),
+  limits: limits.optional().describe("What its process may use before it is replaced."),
+  recordRegisters: z.boolean().optional().describe(
+    "Keep the last 4,096 register accesses for the report of its death; each access then costs more. Default false.",
   ),
   options: z.record(z.string(), z.unknown()).optional().describe(
     "Settings for the driver, not interpreted by ring3.",

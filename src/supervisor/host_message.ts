@@ -5,6 +5,7 @@ import { type HostMessage, MAX_TEXT } from "../host/messages.ts";
 const text = z.string().max(MAX_TEXT);
 
 const schema = z.discriminatedUnion("type", [
+  z.strictObject({ type: z.literal("waiting") }),
   z.strictObject({ type: z.literal("ready") }),
   z.strictObject({ type: z.literal("log"), text }),
   z.strictObject({ type: z.literal("failed"), error: text, message: text, stack: text }),

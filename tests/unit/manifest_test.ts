@@ -68,6 +68,17 @@ const RIGHT = {
   grant: {},
 };
 
+/** Defaults. */
+const RESTART = {
+  on: "crash",
+  budget: 5,
+  window: 1_800_000,
+  quiet: 600_000,
+  backoff: { from: 100, to: 30_000 },
+  fallback: "none",
+} as const;
+const LIMITS = { start: 30_000, stall: 1000, heap: 64 * 2 ** 20 };
+
 Deno.test("the shipped e1000 manifest grants BAR 0, one interrupt, memory and a port", async () => {
   await using checkout = await Checkout.create();
   const file = await checkout.write(await Deno.readTextFile(SHIPPED));
@@ -86,8 +97,50 @@ Deno.test("the shipped e1000 manifest grants BAR 0, one interrupt, memory and a 
       port: { kind: "net", queues: 1, ring: 256, name: "r3n%d" },
     },
     iommu: "preferred",
+    spare: true,
+    restart: RESTART,
+    limits: LIMITS,
+    recordRegisters: false,
     options: {},
   });
+});
+
+Deno.test("restarts and limits are as written, the rest by default", async () => {
+  await using checkout = await Checkout.create();
+  const manifest = await loadManifest(
+    await checkout.write(JSON.stringify({
+      ...RIGHT,
+      recordRegisters: true,
+      restart: { on: "always", budget: "unlimited", backoff: { from: "0ms", to: "2s" }, fallback: "kernel" },
+      limits: { start: "1min", stall: "0s" },
+    })),
+  );
+  assertEquals([manifest.spare, manifest.recordRegisters], [false, true]);
+  assertEquals(manifest.restart, {
+    ...RESTART,
+    on: "always",
+    budget: Infinity,
+    backoff: { from: 0, to: 2000 },
+    fallback: "kernel",
+  });
+  assertEquals(manifest.limits, { ...LIMITS, start: 60_000, stall: 0 });
+});
+
+Deno.test("a span of time is text with a unit, within bounds", async () => {
+  await using checkout = await Checkout.create();
+  const limits = async (limits: unknown) =>
+    (await checkout.problems(JSON.stringify({ ...RIGHT, limits }))).map((problem) =>
+      problem.replace(/^\S+ /, "")
+    );
+  assertEquals(await limits({ stall: 500 }), [
+    "limits.stall: expected a text in quotes, found 500",
+  ]);
+  assertEquals(await limits({ stall: "1m" }), [
+    'limits.stall: "1m" is not a span of time; write it as "500ms", "10s", "30min" or "2h"',
+  ]);
+  assertEquals(await limits({ start: "1h" }), [
+    'limits.start: expected 100 ms to 10 min, found "1h"',
+  ]);
 });
 
 Deno.test("what a manifest leaves out is not granted, and an IOMMU is required", async () => {

@@ -1,0 +1,49 @@
+/** What a supervisor offers to those who show and steer it: the API, the dashboard, the command line. */
+import type { PciDevice } from "../pci.ts";
+import type { Driver, Event, Report, ReportSummary } from "./schema.ts";
+
+/** Ways to have a driver end, to see what happens then. */
+export const KILL_WAYS = ["kill", "stall", "exception", "exit", "out-of-memory"] as const;
+/** One of them. */
+export type KillWay = (typeof KILL_WAYS)[number];
+
+/** Why a request was refused. */
+export class FleetError extends Error {
+  override readonly name: string = "FleetError";
+  /** `not-found`: no such driver or report; `conflict`: not in its present state; `invalid`: a bad argument; `failed`: tried, and failed. */
+  readonly kind: "not-found" | "conflict" | "invalid" | "failed";
+
+  constructor(kind: FleetError["kind"], message: string, options: { cause?: unknown } = {}) {
+    super(message, options);
+    this.kind = kind;
+  }
+}
+
+/** Several supervised drivers. All methods that take a name throw a `FleetError` if there is no such driver. */
+export interface Fleet {
+  /** All drivers as they are now, by name. */
+  drivers(): Driver[];
+  driver(name: string): Driver;
+  /** The PCI devices of this machine. */
+  devices(): Promise<PciDevice[]>;
+  /** Events kept (the last 1,000) with an id above `after`, oldest first, at most `limit` of the latest. */
+  events(options?: { after?: number; driver?: string; limit?: number }): Event[];
+  /** Calls `listener` with every event from now on, until the function that is returned is called. It must not wait. */
+  subscribe(listener: (event: Event) => void): () => void;
+  /** Reports kept, latest first. */
+  reports(options?: { driver?: string }): Promise<ReportSummary[]>;
+  report(id: string): Promise<Report>;
+  /** Starts a driver that was stopped or given up, with a full budget. Resolves when it is ready. */
+  start(name: string): Promise<void>;
+  /** Ends a driver and keeps it ended; its device stays claimed. */
+  stop(name: string): Promise<void>;
+  /** Replaces the process by another of the same version. Resolves when that is ready. */
+  restart(name: string): Promise<void>;
+  /**
+   * Replaces it by what its folder, or that of `path`, now holds. Resolves when the new version has stood
+   * its first seconds; throws `failed` if it was refused or reverted, with the old version running.
+   */
+  upgrade(name: string, options?: { path?: string }): Promise<{ from: string; to: string }>;
+  /** Has the process end in that way, as a fault would. Resolves at once. */
+  kill(name: string, how: KillWay): Promise<void>;
+}

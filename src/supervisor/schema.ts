@@ -1,0 +1,214 @@
+/**
+ * What a supervisor tells of its drivers: their state, what happens to them, and what is left of the dead.
+ * The types of the program, the bodies of the API and its OpenAPI document are all made of these schemas.
+ */
+import { z } from "zod";
+
+const time = z.iso.datetime().describe("When, UTC.");
+const ms = z.number().nonnegative();
+
+/** Every way in which a driver ends. */
+export const END_KINDS = [
+  "exit",
+  "exception",
+  "signal",
+  "out-of-memory",
+  "stall",
+  "protocol",
+  "device-lost",
+  "operator",
+  "upgrade",
+] as const;
+
+/** Why a driver ended, for machines and in words. */
+export const reasonSchema = z.object({
+  kind: z.enum(END_KINDS).describe(
+    "exit: its process ended by itself; exception: it threw; signal: its process was killed; " +
+      "out-of-memory: its heap was full; stall: work was pending and it made no progress, or it was not " +
+      "ready in time; protocol: it broke the ring protocol; device-lost: the device was removed; " +
+      "operator: somebody asked for it; upgrade: another version took over.",
+  ),
+  text: z.string().describe("In words. What a driver said is in it: not to be trusted."),
+  stack: z.string().optional().describe("Where in the driver, if it threw: lines of its TypeScript source."),
+}).meta({ id: "Reason" });
+
+/** States of a driver. */
+export const STATES = ["starting", "running", "restarting", "waiting", "stopped", "failed"] as const;
+
+const rate = z.object({
+  packets: z.number().describe("Packets per second."),
+  bytes: z.number().describe("Bytes per second."),
+});
+
+const versionSchema = z.object({
+  id: z.string().describe("Names the content of the driver's folder: the start of its SHA-256."),
+  path: z.string().describe("The driver's file that it was taken from."),
+  since: time,
+}).meta({ id: "Version" });
+
+/** One driver and its device at one moment. */
+export const driverSchema = z.object({
+  name: z.string().describe("The manifest's name."),
+  description: z.string(),
+  address: z.string().nullable().describe("PCI address of its device; null before it has one."),
+  state: z.enum(STATES).describe(
+    "starting: not ready for the first time; running; restarting: another takes over; waiting: for its " +
+      "back-off to pass; stopped: on request, or as its policy says; failed: given up.",
+  ),
+  since: time.describe("Since when it is in this state."),
+  uptime: z.number().describe("Seconds since the present process became ready; 0 if none is."),
+  reason: reasonSchema.nullable().describe("Why the last process ended; null if none has."),
+  pid: z.number().int().nullable(),
+  memory: z.number().nullable().describe("Private memory of its process, bytes."),
+  version: versionSchema,
+  restarts: z.object({
+    total: z.number().int().describe("Processes that took over from one that had failed."),
+    used: z.number().int().describe("Of these, how many count against the budget now."),
+    budget: z.number().int().nullable().describe("How many may, within `window`; null: no limit."),
+    window: ms.describe("Milliseconds."),
+    next: time.nullable().describe("When the next process starts, while waiting."),
+  }),
+  recoveries: z.array(ms).describe(
+    "The latest recovery times, oldest first, at most 100: from the kernel's word of death to the first " +
+      "frame through the next driver, milliseconds.",
+  ),
+  spare: z.object({
+    state: z.enum(["none", "starting", "ready"]),
+    pid: z.number().int().nullable(),
+    memory: z.number().nullable().describe("Private memory it costs, bytes."),
+  }),
+  interface: z.string().nullable().describe("Name of the network interface; null before there is one."),
+  addresses: z.array(z.string()).describe("Its addresses, with prefix lengths."),
+  link: z.object({ up: z.boolean(), speed: z.number().describe("Mb/s, meaningful while up.") }),
+  rx: rate,
+  tx: rate,
+  interruptsPerSecond: z.number(),
+  packetsPerWakeup: z.number().describe("Packets of both directions each time it was woken; 0 while idle."),
+  totals: z.object({
+    rxPackets: z.number(),
+    rxBytes: z.number(),
+    rxDropped: z.number(),
+    txPackets: z.number(),
+    txBytes: z.number(),
+    txDropped: z.number(),
+    interrupts: z.number(),
+    waits: z.number(),
+    wakeups: z.number(),
+  }).describe("Counted by the kernel since the device was claimed."),
+  grant: z.array(z.string()).describe("What it may touch, in words, a line each."),
+  confined: z.boolean().nullable().describe("Whether an IOMMU confines its device; null before it has one."),
+  warnings: z.array(z.string()).describe("What its user should know, a line each."),
+}).meta({ id: "Driver" });
+
+const base = { id: z.number().int().describe("Rises by one with each event."), time, driver: z.string() };
+
+/** What happens to drivers. */
+export const eventSchema = z.discriminatedUnion("type", [
+  z.object({
+    ...base,
+    type: z.literal("starting"),
+    pid: z.number().int(),
+    spare: z.boolean(),
+    version: z.string(),
+  })
+    .describe("A process gets its grant; `spare`: it was already waiting."),
+  z.object({ ...base, type: z.literal("ready"), ms }).describe("It carries traffic; since it got its grant."),
+  z.object({ ...base, type: z.literal("log"), text: z.string() }).describe("What the driver says."),
+  z.object({
+    ...base,
+    type: z.literal("ended"),
+    pid: z.number().int(),
+    reason: reasonSchema,
+    next: z.enum(["restart", "stop", "give-up"]),
+    delay: ms.describe("Until the next process starts, milliseconds."),
+    report: z.string().nullable().describe("Of its black box."),
+  }),
+  z.object({ ...base, type: z.literal("recovered"), ms }).describe(
+    "The first frame went through the new driver; since the kernel's word of the last one's death.",
+  ),
+  z.object({
+    ...base,
+    type: z.literal("spare"),
+    state: z.enum(["starting", "ready", "lost"]),
+    pid: z.number().int(),
+  }),
+  z.object({ ...base, type: z.literal("interface"), interface: z.string() }),
+  z.object({ ...base, type: z.literal("address"), addresses: z.array(z.string()) }),
+  z.object({
+    ...base,
+    type: z.literal("upgrade"),
+    state: z.enum(["started", "done", "refused", "reverted"]),
+    from: z.string().describe("Version."),
+    to: z.string().describe("Version."),
+    text: z.string().describe("Why it was refused or reverted; else empty."),
+  }),
+  z.object({ ...base, type: z.literal("manifest"), text: z.string() }).describe(
+    "Its manifest was read again.",
+  ),
+]).meta({ id: "Event" });
+
+/** Rings of one channel as the kernel sees them; counters run freely modulo 2^32. */
+const channelSchema = z.object({
+  kind: z.enum(["transmit", "receive"]),
+  size: z.number().int(),
+  submitted: z.number().int().describe("By the kernel."),
+  seen: z.number().int().describe("By the driver, as it wrote it."),
+  completed: z.number().int().describe("By the driver, as it wrote it."),
+  reaped: z.number().int().describe("By the kernel."),
+});
+
+const accessSchema = z.object({
+  sequence: z.number().int().describe("Rises by one with each access."),
+  bar: z.number().int(),
+  offset: z.number().int().describe("Into the BAR, bytes."),
+  write: z.boolean(),
+  value: z.number().int(),
+});
+
+/** What is known of a driver's death at a glance. */
+export const reportSummarySchema = z.object({
+  id: z.string(),
+  time,
+  driver: z.string(),
+  address: z.string(),
+  version: z.string(),
+  pid: z.number().int(),
+  reason: reasonSchema,
+  ran: ms.describe("How long it had been ready, milliseconds; 0 if it never was."),
+}).meta({ id: "ReportSummary" });
+
+/** The black box of one death. */
+export const reportSchema = reportSummarySchema.extend({
+  exit: z.object({ code: z.number().int(), signal: z.string().nullable() }).nullable().describe(
+    "How its process ended; null if it had not yet.",
+  ),
+  stderr: z.array(z.string()).describe("The last lines on its standard error."),
+  events: z.array(eventSchema).describe("The last events before, oldest first."),
+  registers: z.array(accessSchema).describe(
+    "The last register accesses, oldest first, at most 4,096; empty unless the manifest records them.",
+  ),
+  channels: z.array(channelSchema).describe("Its rings when the grant ended."),
+  counters: z.record(z.string(), z.number()).describe("What the kernel held and had counted for the device."),
+}).meta({ id: "Report" });
+
+/** Why a driver ended. */
+export type Reason = z.infer<typeof reasonSchema>;
+/** A kind of end. */
+export type EndKind = (typeof END_KINDS)[number];
+/** A state of a driver. */
+export type State = (typeof STATES)[number];
+/** A driver at one moment. */
+export type Driver = z.infer<typeof driverSchema>;
+/** Something that happened to a driver. */
+export type Event = z.infer<typeof eventSchema>;
+/** An event before it is numbered and dated. */
+export type EventDetail = Event extends infer E ? E extends Event ? Omit<E, "id" | "time" | "driver"> : never
+  : never;
+/** A death at a glance. */
+export type ReportSummary = z.infer<typeof reportSummarySchema>;
+/** The black box of a death. */
+export type Report = z.infer<typeof reportSchema>;
+/** One access to a register. */
+export type RegisterAccess = z.infer<typeof accessSchema>;
+/** Rings of one channel. */
+export type ChannelState = z.infer<typeof channelSchema>;
