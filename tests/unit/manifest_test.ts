@@ -198,7 +198,7 @@ Deno.test("every problem is told, with its line, its path and what to do", async
       "1:1: description: is missing; expected a text in quotes",
       '2:3: name: "E1000" is not a name: a letter, then up to 31 of a-z, 0-9 and "-"',
       '3:3: descripton: there is no such key here; did you mean "description"? ' +
-      "(keys: $schema, name, description, driver, match, grant, iommu, options)",
+      "(keys: $schema, name, description, driver, match, grant, iommu, spare, restart, limits, recordRegisters, options)",
       "5:15: match[0].vendor: expected a text in quotes, found 8086",
       '5:31: match[0].device: "0x100" is not an id of four hexadecimal digits like "0x8086"',
       "8:9: grant.bars[0].bar: expected at most 5, found 6",
