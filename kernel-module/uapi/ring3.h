@@ -10,8 +10,8 @@
  *  - [in], [out] and [in/out] say who writes a field;
  *  - all lengths and offsets are bytes, all times say their unit;
  *  - calls that make a file return its descriptor, all others return 0;
- *  - after the device has gone every call but STATUS returns -ENODEV; on a grant
- *    that had been ended for any other reason, -EKEYREVOKED.
+ *  - after the device has gone every call but STATUS and CHANNELS returns -ENODEV;
+ *    on a grant that had been ended for any other reason, -EKEYREVOKED.
  *
  * docs/uapi.md explains the life of these objects, docs/rings.md the rings.
  */
@@ -21,7 +21,7 @@
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
-#define R3_ABI_VERSION		1
+#define R3_ABI_VERSION		2
 
 #define R3_MAX_WINDOWS		8
 #define R3_MAX_IRQS		32
@@ -29,6 +29,7 @@
 #define R3_MAX_MULTICAST	64
 #define R3_ADDRESS_LEN		16	/* "0000:00:10.0" and its NUL */
 #define R3_TEXT_LEN		96
+#define R3_MAX_STALL_MS		600000	/* ten minutes */
 
 #define R3_IOC			0xb3
 
@@ -93,6 +94,13 @@ struct r3_window {
  * Make a grant of the claimed device: a capability for one driver process.
  * A claim has at most one live grant (-EBUSY). -EINVAL with a text in
  * r3_status says which window or interrupt could not be granted and why.
+ *
+ * A driver has stalled when for stall_ms (at most R3_MAX_STALL_MS) there was
+ * work for it and it has not called WAIT: an interrupt not taken, submissions
+ * not seen, a CONFIG or SIGNAL not told, or what its last WAIT told it of. A
+ * WAIT does not count while a channel has something unseen that it had at the
+ * WAIT before, and seen has not moved. A driver that sleeps in WAIT with no
+ * work has not stalled, however long it sleeps.
  */
 struct r3_grant_args {
 	__u32 argsz;
@@ -102,6 +110,8 @@ struct r3_grant_args {
 	__u32 irq_type;				/* [in] R3_IRQ_*; NONE = best there is */
 	__u32 dma_bits;				/* [in] address bits the device drives, 24 .. 64 */
 	__u64 dma_limit;			/* [in] bytes of coherent + pinned memory */
+	__u32 stall_ms;				/* [in] end it if work waits so long for a WAIT; 0 = never */
+	__u32 reserved;
 	struct r3_window window[R3_MAX_WINDOWS];
 };
 
@@ -127,6 +137,7 @@ struct r3_port_net {
 #define R3_END_REVOKED		2	/* REVOKE, or the claim was closed */
 #define R3_END_DEVICE_LOST	3	/* unplugged, or unbound from ring3 */
 #define R3_END_PROTOCOL		4	/* the driver broke the ring protocol; text says how */
+#define R3_END_STALLED		5	/* work waited for stall_ms; text says which */
 
 /* poll() on a claim reports POLLIN when this has changed, POLLHUP for a lost device. */
 struct r3_status {
@@ -140,7 +151,11 @@ struct r3_status {
 	__u64 irqs_total;			/* [out] interrupts since the claim was made */
 	__u64 waits_total;			/* [out] WAIT calls */
 	__u64 wakeups_total;			/* [out] WAIT calls that slept and were woken */
-	char text[R3_TEXT_LEN];			/* [out] the last refusal or protocol error, in words */
+	/* CLOCK_MONOTONIC, nanoseconds; 0 = it has not come to that. */
+	__u64 ended_ns;				/* [out] the last grant that ended began to end */
+	__u64 attached_ns;			/* [out] the live or else the last grant attached to the port */
+	__u64 carried_ns;			/* [out] its first frame was done: sent, or received and handed up */
+	char text[R3_TEXT_LEN];			/* [out] the last refusal, protocol error or stall, in words */
 };
 
 #define R3_STATUS		_IO(R3_IOC, 0x12)
@@ -160,6 +175,30 @@ struct r3_revoke {
 };
 
 #define R3_REVOKE		_IO(R3_IOC, 0x14)
+
+/* Counters of one pair of rings, as in struct r3_channel_control. */
+struct r3_channel_state {
+	__u32 kind;				/* R3_CHANNEL_* */
+	__u32 size;				/* entries in each ring */
+	__u32 submitted;			/* the kernel's own copy */
+	__u32 seen;				/* what the driver wrote */
+	__u32 completed;			/* what the driver wrote */
+	__u32 reaped;				/* the kernel's own copy */
+};
+
+/*
+ * The rings of the live grant, or else as they were when the last one began to
+ * end. -ENOENT if no grant of this claim has had a port.
+ */
+struct r3_channels {
+	__u32 argsz;
+	__u32 flags;
+	__u32 channels;				/* [out] how many below are used */
+	__u32 generation;			/* [out] of the grant whose they are */
+	struct r3_channel_state state[R3_MAX_CHANNELS];	/* [out] */
+};
+
+#define R3_CHANNELS		_IO(R3_IOC, 0x15)
 
 /* ---- grant --------------------------------------------------------------- */
 

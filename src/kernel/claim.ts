@@ -4,6 +4,8 @@ import type { Library } from "./library_unsafe.ts";
 import {
   ABI_VERSION,
   CALL,
+  CHANNEL,
+  CHANNELS,
   CLAIM_ARGS,
   GRANT_ARGS,
   PORT_NET,
@@ -48,7 +50,29 @@ export interface GrantRequest {
   dmaBits: number;
   /** Bytes of coherent and pinned memory. */
   dmaLimit: number;
+  /** Milliseconds that work may wait for the driver's WAIT before the kernel ends the grant; 0: for ever. */
+  stallMs: number;
 }
+
+/** One pair of rings of a grant. The counters run freely modulo 2³². */
+export interface ChannelState {
+  kind: "transmit" | "receive";
+  /** Entries in each ring. */
+  size: number;
+  /** Submissions shown to the driver; the kernel's own count. */
+  submitted: number;
+  /** Of those, what the driver says it has seen. */
+  seen: number;
+  /** Completions that the driver says it has shown. */
+  completed: number;
+  /** Completions taken; the kernel's own count. */
+  reaped: number;
+}
+
+const CHANNEL_KIND: Record<number, ChannelState["kind"]> = {
+  [CHANNEL.netTx]: "transmit",
+  [CHANNEL.netRx]: "receive",
+};
 
 /** `/dev/ring3`. */
 export class Ring3 implements Disposable {
@@ -140,6 +164,7 @@ export class Claim implements Disposable {
         irq_type: request.irqType,
         dma_bits: request.dmaBits,
         dma_limit: BigInt(request.dmaLimit),
+        stall_ms: request.stallMs,
         window,
       },
       action: "Cannot make the grant",
@@ -152,6 +177,16 @@ export class Claim implements Disposable {
   status(): Value<typeof STATUS> {
     const action = "Cannot read the claim's status";
     return call(this.#library, this.#fd, { number: CALL.STATUS, layout: STATUS, action }).out;
+  }
+
+  /**
+   * The rings of the live grant, or else as they were when the last one began to end.
+   * @throws {KernelError} ENOENT if no grant of this claim has had a port.
+   */
+  channels(): ChannelState[] {
+    const action = "Cannot read the rings' counters";
+    const { out } = call(this.#library, this.#fd, { number: CALL.CHANNELS, layout: CHANNELS, action });
+    return out.state.slice(0, out.channels).map((state) => ({ ...state, kind: CHANNEL_KIND[state.kind] }));
   }
 
   /** Ends the driver's WAIT: it has a message to read. */

@@ -2,7 +2,7 @@
 import { array, bytes, chars, struct, u16, u32, u64, union } from "./layout.ts";
 
 /** Version of the contract that this tree speaks. */
-export const ABI_VERSION = 1;
+export const ABI_VERSION = 2;
 
 /** Numbers of the calls. */
 export const CALL = {
@@ -13,6 +13,7 @@ export const CALL = {
   STATUS: 0x12,
   SIGNAL: 0x13,
   REVOKE: 0x14,
+  CHANNELS: 0x15,
   INFO: 0x20,
   IRQ: 0x21,
   DMA_ALLOC: 0x22,
@@ -28,13 +29,15 @@ export const CALL = {
 /** Kinds of interrupt, `R3_IRQ_*`. */
 export const IRQ_TYPE = { none: 0, intx: 1, msi: 2, msix: 3 } as const;
 /** Why a grant ended, `R3_END_*`. */
-export const END = { none: 0, released: 1, revoked: 2, deviceLost: 3, protocol: 4 } as const;
+export const END = { none: 0, released: 1, revoked: 2, deviceLost: 3, protocol: 4, stalled: 5 } as const;
 /** Kinds of port, `R3_PORT_KIND_*`. */
 export const PORT_KIND = { none: 0, net: 1 } as const;
 /** Kinds of channel, `R3_CHANNEL_*`. */
 export const CHANNEL = { netTx: 1, netRx: 2 } as const;
 /** What WAIT reports, `R3_EVENT_*`. */
 export const EVENT = { IRQ: 1, PORT: 2, CONFIG: 4, SIGNAL: 8, TIMEOUT: 16 } as const;
+/** The longest `stall_ms`, milliseconds. */
+export const MAX_STALL_MS = 600_000;
 /** No time limit for WAIT. */
 export const WAIT_FOREVER = 0xffffffff;
 /** A window onto I/O ports, which cannot be mapped. */
@@ -73,6 +76,8 @@ export const GRANT_ARGS = struct("r3_grant_args", {
   irq_type: u32,
   dma_bits: u32,
   dma_limit: u64,
+  stall_ms: u32,
+  reserved: u32,
   window: array(WINDOW, 8),
 });
 
@@ -88,11 +93,30 @@ export const STATUS = struct("r3_status", {
   irqs_total: u64,
   waits_total: u64,
   wakeups_total: u64,
+  ended_ns: u64,
+  attached_ns: u64,
+  carried_ns: u64,
   text: chars(96),
 });
 
 export const SIGNAL = struct("r3_signal", head);
 export const REVOKE = struct("r3_revoke", head);
+
+export const CHANNEL_STATE = struct("r3_channel_state", {
+  kind: u32,
+  size: u32,
+  submitted: u32,
+  seen: u32,
+  completed: u32,
+  reaped: u32,
+});
+
+export const CHANNELS = struct("r3_channels", {
+  ...head,
+  channels: u32,
+  generation: u32,
+  state: array(CHANNEL_STATE, 16),
+});
 
 export const WINDOW_INFO = struct("r3_window_info", {
   bar: u32,
@@ -238,6 +262,8 @@ export const STRUCTS = [
   STATUS,
   SIGNAL,
   REVOKE,
+  CHANNEL_STATE,
+  CHANNELS,
   WINDOW_INFO,
   CHANNEL_INFO,
   INFO,

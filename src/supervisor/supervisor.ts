@@ -168,6 +168,7 @@ export class Supervisor implements AsyncDisposable {
         irqType: interrupts.type ? IRQ_TYPES[interrupts.type] : uapi.IRQ_TYPE.none,
         dmaBits: DMA_BITS,
         dmaLimit: dma,
+        stallMs: 0,
       });
       try {
         process.give(grant, { type: "start", options: this.#manifest.options, dma });

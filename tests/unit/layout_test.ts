@@ -8,6 +8,7 @@ const ROOT = new URL("../../", import.meta.url);
 /** Constants that must agree: name in the header, value here. */
 const CONSTANTS: Record<string, number> = {
   R3_ABI_VERSION: uapi.ABI_VERSION,
+  R3_MAX_STALL_MS: uapi.MAX_STALL_MS,
   R3_WAIT_FOREVER: uapi.WAIT_FOREVER,
   R3_WINDOW_IO: uapi.WINDOW_IO,
   ...numbered("R3_IRQ_", {
@@ -22,6 +23,7 @@ const CONSTANTS: Record<string, number> = {
     REVOKED: uapi.END.revoked,
     DEVICE_LOST: uapi.END.deviceLost,
     PROTOCOL: uapi.END.protocol,
+    STALLED: uapi.END.stalled,
   }),
   ...numbered("R3_PORT_KIND_", { NONE: uapi.PORT_KIND.none, NET: uapi.PORT_KIND.net }),
   ...numbered("R3_CHANNEL_", { NET_TX: uapi.CHANNEL.netTx, NET_RX: uapi.CHANNEL.netRx }),

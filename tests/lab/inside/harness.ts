@@ -54,6 +54,7 @@ export const REQUEST: GrantRequest = {
   irqType: uapi.IRQ_TYPE.intx,
   dmaBits: 64,
   dmaLimit: 1024 * 1024,
+  stallMs: 0,
 };
 
 /** What a structure of the contract offers to hostile callers. */
