@@ -12,6 +12,7 @@ void r3_channel_init(struct r3_channel *ch, const struct r3_channel_info *info, 
 	ch->control = memory + info->control;
 	ch->submissions = memory + info->submissions;
 	ch->completions = memory + info->completions;
+	ch->kind = info->kind;
 	ch->size = info->size;
 	ch->wake_after = 1;
 }
@@ -56,11 +57,17 @@ void r3_channel_reaped(struct r3_channel *ch)
 	WRITE_ONCE(ch->control->reaped, ch->reaped);
 }
 
-/*
- * Is there something the driver has not seen? Its "seen" only decides whether
- * it sleeps, so a lie here harms nobody else.
- */
-bool r3_channel_pending(const struct r3_channel *ch)
+bool r3_channel_pending(const struct r3_channel *ch, u32 seen)
 {
-	return READ_ONCE(ch->submitted) - READ_ONCE(ch->control->seen) >= ch->wake_after;
+	return READ_ONCE(ch->submitted) - seen >= ch->wake_after;
+}
+
+void r3_channel_state(const struct r3_channel *ch, struct r3_channel_state *out)
+{
+	out->kind = ch->kind;
+	out->size = ch->size;
+	out->submitted = READ_ONCE(ch->submitted);
+	out->seen = r3_channel_seen(ch);
+	out->completed = READ_ONCE(ch->control->completed);
+	out->reaped = READ_ONCE(ch->reaped);
 }

@@ -137,6 +137,9 @@ static long r3_do_status(void *object, void *args)
 	out->irqs_total = atomic64_read(&claim->irqs);
 	out->waits_total = atomic64_read(&claim->waits);
 	out->wakeups_total = atomic64_read(&claim->wakeups);
+	out->ended_ns = claim->ended_ns;
+	out->attached_ns = claim->attached_ns;
+	out->carried_ns = READ_ONCE(claim->carried_ns);
 	strscpy(out->text, claim->text, sizeof(out->text));
 	return 0;
 }
@@ -165,11 +168,25 @@ static long r3_do_revoke(void *object, void *args)
 	return 0;
 }
 
+static long r3_do_channels(void *object, void *args)
+{
+	struct r3_claim *claim = object;
+	struct r3_channels *out = args;
+
+	memset(out, 0, sizeof(*out));
+	if (claim->grant && claim->grant->channels)
+		r3_grant_channels(claim->grant, out);
+	else
+		*out = claim->last;
+	return out->channels ? 0 : -ENOENT;
+}
+
 static const struct r3_call r3_call_grant = { sizeof(struct r3_grant_args), false, r3_do_grant };
 static const struct r3_call r3_call_port_net = { sizeof(struct r3_port_net), false, r3_do_port_net };
 static const struct r3_call r3_call_status = { sizeof(struct r3_status), true, r3_do_status };
 static const struct r3_call r3_call_signal = { sizeof(struct r3_signal), false, r3_do_signal };
 static const struct r3_call r3_call_revoke = { sizeof(struct r3_revoke), false, r3_do_revoke };
+static const struct r3_call r3_call_channels = { sizeof(struct r3_channels), true, r3_do_channels };
 
 static long r3_claim_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
@@ -187,6 +204,8 @@ static long r3_claim_ioctl(struct file *file, unsigned int cmd, unsigned long ar
 		return r3_call(&r3_call_signal, claim, claim->dev, user);
 	case R3_REVOKE:
 		return r3_call(&r3_call_revoke, claim, claim->dev, user);
+	case R3_CHANNELS:
+		return r3_call(&r3_call_channels, claim, claim->dev, user);
 	default:
 		return -ENOTTY;
 	}

@@ -3,7 +3,7 @@
  * A grant: what one driver process may touch, and how it is taken back.
  */
 #include <linux/fs.h>
-#include <linux/hrtimer.h>
+#include <linux/ktime.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
@@ -18,6 +18,8 @@ static void r3_grant_release_ref(struct kref *ref)
 	struct r3_grant *grant = container_of(ref, struct r3_grant, ref);
 	struct r3_claim *claim = grant->claim;
 
+	/* The end has stopped it, but a WAIT under way then can have started it once more. */
+	hrtimer_cancel(&grant->stall.timer);
 	xa_destroy(&grant->regions);
 	xa_destroy(&grant->dma_maps);
 	vfree(grant->rings);
@@ -53,13 +55,16 @@ void r3_grant_unhold(struct r3_grant *grant)
 void r3_grant_event(struct r3_grant *grant, u32 event)
 {
 	atomic_or(event, &grant->events);
+	smp_mb__after_atomic();
+	r3_stall_watch(grant);
 	wake_up_all(&grant->wait);
 }
 
 void r3_grant_wake(struct r3_grant *grant)
 {
-	/* Pairs with prepare_to_wait() in WAIT: it sees the counter, or we see it waiting. */
+	/* Pairs with prepare_to_wait() in WAIT: it sees the counter, or we see it waiting, and idle. */
 	smp_mb();
+	r3_stall_watch(grant);
 	if (waitqueue_active(&grant->wait))
 		wake_up_all(&grant->wait);
 }
@@ -92,6 +97,16 @@ static void r3_regions_free(struct r3_grant *grant)
 	}
 }
 
+void r3_grant_channels(const struct r3_grant *grant, struct r3_channels *out)
+{
+	u32 i;
+
+	out->generation = grant->generation;
+	out->channels = grant->channels;
+	for (i = 0; i < grant->channels; i++)
+		r3_channel_state(&grant->channel[i], &out->state[i]);
+}
+
 void r3_grant_end(struct r3_grant *grant, u32 reason, const char *text)
 {
 	struct r3_claim *claim = grant->claim;
@@ -100,6 +115,11 @@ void r3_grant_end(struct r3_grant *grant, u32 reason, const char *text)
 	lockdep_assert_held(&dev->lock);
 	if (grant->ended)
 		return;
+	if (reason != R3_END_NONE) {
+		claim->ended_ns = ktime_get_ns();
+		if (grant->channels)
+			r3_grant_channels(grant, &claim->last);
+	}
 
 	/* No new fault, call or mapping after this; those under way finish first. */
 	down_write(&grant->live_lock);
@@ -123,6 +143,8 @@ void r3_grant_end(struct r3_grant *grant, u32 reason, const char *text)
 
 	/* ... and only then does what it could reach become free. */
 	r3_port_detach(grant);
+	/* Nothing but a WAIT under way makes work now. A look that saw us live is over after this. */
+	hrtimer_cancel(&grant->stall.timer);
 	r3_dma_unmap_all(grant);
 	r3_regions_free(grant);
 
@@ -141,19 +163,20 @@ static void r3_grant_end_work(struct work_struct *work)
 	struct r3_device *dev = grant->claim->dev;
 
 	mutex_lock(&dev->lock);
-	r3_grant_end(grant, R3_END_PROTOCOL, grant->protocol_text);
+	r3_grant_end(grant, grant->fail_reason, grant->fail_text);
 	mutex_unlock(&dev->lock);
 	r3_grant_put(grant);
 }
 
-void r3_grant_broke_protocol(struct r3_grant *grant, const char *format, ...)
+void r3_grant_fail(struct r3_grant *grant, u32 reason, const char *format, ...)
 {
 	va_list list;
 
-	if (atomic_cmpxchg(&grant->protocol_broken, 0, 1))
+	if (atomic_cmpxchg(&grant->failed, 0, 1))
 		return;
+	grant->fail_reason = reason;
 	va_start(list, format);
-	vscnprintf(grant->protocol_text, sizeof(grant->protocol_text), format, list);
+	vscnprintf(grant->fail_text, sizeof(grant->fail_text), format, list);
 	va_end(list);
 	r3_grant_get(grant);
 	queue_work(r3_workqueue, &grant->end_work);
@@ -294,6 +317,8 @@ static int r3_grant_rings(struct r3_grant *grant)
 
 static int r3_grant_check(struct r3_claim *claim, const struct r3_grant_args *args)
 {
+	if (args->reserved)
+		return -EINVAL;
 	if (args->windows > R3_MAX_WINDOWS)
 		return r3_refuse(claim, -EINVAL, "at most %u windows", R3_MAX_WINDOWS);
 	if (args->irqs > R3_MAX_IRQS || args->irq_type > R3_IRQ_MSIX)
@@ -301,6 +326,9 @@ static int r3_grant_check(struct r3_claim *claim, const struct r3_grant_args *ar
 	if (args->dma_bits < 24 || args->dma_bits > 64)
 		return r3_refuse(claim, -EINVAL, "a device drives 24 to 64 address bits, not %u",
 				 args->dma_bits);
+	if (args->stall_ms > R3_MAX_STALL_MS)
+		return r3_refuse(claim, -EINVAL, "a stall limit is at most %u ms, not %u", R3_MAX_STALL_MS,
+				 args->stall_ms);
 	return 0;
 }
 
@@ -329,6 +357,7 @@ int r3_grant_open(struct r3_claim *claim, const struct r3_grant_args *args)
 	xa_init_flags(&grant->dma_maps, XA_FLAGS_ALLOC1);
 	init_waitqueue_head(&grant->wait);
 	INIT_WORK(&grant->end_work, r3_grant_end_work);
+	r3_stall_init(grant, args->stall_ms);
 	grant->dma_limit = args->dma_limit;
 	grant->generation = claim->generation + 1;
 	r3_count(claim, R3_N_GRANTS, 1);
@@ -347,6 +376,8 @@ int r3_grant_open(struct r3_claim *claim, const struct r3_grant_args *args)
 		err = r3_anon_fd("[ring3-grant]", &r3_grant_fops, grant);
 		if (err >= 0) {
 			claim->generation = grant->generation;
+			claim->attached_ns = 0;
+			claim->carried_ns = 0;
 			return err;
 		}
 		r3_grant_put(grant);
@@ -571,23 +602,21 @@ static const struct r3_call r3_call_port_report = { sizeof(struct r3_port_report
 
 /* ---- WAIT ---- */
 
-/* What has happened; takes it. */
+/* What has happened; takes it, and so the driver has it to do. */
 static u32 r3_wait_events(struct r3_grant *grant, u32 *irqs)
 {
 	u32 events = 0;
-	u32 i;
 
 	if (atomic_read(&grant->events))
 		events = atomic_xchg(&grant->events, 0);
 	*irqs |= r3_irqs_take(grant);
 	if (*irqs)
 		events |= R3_EVENT_IRQ;
-	for (i = 0; i < grant->channels; i++) {
-		if (r3_channel_pending(&grant->channel[i])) {
-			events |= R3_EVENT_PORT;
-			break;
-		}
-	}
+	if (r3_stall_look(grant))
+		events |= R3_EVENT_PORT;
+	WRITE_ONCE(grant->stall.told, events);
+	if (events)
+		r3_stall_watch(grant);
 	return events;
 }
 
@@ -599,6 +628,8 @@ static long r3_wait_sleep(struct r3_grant *grant, struct r3_wait *args)
 	long ret = 0;
 
 	for (;;) {
+		/* Idle, unless the look below finds something; before the barrier that pairs with the wakers'. */
+		WRITE_ONCE(grant->stall.since, 0);
 		prepare_to_wait(&grant->wait, &wait, TASK_INTERRUPTIBLE);
 		/* As in r3_ioctl_wait(). */
 		if (smp_load_acquire(&grant->ended)) {
@@ -650,6 +681,8 @@ static long r3_ioctl_wait(struct r3_grant *grant, void __user *arg)
 		ret = r3_wait_sleep(grant, &args);
 		if (ret)
 			return ret;
+	} else if (!args.events) {
+		r3_stall_settle(grant);
 	}
 	return copy_to_user(arg, &args, sizeof(args)) ? -EFAULT : 0;
 }

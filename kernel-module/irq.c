@@ -36,6 +36,8 @@ static irqreturn_t r3_irq_handler(int irq, void *data)
 	spin_unlock(&vector->lock);
 
 	atomic64_inc(&grant->claim->irqs);
+	smp_mb__after_atomic();
+	r3_stall_watch(grant);
 	wake_up_all(&grant->wait);
 	return IRQ_HANDLED;
 }
@@ -55,6 +57,7 @@ static u64 r3_vector_take(struct r3_vector *vector)
 /* Unmask, unless there is something to take first. */
 static void r3_vector_arm(struct r3_vector *vector)
 {
+	bool asserted = false;
 	unsigned long flags;
 
 	spin_lock_irqsave(&vector->lock, flags);
@@ -67,9 +70,14 @@ static void r3_vector_arm(struct r3_vector *vector)
 		} else {
 			/* Still asserted: it stays masked, and that is an interrupt. */
 			vector->pending++;
+			asserted = true;
 		}
 	}
 	spin_unlock_irqrestore(&vector->lock, flags);
+	if (asserted) {
+		smp_mb();
+		r3_stall_watch(vector->grant);
+	}
 }
 
 u32 r3_irqs_take(struct r3_grant *grant)
@@ -126,6 +134,7 @@ static ssize_t r3_irq_read(struct file *file, char __user *to, size_t size, loff
 		if (err)
 			return err;
 	}
+	r3_stall_settle(grant);
 	return copy_to_user(to, &count, sizeof(count)) ? -EFAULT : sizeof(count);
 }
 

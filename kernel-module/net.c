@@ -82,6 +82,8 @@ struct r3_net {
 	struct timer_list refill_timer;		/* tries again after a refill found no memory */
 	struct sk_buff *partial;		/* a frame whose last buffer is still to come */
 	bool dropping;				/* the rest of the current frame is dropped */
+	bool carried;				/* this driver has had a frame done */
+	u64 packets_before;			/* both ways, by the drivers before it */
 
 	/* tx_* under the transmit lock or by NAPI alone, rx_* by NAPI. */
 	u64 tx_packets, tx_bytes, tx_dropped, tx_errors;
@@ -523,7 +525,7 @@ static int r3_rx_reap(struct r3_net *net, int budget)
 	r3_channel_reaped(net->rx);
 	r3_rx_refill(net);
 	/* Polled elsewhere than in the driver's kick, the driver may be asleep by now. */
-	if (r3_channel_pending(net->rx))
+	if (r3_channel_pending(net->rx, r3_channel_seen(net->rx)))
 		r3_grant_wake(net->grant);
 	return frames;
 }
@@ -535,13 +537,18 @@ static int r3_net_poll(struct napi_struct *napi, int budget)
 
 	err = r3_tx_reap(net, budget);
 	if (err < 0) {
-		r3_grant_broke_protocol(net->grant, "transmit ring: a completion that was not asked for");
+		r3_grant_fail(net->grant, R3_END_PROTOCOL, "transmit ring: a completion that was not asked for");
 		goto broken;
 	}
 	done = r3_rx_reap(net, budget);
 	if (done < 0) {
-		r3_grant_broke_protocol(net->grant, "receive ring: a completion that was not asked for, or too long");
+		r3_grant_fail(net->grant, R3_END_PROTOCOL,
+			      "receive ring: a completion that was not asked for, or too long");
 		goto broken;
+	}
+	if (unlikely(!net->carried) && net->tx_packets + net->rx_packets != net->packets_before) {
+		net->carried = true;
+		WRITE_ONCE(net->port.claim->carried_ns, ktime_get_ns());
 	}
 	/* A kick during this poll is remembered by NAPI and polls again. */
 	if (done < budget)
@@ -558,7 +565,7 @@ static void r3_net_kick(struct r3_port *port, u32 channels)
 {
 	struct r3_net *net = r3_net_of(port);
 
-	if (!atomic_read(&net->grant->protocol_broken))
+	if (!atomic_read(&net->grant->failed))
 		napi_schedule(&net->napi);
 }
 
@@ -723,17 +730,22 @@ static int r3_net_register(struct r3_net *net, const struct r3_net_attach *args)
 }
 
 /* A later driver may be able to do less; what it can do is offered again. */
-static void r3_net_readjust(struct r3_net *net, const struct r3_net_attach *args)
+static int r3_net_readjust(struct r3_net *net, const struct r3_net_attach *args)
 {
 	struct net_device *netdev = net->netdev;
+	int err = 0;
 
 	rtnl_lock();
-	netdev->max_mtu = args->max_mtu;
+	/* Whoever has built on the interface may forbid it. */
 	if (netdev->mtu > args->max_mtu)
-		dev_set_mtu(netdev, args->max_mtu);
-	net->offered = r3_net_features(args->features);
-	netdev_update_features(netdev);
+		err = dev_set_mtu(netdev, args->max_mtu);
+	if (!err) {
+		netdev->max_mtu = args->max_mtu;
+		net->offered = r3_net_features(args->features);
+		netdev_update_features(netdev);
+	}
 	rtnl_unlock();
+	return err;
 }
 
 /* Not before the first grant: it is what tells the device's DMA mask. Complete or not, free undoes it. */
@@ -765,7 +777,10 @@ static int r3_net_attach(struct r3_port *port, struct r3_grant *grant, const str
 	if (err)
 		return r3_refuse(grant->claim, err, "no memory for %u receive buffers", net->pool_size);
 	if (net->registered) {
-		r3_net_readjust(net, info);
+		err = r3_net_readjust(net, info);
+		if (err)
+			return r3_refuse(grant->claim, err, "interface %s cannot have an MTU of %u: error %d",
+					 net->netdev->name, info->max_mtu, -err);
 	} else {
 		err = r3_net_register(net, info);
 		if (err)
@@ -776,6 +791,8 @@ static int r3_net_attach(struct r3_port *port, struct r3_grant *grant, const str
 	net->max_segments = info->max_segments;
 	net->tx_released = 0;
 	net->dropping = false;
+	net->carried = false;
+	net->packets_before = net->tx_packets + net->rx_packets;
 	net->rx = &grant->channel[R3_NET_RX];
 	net->tx = &grant->channel[R3_NET_TX];
 	/* Refills ride along with other work; wake for them only when they pile up. */

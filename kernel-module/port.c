@@ -2,6 +2,7 @@
 /*
  * What all kinds of port share: their place in memory, and who is attached.
  */
+#include <linux/ktime.h>
 #include <linux/rcupdate.h>
 
 #include "ring3.h"
@@ -51,6 +52,8 @@ int r3_port_attach(struct r3_grant *grant, const struct r3_port_attach *args)
 	err = port->ops->attach(port, grant, args);
 	if (err)
 		return err;
+	/* Before the first kick can carry anything. */
+	grant->claim->attached_ns = ktime_get_ns();
 	rcu_assign_pointer(port->grant, grant);
 	rcu_assign_pointer(grant->port, port);
 	/* What was configured before this driver came is replayed to it. */

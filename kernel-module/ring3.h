@@ -19,6 +19,7 @@
 #ifndef RING3_H
 #define RING3_H
 
+#include <linux/hrtimer.h>
 #include <linux/interrupt.h>
 #include <linux/kref.h>
 #include <linux/mutex.h>
@@ -88,6 +89,9 @@ struct r3_claim {
 	u32 generation;			/* grants made; under dev->lock */
 	u32 end;			/* R3_END_*; under dev->lock */
 	char text[R3_TEXT_LEN];		/* under dev->lock */
+	u64 ended_ns, attached_ns;	/* as in r3_status; under dev->lock */
+	u64 carried_ns;			/* likewise; written by NAPI while a grant is attached */
+	struct r3_channels last;	/* rings of the last grant that ended; under dev->lock */
 	wait_queue_head_t wait;
 	atomic_t changes;		/* since the last STATUS */
 	struct r3_count count;
@@ -110,6 +114,7 @@ struct r3_channel {
 	struct r3_channel_control *control;	/* shared: written by both sides */
 	struct r3_entry *submissions;		/* shared: never read back */
 	struct r3_entry *completions;		/* shared: read once, then checked */
+	u32 kind;
 	u32 size;
 	u32 wake_after;		/* unseen submissions that are worth waking the driver for */
 	u32 submitted;		/* written by the submitter, read by WAIT */
@@ -123,7 +128,15 @@ void r3_channel_publish(struct r3_channel *ch);
 int r3_channel_completed(const struct r3_channel *ch);
 void r3_channel_reap(struct r3_channel *ch, u32 *length_flags, u32 *token);
 void r3_channel_reaped(struct r3_channel *ch);
-bool r3_channel_pending(const struct r3_channel *ch);
+/* Is there something the driver has not seen, when it says that it has seen so much? */
+bool r3_channel_pending(const struct r3_channel *ch, u32 seen);
+void r3_channel_state(const struct r3_channel *ch, struct r3_channel_state *out);
+
+/* The driver's word: it only decides whether it sleeps, so a lie here harms nobody else. */
+static inline u32 r3_channel_seen(const struct r3_channel *ch)
+{
+	return READ_ONCE(ch->control->seen);
+}
 
 /* ---- grant (grant.c) ---- */
 
@@ -149,6 +162,20 @@ struct r3_vector {
 	bool live;		/* under lock: installed and not being removed */
 	bool by_config;		/* INTx masked in PCI config space, else at the interrupt controller */
 	int irq;
+};
+
+/* Whether the driver comes for its work; see stall.c. */
+struct r3_stall {
+	unsigned long since;	/* jiffies: there has been work from then on; 0 = the driver is idle */
+	u32 limit_ms;		/* 0 = it may take for ever */
+	struct hrtimer timer;
+
+	/* WAIT writes these. */
+	unsigned long waited;	/* jiffies: the last WAIT that did not ignore a channel */
+	bool ignored;		/* the last WAIT did */
+	u32 told;		/* R3_EVENT_* that it delivered */
+	u32 unseen;		/* bit per channel with something unseen at its look */
+	u32 seen[R3_MAX_CHANNELS];	/* and what had been seen of it */
 };
 
 struct r3_grant {
@@ -180,10 +207,12 @@ struct r3_grant {
 
 	wait_queue_head_t wait;		/* WAIT sleeps here */
 	atomic_t events;		/* R3_EVENT_CONFIG, R3_EVENT_SIGNAL */
+	struct r3_stall stall;
 
 	struct work_struct end_work;	/* ends the grant from atomic context */
-	atomic_t protocol_broken;
-	char protocol_text[R3_TEXT_LEN];
+	atomic_t failed;		/* it is about to; the two below say why */
+	u32 fail_reason;		/* R3_END_* */
+	char fail_text[R3_TEXT_LEN];
 };
 
 int r3_grant_open(struct r3_claim *claim, const struct r3_grant_args *args);
@@ -191,8 +220,10 @@ void r3_grant_get(struct r3_grant *grant);
 void r3_grant_put(struct r3_grant *grant);
 /* Quiet the device, then take everything back. Caller holds dev->lock. */
 void r3_grant_end(struct r3_grant *grant, u32 reason, const char *text);
-/* The driver broke the ring protocol. Any context; the first call wins. */
-__printf(2, 3) void r3_grant_broke_protocol(struct r3_grant *grant, const char *format, ...);
+/* End the grant, for what its driver did or did not do. Any context; the first call wins. */
+__printf(3, 4) void r3_grant_fail(struct r3_grant *grant, u32 reason, const char *format, ...);
+/* The counters of a grant's rings. Caller holds dev->lock. */
+void r3_grant_channels(const struct r3_grant *grant, struct r3_channels *out);
 void r3_grant_event(struct r3_grant *grant, u32 event);
 /* Wake WAIT after r3_channel_publish(). */
 void r3_grant_wake(struct r3_grant *grant);
@@ -201,6 +232,22 @@ u32 r3_region_add(struct r3_grant *grant, struct r3_region *region);
 /* Between these two the grant cannot end. Returns the error to give if it has. */
 int r3_grant_hold(struct r3_grant *grant);
 void r3_grant_unhold(struct r3_grant *grant);
+
+/* ---- stalls (stall.c) ---- */
+
+void r3_stall_init(struct r3_grant *grant, u32 limit_ms);
+/* There is work and the driver was idle: watch it. Any context. */
+void r3_stall_begin(struct r3_grant *grant);
+/* Work may have been taken without WAIT telling of it: see whether the driver is idle. */
+void r3_stall_settle(struct r3_grant *grant);
+bool r3_stall_look(struct r3_grant *grant);
+
+/* There is work. Between making it and this is a full barrier. */
+static inline void r3_stall_watch(struct r3_grant *grant)
+{
+	if (!READ_ONCE(grant->stall.since))
+		r3_stall_begin(grant);
+}
 
 /* ---- interrupts (irq.c) ---- */
 

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <stdint.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 static int64_t result(int64_t value)
@@ -40,6 +41,15 @@ int64_t t_mmap(uint64_t length, int prot, int flags, int fd, int64_t offset)
 int64_t t_mprotect(uint64_t address, uint64_t length, int prot)
 {
 	return result(mprotect((void *)(uintptr_t)address, length, prot));
+}
+
+/* The kernel's clock for its own times, nanoseconds. */
+int64_t t_monotonic(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
 }
 
 int64_t t_munmap(uint64_t address, uint64_t length)

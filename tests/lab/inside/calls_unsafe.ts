@@ -16,6 +16,7 @@ const { symbols } = Deno.dlopen(CALLS, {
   t_mmap: { parameters: ["u64", "i32", "i32", "i32", "i64"], result: "i64" },
   t_mprotect: { parameters: ["u64", "u64", "i32"], result: "i64" },
   t_munmap: { parameters: ["u64", "u64"], result: "i64" },
+  t_monotonic: { parameters: [], result: "i64" },
 });
 
 const sleepingRead = Deno.dlopen(CALLS, {
@@ -98,6 +99,11 @@ export function mmap(
 /** mprotect(2): 0 or -errno. */
 export function mprotect(address: number, { length, prot }: { length: number; prot: number }): number {
   return Number(symbols.t_mprotect(BigInt(address), BigInt(length), prot));
+}
+
+/** CLOCK_MONOTONIC in milliseconds, the clock of STATUS' times. */
+export function monotonicMs(): number {
+  return Number(symbols.t_monotonic()) / 1e6;
 }
 
 /** munmap(2). */

@@ -122,6 +122,20 @@ static int interrupted_wait(int fd)
 	return 0;
 }
 
+/* A driver with nothing to do: WAIT without a limit, again and again, until the grant ends. */
+static int keep_waiting(int fd)
+{
+	struct r3_wait args = { .argsz = sizeof(args), .timeout_us = R3_WAIT_FOREVER };
+	int err;
+
+	say("waiting", 0);
+	do
+		err = ioctl(fd, R3_WAIT, &args) ? errno : 0;
+	while (!err || err == EINTR);
+	say("wait", -err);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	int fd = argc > 2 ? atoi(argv[2]) : -1;
@@ -138,6 +152,8 @@ int main(int argc, char **argv)
 		return claim(argv[2]);
 	if (argc == 3 && !strcmp(argv[1], "wait"))
 		return interrupted_wait(fd);
-	fprintf(stderr, "usage: child touch|fork FD OFFSET LENGTH, pin FD LENGTH, claim ADDRESS, wait FD\n");
+	if (argc == 3 && !strcmp(argv[1], "serve"))
+		return keep_waiting(fd);
+	fprintf(stderr, "usage: child touch|fork FD OFFSET LENGTH, pin FD LENGTH, claim ADDRESS, wait|serve FD\n");
 	return 64;
 }

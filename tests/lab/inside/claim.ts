@@ -187,6 +187,7 @@ await runCases({
       const number = uapi.CALL[name as keyof typeof calls];
       assertErrno(raw(claim.fd, number, { layout }).result, "ENODEV", name);
     }
+    assertEquals(claim.channels().length, 2, "what its rings were is still told");
     // With the old claim still open the device can come back.
     await bind(ADDRESS, "ring3", { take: true });
     assert(claimResult(ADDRESS) >= 0);

@@ -32,6 +32,7 @@ const REFUSED: [what: string, request: Partial<GrantRequest>, errno: string, wor
   ["MSI of a card without it", { irqType: uapi.IRQ_TYPE.msi }, "EINVAL", "no 1 interrupt vectors"],
   ["MSI-X of a card without it", { irqType: uapi.IRQ_TYPE.msix }, "EINVAL", "no 1 interrupt vectors"],
   ["an unknown type of interrupt", { irqType: 4 }, "EINVAL", "of a known type"],
+  ["a stall limit of more than ten minutes", { stallMs: 600_001 }, "EINVAL", "at most 600000 ms, not 600001"],
   ["8-bit DMA", { dmaBits: 8 }, "EINVAL", "24 to 64 address bits"],
   ["65-bit DMA", { dmaBits: 65 }, "EINVAL", "24 to 64 address bits"],
 ];
@@ -59,6 +60,12 @@ await runCases({
     });
     assertErrno(result, "EINVAL");
     assertStringIncludes(claim.status().text, "flags");
+  },
+
+  "a reserved field that is not zero is EINVAL": () => {
+    using claim = claimCard();
+    const values = { dma_bits: 64, reserved: 1 };
+    assertErrno(raw(claim.fd, uapi.CALL.GRANT, { layout: uapi.GRANT_ARGS, values }).result, "EINVAL");
   },
 
   "more windows than fit are EINVAL": () => {
