@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * ring3-launch --uid N --fd N --nofile N --memlock BYTES -- PROGRAM ARGUMENT ...
+ * ring3-launch --uid N [--fd N] --nofile N --memlock BYTES -- PROGRAM ARGUMENT ...
  *
  * Takes from the process what a driver must not have, then becomes PROGRAM. It
- * keeps standard input and output, and one more descriptor: the socket over
- * which the grant arrives. Run by the supervisor, as root.
+ * keeps standard input and output, and one more descriptor if told so: the
+ * socket over which the grant arrives. Run by the supervisor, as root.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -49,16 +49,18 @@ static void limit(int which, unsigned long value, const char *what)
 		fail(what);
 }
 
-/* Close all but 0, 1, 2 and keep, which becomes 3. */
+/* Close all but 0, 1, 2 and keep, which becomes 3; all but those three if it is negative. */
 static void keep_only(int keep)
 {
-	if (keep != 3) {
+	unsigned int first = keep < 0 ? 3 : 4;
+
+	if (keep >= 0 && keep != 3) {
 		if (dup2(keep, 3) < 0)
 			fail("moving the control socket");
 	}
-	if (fcntl(3, F_SETFD, 0))
+	if (keep >= 0 && fcntl(3, F_SETFD, 0))
 		fail("keeping the control socket");
-	if (syscall(SYS_close_range, 4u, ~0u, 0u))
+	if (syscall(SYS_close_range, first, ~0u, 0u))
 		fail("closing what the supervisor had open");
 }
 
@@ -81,9 +83,9 @@ int main(int argc, char **argv)
 		else
 			break;
 	}
-	if (at + 1 >= argc || strcmp(argv[at], "--") || !uid || fd < 3) {
+	if (at + 1 >= argc || strcmp(argv[at], "--") || !uid || (fd >= 0 && fd < 3)) {
 		dprintf(STDERR_FILENO,
-			"usage: ring3-launch --uid N --fd N [--nofile N] [--memlock BYTES] -- PROGRAM ARGUMENT ...\n");
+			"usage: ring3-launch --uid N [--fd N] [--nofile N] [--memlock BYTES] -- PROGRAM ARGUMENT ...\n");
 		return EXIT_LAUNCH;
 	}
 

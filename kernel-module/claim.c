@@ -168,6 +168,20 @@ static long r3_do_revoke(void *object, void *args)
 	return 0;
 }
 
+static long r3_do_port_down(void *object, void *args)
+{
+	struct r3_claim *claim = object;
+
+	if (claim->dev->lost)
+		return -ENODEV;
+	if (!claim->port)
+		return -ENOENT;
+	if (claim->grant)
+		return r3_refuse(claim, -EBUSY, "a driver serves the port");
+	claim->port->ops->down(claim->port);
+	return 0;
+}
+
 static long r3_do_channels(void *object, void *args)
 {
 	struct r3_claim *claim = object;
@@ -186,6 +200,7 @@ static const struct r3_call r3_call_port_net = { sizeof(struct r3_port_net), fal
 static const struct r3_call r3_call_status = { sizeof(struct r3_status), true, r3_do_status };
 static const struct r3_call r3_call_signal = { sizeof(struct r3_signal), false, r3_do_signal };
 static const struct r3_call r3_call_revoke = { sizeof(struct r3_revoke), false, r3_do_revoke };
+static const struct r3_call r3_call_port_down = { sizeof(struct r3_port_down), false, r3_do_port_down };
 static const struct r3_call r3_call_channels = { sizeof(struct r3_channels), true, r3_do_channels };
 
 static long r3_claim_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
@@ -204,6 +219,8 @@ static long r3_claim_ioctl(struct file *file, unsigned int cmd, unsigned long ar
 		return r3_call(&r3_call_signal, claim, claim->dev, user);
 	case R3_REVOKE:
 		return r3_call(&r3_call_revoke, claim, claim->dev, user);
+	case R3_PORT_DOWN:
+		return r3_call(&r3_call_port_down, claim, claim->dev, user);
 	case R3_CHANNELS:
 		return r3_call(&r3_call_channels, claim, claim->dev, user);
 	default:

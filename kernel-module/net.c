@@ -895,6 +895,12 @@ static u32 r3_net_tx_frames(struct r3_port *port)
 	return net->size - (READ_ONCE(net->free_in) - READ_ONCE(net->free_out));
 }
 
+/* Without a carrier the stack drops what it has queued, and refuses more. */
+static void r3_net_down(struct r3_port *port)
+{
+	netif_carrier_off(r3_net_of(port)->netdev);
+}
+
 static void r3_net_free(struct r3_net *net)
 {
 	u32 i;
@@ -932,6 +938,7 @@ static const struct r3_port_ops r3_net_ops = {
 	.report = r3_net_report,
 	.kick = r3_net_kick,
 	.tx_frames = r3_net_tx_frames,
+	.down = r3_net_down,
 	.destroy = r3_net_destroy,
 };
 

@@ -277,6 +277,7 @@ struct r3_port_ops {
 	int (*report)(struct r3_port *port, const struct r3_port_report *args);
 	void (*kick)(struct r3_port *port, u32 channels);	/* under rcu_read_lock, BH off */
 	u32 (*tx_frames)(struct r3_port *port);
+	void (*down)(struct r3_port *port);	/* with nobody attached; under dev->lock */
 	void (*destroy)(struct r3_port *port);
 };
 

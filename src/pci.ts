@@ -158,13 +158,13 @@ export async function bind(
 
 /**
  * Undoes `bind`: takes the device from the driver named in its override, clears the override, and offers
- * the device back to the kernel's own drivers if it had one before. Nothing to do is no error, and
+ * the device back to the kernel's own drivers if it had one before, or `probe` is set. Nothing to do is no error, and
  * neither is a device that has gone.
  * @returns the driver that has it now, or null.
  */
 export async function release(
   address: string,
-  options: PciOptions & { previous?: string | null } = {},
+  options: PciOptions & { previous?: string | null; probe?: boolean } = {},
 ): Promise<{ driver: string | null }> {
   const sysfs = options.sysfs ?? SYSFS;
   const device = await read(sysfs.root, parseAddress(address));
@@ -174,7 +174,9 @@ export async function release(
     await write(sysfs, `${folder}/driver/unbind`, device.address);
   }
   if (device.driverOverride !== null) await write(sysfs, `${folder}/driver_override`, "\n");
-  if (options.previous) await write(sysfs, `${sysfs.root}/bus/pci/drivers_probe`, device.address);
+  if (options.previous || options.probe) {
+    await write(sysfs, `${sysfs.root}/bus/pci/drivers_probe`, device.address);
+  }
   return { driver: (await read(sysfs.root, device.address))?.driver ?? null };
 }
 

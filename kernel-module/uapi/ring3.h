@@ -200,6 +200,18 @@ struct r3_channels {
 
 #define R3_CHANNELS		_IO(R3_IOC, 0x15)
 
+/*
+ * Nobody is to serve the port for now: its link goes down, and what it has
+ * queued is dropped. The next driver that attaches brings it up again.
+ * -ENOENT without a port, -EBUSY while a grant lives.
+ */
+struct r3_port_down {
+	__u32 argsz;
+	__u32 flags;
+};
+
+#define R3_PORT_DOWN		_IO(R3_IOC, 0x16)
+
 /* ---- grant --------------------------------------------------------------- */
 
 #define R3_WINDOW_IO		(1u << 0)	/* an I/O port BAR: no mmap */

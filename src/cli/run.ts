@@ -56,23 +56,23 @@ function untilInterrupted(): AbortController {
 
 /** Shows events to a person. */
 function show(view: LiveView, event: RunEvent): void {
-  switch (event.event) {
-    case "grant":
-      view.print("This driver may touch:");
-      for (const line of event.lines) view.print(`  ${line}`);
-      for (const warning of event.warnings) view.print(`warning: ${warning}`);
-      break;
+  switch (event.type) {
     case "status":
-      view.show(event.status);
+      view.show({
+        ...event.driver,
+        address: event.driver.address ?? "",
+        restarts: event.driver.restarts.total,
+      });
       break;
-    case "driver":
-      if (event.detail.type === "ready") view.print(`driver ready after ${event.detail.ms.toFixed(0)} ms`);
-      if (event.detail.type === "log") view.print(`driver: ${event.detail.text}`);
-      if (event.detail.type === "ended") {
-        const { reason, restarting } = event.detail;
-        view.print(`driver ended: ${reason.text}${restarting ? "; starting another" : ""}`);
-        if (reason.stack) view.print(reason.stack);
-      }
+    case "ready":
+      view.print(`driver ready after ${event.ms.toFixed(0)} ms`);
+      break;
+    case "log":
+      view.print(`driver: ${event.text}`);
+      break;
+    case "ended":
+      view.print(`driver ended: ${event.reason.text}${event.next === "restart" ? "; starting another" : ""}`);
+      if (event.reason.stack) view.print(event.reason.stack);
       break;
   }
 }

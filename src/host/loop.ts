@@ -32,9 +32,15 @@ const TURNS = 32;
 /** Longest WAIT while a chain of awaits may still be on its way, microseconds. */
 const SETTLING_US = 1000;
 
-async function settleTurns(): Promise<void> {
-  for (let turn = 0; turn < TURNS; turn++) await null;
+async function settleTurns(turns = TURNS): Promise<void> {
+  for (let turn = 0; turn < turns; turn++) await null;
 }
+
+/**
+ * Turns to be taken before a driver that comes up and has no timer set is given a full turn of the event loop:
+ * that takes milliseconds, and most likely it is only in the middle of many short awaits.
+ */
+const PATIENT_TURNS = 1024;
 
 /** Blocks this thread for some milliseconds. */
 function blockFor(ms: number): void {
@@ -50,6 +56,7 @@ async function settle(
   const done = promise.finally(() => settled = true);
   for (;;) {
     await settleTurns();
+    if (!settled && clock.nextDueMs() === Infinity) await settleTurns(PATIENT_TURNS);
     if (settled) return await done;
     const ms = clock.nextDueMs();
     // Nothing is due and nothing has settled: the driver awaits something else, which a full turn serves.

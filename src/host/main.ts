@@ -1,6 +1,6 @@
 /**
- * The process that runs one driver: maps what its grant holds, gives up every permission, seals the
- * library, and only then loads the driver, whose first line finds typed arrays and nothing else.
+ * The process that runs one driver: gives up every permission, waits for its grant, maps what it holds, seals
+ * the library, and only then loads the driver, whose first line finds typed arrays and nothing else.
  *
  * Started by the supervisor as `deno run … src/host/main.ts LIBRARY CONTROL_FD`, with an import map that
  * says what `ring3-driver` is: a literal specifier is part of the module graph, so that importing it needs
@@ -12,7 +12,14 @@ import { ControlSocket, Grant, openLibrary } from "../kernel/mod.ts";
 import type { NetDriver } from "../net/contract.ts";
 import { GrantedDevice } from "./device.ts";
 import { runLoop } from "./loop.ts";
-import { EXIT_FAILED, type HostMessage, MAX_TEXT, type StartMessage } from "./messages.ts";
+import { commitFault } from "./fault.ts";
+import {
+  type ControlMessage,
+  EXIT_FAILED,
+  type HostMessage,
+  MAX_TEXT,
+  type StartMessage,
+} from "./messages.ts";
 import { GrantedNetPort } from "./net_port.ts";
 
 // Taken before the driver is loaded, so that it cannot replace them.
@@ -53,6 +60,8 @@ function revokeAll(): void {
 async function main([libraryPath, controlFd]: string[]): Promise<never> {
   const library = openLibrary(libraryPath);
   const control = new ControlSocket(library, Number(controlFd));
+  revokeAll();
+  say({ type: "waiting" });
   const received = control.receive();
   if (!received) exit(0);
   const start = received.message as StartMessage;
@@ -61,7 +70,6 @@ async function main([libraryPath, controlFd]: string[]): Promise<never> {
   const device = new GrantedDevice(grant, start.dma, { options: start.options, log });
   const port = new GrantedNetPort(grant);
 
-  revokeAll();
   library.r3_seal();
   const clock = new LoopClock();
   useClock(clock);
@@ -92,8 +100,14 @@ async function main([libraryPath, controlFd]: string[]): Promise<never> {
     clock,
     onReady: () => say({ type: "ready" }),
     onSignal: () => {
-      // The only thing to be said to a running driver today is that its supervisor has gone.
-      if (control.receive({ nonblock: true }) === null) exit(0);
+      for (;;) {
+        const received = control.receive({ nonblock: true });
+        if (received === undefined) return;
+        const message = received?.message as ControlMessage | undefined;
+        // Without a supervisor, or asked to leave: here, between two batches, all is handed over.
+        if (!message || message.type === "leave") exit(0);
+        commitFault(message.how);
+      }
     },
   });
 }

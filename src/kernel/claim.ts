@@ -8,6 +8,7 @@ import {
   CHANNELS,
   CLAIM_ARGS,
   GRANT_ARGS,
+  PORT_DOWN,
   PORT_NET,
   REVOKE,
   SIGNAL,
@@ -207,6 +208,15 @@ export class Claim implements Disposable {
     );
     if (result === -ERRNO.ENOENT || result === -ERRNO.ENODEV) return false;
     check(result, "Cannot revoke the grant");
+    return true;
+  }
+
+  /** Takes the port's link down until the next driver attaches. False if there is no port, or the device has gone. */
+  portDown(): boolean {
+    const bytes = PORT_DOWN.encode({ argsz: PORT_DOWN.size });
+    const result = this.#library.r3_call(this.#fd, CALL.PORT_DOWN, bytes);
+    if (result === -ERRNO.ENOENT || result === -ERRNO.ENODEV) return false;
+    check(result, "Cannot take the port down");
     return true;
   }
 

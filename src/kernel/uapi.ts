@@ -14,6 +14,7 @@ export const CALL = {
   SIGNAL: 0x13,
   REVOKE: 0x14,
   CHANNELS: 0x15,
+  PORT_DOWN: 0x16,
   INFO: 0x20,
   IRQ: 0x21,
   DMA_ALLOC: 0x22,
@@ -117,6 +118,8 @@ export const CHANNELS = struct("r3_channels", {
   generation: u32,
   state: array(CHANNEL_STATE, 16),
 });
+
+export const PORT_DOWN = struct("r3_port_down", head);
 
 export const WINDOW_INFO = struct("r3_window_info", {
   bar: u32,
@@ -264,6 +267,7 @@ export const STRUCTS = [
   REVOKE,
   CHANNEL_STATE,
   CHANNELS,
+  PORT_DOWN,
   WINDOW_INFO,
   CHANNEL_INFO,
   INFO,

@@ -70,8 +70,10 @@ export class DhcpClient implements AsyncDisposable {
 export interface InterfaceCounters {
   rxPackets: number;
   rxBytes: number;
+  rxDropped: number;
   txPackets: number;
   txBytes: number;
+  txDropped: number;
 }
 
 /** Reads the counters and the carrier; undefined once the interface has gone. */
@@ -79,10 +81,10 @@ export async function readCounters(name: string): Promise<InterfaceCounters | un
   const read = async (file: string) =>
     Number(await Deno.readTextFile(`/sys/class/net/${name}/statistics/${file}`));
   try {
-    const [rxPackets, rxBytes, txPackets, txBytes] = await Promise.all(
-      ["rx_packets", "rx_bytes", "tx_packets", "tx_bytes"].map(read),
+    const [rxPackets, rxBytes, rxDropped, txPackets, txBytes, txDropped] = await Promise.all(
+      ["rx_packets", "rx_bytes", "rx_dropped", "tx_packets", "tx_bytes", "tx_dropped"].map(read),
     );
-    return { rxPackets, rxBytes, txPackets, txBytes };
+    return { rxPackets, rxBytes, rxDropped, txPackets, txBytes, txDropped };
   } catch {
     return undefined;
   }

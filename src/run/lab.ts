@@ -120,9 +120,9 @@ async function comeUp(events: AsyncGenerator<string>) {
     const { value: line, done } = await events.next();
     if (done) throw new UserError("The driver did not come up; the lines above say why");
     const event = JSON.parse(line) as RunEvent;
-    if (event.event === "interface") name = event.name;
-    if (event.event === "driver" && event.detail.type === "ready") bringUpMs = event.detail.ms;
-    if (event.event === "address") return { name, bringUpMs, addresses: event.addresses };
+    if (event.type === "interface") name = event.interface;
+    if (event.type === "ready") bringUpMs = event.ms;
+    if (event.type === "address") return { name, bringUpMs, addresses: event.addresses };
   }
 }
 

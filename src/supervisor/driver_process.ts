@@ -1,8 +1,10 @@
 /** One process that runs a driver: started without privileges, handed its grant, watched until it ends. */
-import type { HostMessage, StartMessage } from "../host/messages.ts";
+import type { ControlMessage, HostMessage, StartMessage } from "../host/messages.ts";
 import { ControlSocket, type Library } from "../kernel/mod.ts";
 import { lines } from "../lines.ts";
 import { parseHostMessage } from "./host_message.ts";
+import { moduleEnvironment, moduleFlags } from "./compile.ts";
+import type { Version } from "./versions.ts";
 
 /** Files that every driver process is started from. */
 export interface HostFiles {
@@ -26,6 +28,18 @@ export interface ProcessEnd {
   stderr: string[];
 }
 
+/** How to start a process. */
+export interface SpawnOptions {
+  files: HostFiles;
+  version: Version;
+  /** User that it becomes: one that owns nothing else. */
+  uid: number;
+  /** Most memory for its JavaScript objects, bytes. */
+  heap: number;
+  /** Called with `ready` and `log`. */
+  onMessage: (message: HostMessage) => void;
+}
+
 /** Lines of standard error that are kept. */
 const KEPT_LINES = 20;
 
@@ -35,70 +49,74 @@ const CONTROL_FD = 3;
 /** Open files that a Deno process needs, and some. */
 const OPEN_FILES = 64;
 
+/** How long what a process wrote is still read after its end: somebody else may hold its streams. Milliseconds. */
+const DRAIN = 500;
+
 /** A driver process that waits for its grant, or runs with it. */
 export class DriverProcess {
-  /** Resolves when the process has ended and all that it said has been read. */
+  /** Resolves when the process has ended and what it said has been read. */
   readonly ended: Promise<ProcessEnd>;
+  /** Resolves to true when it waits for its grant with its driver's files found good; false if it ended before. */
+  readonly waiting: Promise<boolean>;
   readonly pid: number;
+  readonly version: Version;
+  /** Where `ready` and `log` go; another may take over a process that waits. */
+  onMessage: (message: HostMessage) => void;
   readonly #control: ControlSocket;
   readonly #child: Deno.ChildProcess;
+  readonly #waits = Promise.withResolvers<boolean>();
+  #isWaiting = false;
   #failed?: ProcessEnd["failed"];
 
-  private constructor(child: Deno.ChildProcess, control: ControlSocket, onMessage: (m: HostMessage) => void) {
+  private constructor(child: Deno.ChildProcess, control: ControlSocket, options: SpawnOptions) {
     this.#child = child;
     this.#control = control;
     this.pid = child.pid;
+    this.version = options.version;
+    this.onMessage = options.onMessage;
+    this.waiting = this.#waits.promise;
     const stderr: string[] = [];
-    this.ended = Promise.all([
-      child.status,
-      this.#read(child.stdout, onMessage),
+    const read = Promise.all([
+      this.#read(child.stdout),
       (async () => {
         for await (const line of lines(child.stderr)) {
           stderr.push(line);
           if (stderr.length > KEPT_LINES) stderr.shift();
         }
       })(),
-    ]).then(([{ code, signal }]) => {
+    ]);
+    this.ended = child.status.then(async ({ code, signal }) => {
+      let timer;
+      await Promise.race([read, new Promise((resolve) => timer = setTimeout(resolve, DRAIN))]);
+      clearTimeout(timer);
       control[Symbol.dispose]();
+      this.#isWaiting = false;
+      this.#waits.resolve(false);
       return { code, signal, failed: this.#failed, stderr };
     });
   }
 
-  /**
-   * Starts a process for a driver. It maps and loads nothing until it gets its grant.
-   * @param driver Absolute path of `driver.ts`.
-   * @param uid User that it becomes: one that owns nothing else.
-   */
-  static spawn(library: Library, { files, driver, uid, onMessage }: {
-    files: HostFiles;
-    driver: string;
-    uid: number;
-    onMessage: (message: HostMessage) => void;
-  }): DriverProcess {
-    const importMap = JSON.stringify({ imports: { "ring3-driver": new URL(`file://${driver}`).href } });
+  /** Starts a process for a version of a driver. It maps and loads nothing until it gets its grant. */
+  static spawn(library: Library, options: SpawnOptions): DriverProcess {
+    const { files, version, uid, heap } = options;
     const { ours, theirs } = ControlSocket.pair(library);
     try {
       const child = new Deno.Command(files.launcher, {
         // deno-fmt-ignore
         args: [
           "--uid", `${uid}`, "--fd", `${theirs}`, "--nofile", `${OPEN_FILES}`, "--",
-          files.deno, "run", "--no-prompt", "--no-config", "--no-lock", "--no-remote", "--no-npm", "--quiet",
-          `--import-map=data:application/json,${encodeURIComponent(importMap)}`,
+          files.deno, "run", "--no-prompt", ...moduleFlags(version),
+          `--v8-flags=--max-old-space-size=${Math.floor(heap / 2 ** 20)}`,
           `--allow-ffi=${files.library}`,
           files.main, files.library, `${CONTROL_FD}`,
         ],
         clearEnv: true,
-        env: {
-          NO_COLOR: "1",
-          DENO_NO_UPDATE_CHECK: "1",
-          // Read-only for the process: it holds the compiled sources.
-          ...(Deno.env.has("DENO_DIR") ? { DENO_DIR: Deno.env.get("DENO_DIR")! } : {}),
-        },
+        env: moduleEnvironment(version),
         stdin: "null",
         stdout: "piped",
         stderr: "piped",
       }).spawn();
-      return new DriverProcess(child, ours, onMessage);
+      return new DriverProcess(child, ours, options);
     } catch (error) {
       ours[Symbol.dispose]();
       throw error;
@@ -107,9 +125,25 @@ export class DriverProcess {
     }
   }
 
+  /** True while it waits for its grant. */
+  get isWaiting(): boolean {
+    return this.#isWaiting;
+  }
+
   /** Hands over the grant; the caller still has to close its own descriptor of it. */
   give(grant: number, message: StartMessage): void {
+    this.#isWaiting = false;
     this.#control.send(message, { fd: grant });
+  }
+
+  /** Says something to the process, which reads it when its WAIT ends. False if it cannot be told any more. */
+  say(message: ControlMessage): boolean {
+    try {
+      this.#control.send(message);
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   /** Ends the process at once, if it has not ended. */
@@ -121,11 +155,15 @@ export class DriverProcess {
     }
   }
 
-  async #read(stream: ReadableStream<Uint8Array<ArrayBuffer>>, onMessage: (m: HostMessage) => void) {
+  async #read(stream: ReadableStream<Uint8Array<ArrayBuffer>>) {
     for await (const line of lines(stream)) {
       const message = parseHostMessage(line);
       if (message?.type === "failed") this.#failed = message;
-      onMessage(message ?? { type: "log", text: line.slice(0, 200) });
+      if (message?.type === "waiting") {
+        this.#isWaiting = true;
+        this.#waits.resolve(true);
+      }
+      this.onMessage(message ?? { type: "log", text: line.slice(0, 200) });
     }
   }
 }

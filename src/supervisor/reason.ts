@@ -2,34 +2,53 @@
 import { EXIT_FAILED } from "../host/messages.ts";
 import { uapi } from "../kernel/mod.ts";
 import type { ProcessEnd } from "./driver_process.ts";
+import type { Reason } from "./schema.ts";
+import type { Version } from "./versions.ts";
 
-/** Kinds of end, by who noticed. */
-export type EndKind = "device-lost" | "protocol" | "exception" | "signal" | "exit";
+/** What V8 writes when a heap is full and cannot grow. */
+const HEAP_FULL = /out of memory/i;
 
-/** An end, for machines and in words. */
-export interface EndReason {
-  kind: EndKind;
+/** Signals by which V8 gives up. */
+const ABORTS: readonly (string | null)[] = ["SIGTRAP", "SIGABRT", "SIGILL"];
+
+/** What the kernel knows of an end. */
+export interface KernelEnd {
+  /** `END` of the claim's status. */
+  end: number;
   text: string;
-  /** Where in the driver, if it threw. */
-  stack?: string;
 }
 
 /**
- * The reason that explains the others: a lost device makes its driver throw, a broken protocol makes the
- * kernel end the grant, and only then does an exit status speak for itself.
- * @param kernel `end` and `text` of the claim's status.
+ * The kernel's reason, where it is one that explains the others: a lost device makes its driver throw, and a
+ * broken protocol or a stall has the kernel end the grant while the process still runs.
  */
-export function endReason(process: ProcessEnd, kernel: { end: number; text: string }): EndReason {
-  const { failed, signal, code, stderr } = process;
-  if (kernel.end === uapi.END.deviceLost) {
-    return { kind: "device-lost", text: "the device was removed" };
-  }
-  if (kernel.end === uapi.END.protocol) return { kind: "protocol", text: kernel.text };
+export function kernelReason({ end, text }: KernelEnd): Reason | undefined {
+  if (end === uapi.END.deviceLost) return { kind: "device-lost", text: "the device was removed" };
+  if (end === uapi.END.protocol) return { kind: "protocol", text };
+  if (end === uapi.END.stalled) return { kind: "stall", text };
+  return undefined;
+}
+
+/** The reason of an end that the kernel does not explain. */
+export function processReason({ failed, signal, code, stderr }: ProcessEnd, version: Version): Reason {
   if (failed) {
-    return { kind: "exception", text: `${failed.error}: ${failed.message}`, stack: failed.stack };
+    return {
+      kind: "exception",
+      text: `${failed.error}: ${failed.message}`,
+      stack: cleanStack(failed.stack, version),
+    };
+  }
+  const last = stderr.findLast((line) => line.trim() !== "");
+  if (ABORTS.includes(signal)) {
+    const full = stderr.find((line) => HEAP_FULL.test(line));
+    if (full) return { kind: "out-of-memory", text: full.trim() };
   }
   if (signal) return { kind: "signal", text: `killed by ${signal}` };
-  const said = stderr.findLast((line) => line.trim() !== "");
-  const why = code === EXIT_FAILED || !said ? "" : `: ${said}`;
+  const why = code === EXIT_FAILED || !last ? "" : `: ${last}`;
   return { kind: "exit", text: `exited with status ${code}${why}` };
+}
+
+/** A stack in which files are where their author has them, not where the version's copy is. */
+function cleanStack(stack: string, { root }: Version): string {
+  return stack.replaceAll(`file://${root}`, "").replaceAll("file://", "");
 }

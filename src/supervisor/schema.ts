@@ -16,6 +16,7 @@ export const END_KINDS = [
   "stall",
   "protocol",
   "device-lost",
+  "refused",
   "operator",
   "upgrade",
 ] as const;
@@ -26,6 +27,7 @@ export const reasonSchema = z.object({
     "exit: its process ended by itself; exception: it threw; signal: its process was killed; " +
       "out-of-memory: its heap was full; stall: work was pending and it made no progress, or it was not " +
       "ready in time; protocol: it broke the ring protocol; device-lost: the device was removed; " +
+      "refused: the kernel did not grant what its manifest asks for; " +
       "operator: somebody asked for it; upgrade: another version took over.",
   ),
   text: z.string().describe("In words. What a driver said is in it: not to be trusted."),
@@ -123,8 +125,9 @@ export const eventSchema = z.discriminatedUnion("type", [
     delay: ms.describe("Until the next process starts, milliseconds."),
     report: z.string().nullable().describe("Of its black box."),
   }),
-  z.object({ ...base, type: z.literal("recovered"), ms }).describe(
-    "The first frame went through the new driver; since the kernel's word of the last one's death.",
+  z.object({ ...base, type: z.literal("recovered"), ms, frame: z.boolean() }).describe(
+    "Since the kernel's word of the last driver's death: until the first frame went through the new one, or, " +
+      "if there was none within a second (`frame` is false), until it had attached.",
   ),
   z.object({
     ...base,

@@ -1,31 +1,32 @@
 /** Claims a device, makes its port, and keeps a driver running on it. */
+import { writtenDuration } from "../duration.ts";
 import type { HostMessage } from "../host/messages.ts";
-import { type Claim, type Library, Ring3, uapi } from "../kernel/mod.ts";
+import { type Claim, ERRNO, KernelError, type Library, Ring3, uapi } from "../kernel/mod.ts";
 import type { Manifest } from "../manifest/mod.ts";
-import { DriverProcess, type HostFiles } from "./driver_process.ts";
-import { type EndReason, endReason } from "./reason.ts";
+import { FleetError, type KillWay } from "./contract.ts";
+import { DriverProcess, type HostFiles, type ProcessEnd } from "./driver_process.ts";
+import { RestartBudget } from "./policy.ts";
+import { kernelReason, processReason } from "./reason.ts";
+import type { ChannelState, EventDetail, Reason, State } from "./schema.ts";
+import type { Version } from "./versions.ts";
 
-/** Where a supervised driver is in its life. */
-export type State = "starting" | "running" | "restarting" | "stopped" | "failed";
+/** How long a process that was asked to leave may take until its grant is revoked, milliseconds. */
+const LEAVE = 200;
 
-/** What happens to a driver, as it happens. */
-export type SupervisorEvent =
-  | { type: "starting"; pid: number }
-  | { type: "ready"; ms: number }
-  | { type: "log"; text: string }
-  | { type: "ended"; reason: EndReason; restarting: boolean };
-
-/** Starts in a row that may fail before the driver was ready; then it is given up. */
-const FAILED_STARTS = 5;
-
-/** Signals that somebody sends: no fault of the driver's, so a start that they end has not failed. */
-const SENT: readonly (string | null)[] = ["SIGKILL", "SIGTERM", "SIGINT", "SIGHUP"];
-
-/** How long a process may take to notice that its grant has ended, before it is killed; milliseconds. */
-const GRACE = 500;
+/** How long a process whose grant has ended by itself may take to end and say why, before it is killed; milliseconds. */
+const GRACE = 1000;
 
 /** How often the watch on a claim looks up, to see that it is no longer wanted; milliseconds. */
 const WATCH_INTERVAL = 250;
+
+/** How long a new version must stand until the way back is given up, milliseconds. */
+const PROBATION = 3000;
+
+/** Wait before a spare that ended by itself is replaced, milliseconds. */
+const SPARE_RETRY = 5000;
+
+/** How often a driver that is ready is looked at for its first frame, and for how long; milliseconds. */
+const FIRST_FRAME = { every: 5, within: 1000 };
 
 /** Kinds of interrupt as the kernel numbers them; a manifest without one leaves the choice to the kernel. */
 const IRQ_TYPES = { intx: uapi.IRQ_TYPE.intx, msi: uapi.IRQ_TYPE.msi, msix: uapi.IRQ_TYPE.msix };
@@ -33,33 +34,98 @@ const IRQ_TYPES = { intx: uapi.IRQ_TYPE.intx, msi: uapi.IRQ_TYPE.msi, msix: uapi
 /** Address bits of a device whose manifest does not say. */
 const DMA_BITS = 64;
 
+/** What the kernel says of a claim. */
+export type ClaimStatus = ReturnType<Claim["status"]>;
+
+/** What is known when a driver has ended; the rest comes when its process has. */
+export interface Death {
+  pid: number;
+  version: Version;
+  reason: Reason;
+  /** How long it had been ready, milliseconds. */
+  ran: number;
+  status: ClaimStatus;
+  channels: ChannelState[];
+  /** How its process ends, which may still be to come. */
+  exit: Promise<ProcessEnd>;
+}
+
+/** What a supervisor needs beside its claim. */
+export interface SupervisorOptions {
+  manifest: Manifest;
+  files: HostFiles;
+  /** User that the driver's processes become. */
+  uid: number;
+  version: Version;
+  onEvent: (detail: EventDetail) => void;
+  /** Takes down a death; the name of the report, or null if there is none. Must not wait. */
+  onDeath: (death: Death) => string | null;
+}
+
+/** What somebody wants of the process that runs. */
+type Intent =
+  | { kind: "stop" }
+  | { kind: "restart"; text: string }
+  | { kind: "upgrade"; process: DriverProcess };
+
+/** A version that has yet to stand its first seconds. */
+interface Trial {
+  process: DriverProcess;
+  from: Version;
+  result: PromiseWithResolvers<void>;
+  timer?: ReturnType<typeof setTimeout>;
+}
+
+/** How a process's time on the device went. */
+interface Stint {
+  reason: Reason;
+  /** Exit status, if it ended by itself. */
+  status: number | null;
+  wasReady: boolean;
+  death: Death;
+}
+
+/** Recovery times that are kept. */
+const KEPT_RECOVERIES = 100;
+
 /** One device and the driver that is kept running on it. Disposing it ends both and gives the claim back. */
 export class Supervisor implements AsyncDisposable {
   readonly #library: Library;
-  readonly #manifest: Manifest;
-  readonly #files: HostFiles;
-  readonly #uid: number;
-  readonly #onEvent: (event: SupervisorEvent) => void;
+  readonly #options: SupervisorOptions;
   readonly #claim: Claim;
-  #state: State = "starting";
-  #process?: DriverProcess;
+  readonly #budget: RestartBudget;
+  readonly #recoveries: number[] = [];
+  #manifest: Manifest;
+  #version: Version;
+  #state: State = "stopped";
+  #since = new Date();
+  #readyAt: number | undefined;
+  #reason: Reason | null = null;
   #restarts = 0;
-  #stopping = false;
+  #nextStart: Date | null = null;
+  #process?: DriverProcess;
+  #spare?: DriverProcess;
+  #spareRetry?: ReturnType<typeof setTimeout>;
+  #intent?: Intent;
+  #trial?: Trial;
+  #life?: Promise<void>;
+  /** Settles with the next process that becomes ready, or the end of all. */
+  #ready = Promise.withResolvers<void>();
+  /** Ends the wait of a back-off. */
+  #wake?: () => void;
+  /** Resolves when the kernel has ended the grant of that generation. */
+  #grant = { generation: 0, ended: Promise.withResolvers<void>() };
   #watch: Promise<void>;
-  #watching = true;
+  #closing = false;
 
-  private constructor(library: Library, claim: Claim, { manifest, files, uid, onEvent }: {
-    manifest: Manifest;
-    files: HostFiles;
-    uid: number;
-    onEvent: (event: SupervisorEvent) => void;
-  }) {
+  private constructor(library: Library, claim: Claim, options: SupervisorOptions) {
     this.#library = library;
-    this.#manifest = manifest;
-    this.#files = files;
-    this.#uid = uid;
-    this.#onEvent = onEvent;
+    this.#options = options;
     this.#claim = claim;
+    this.#manifest = options.manifest;
+    this.#version = options.version;
+    this.#budget = new RestartBudget(options.manifest.restart);
+    this.#ready.promise.catch(() => {});
     this.#watch = this.#watchClaim();
   }
 
@@ -67,12 +133,7 @@ export class Supervisor implements AsyncDisposable {
    * Claims a device that is bound to ring3, and makes the port that its manifest names. Starts no driver yet.
    * @throws {KernelError} if the device cannot be claimed, or the port cannot be made.
    */
-  static claim(library: Library, address: string, options: {
-    manifest: Manifest;
-    files: HostFiles;
-    uid: number;
-    onEvent: (event: SupervisorEvent) => void;
-  }): Supervisor {
+  static claim(library: Library, address: string, options: SupervisorOptions): Supervisor {
     using ring3 = new Ring3(library);
     const claim = ring3.claim(address);
     try {
@@ -85,82 +146,223 @@ export class Supervisor implements AsyncDisposable {
     }
   }
 
-  get state(): State {
-    return this.#state;
-  }
-
-  /** Drivers started after the first. */
-  get restarts(): number {
-    return this.#restarts;
-  }
-
-  /** Process that runs the driver, if one does. */
-  get pid(): number | undefined {
-    return this.#process?.pid;
+  /** What is true now, for whoever shows it. */
+  get view(): {
+    state: State;
+    since: Date;
+    uptime: number;
+    reason: Reason | null;
+    pid: number | null;
+    version: Version;
+    restarts: { total: number; used: number; next: Date | null };
+    recoveries: number[];
+    spare: { state: "none" | "starting" | "ready"; pid: number | null };
+  } {
+    const spare = this.#spare;
+    return {
+      state: this.#state,
+      since: this.#since,
+      uptime: this.#readyAt === undefined ? 0 : (performance.now() - this.#readyAt) / 1000,
+      reason: this.#reason,
+      pid: this.#process?.pid ?? null,
+      version: this.#version,
+      restarts: { total: this.#restarts, used: this.#budget.used(performance.now()), next: this.#nextStart },
+      recoveries: [...this.#recoveries],
+      spare: { state: !spare ? "none" : spare.isWaiting ? "ready" : "starting", pid: spare?.pid ?? null },
+    };
   }
 
   /** What the kernel knows of the claim. */
-  kernelStatus(): ReturnType<Claim["status"]> {
-    return this.#claim.status();
+  kernelStatus(): ClaimStatus {
+    const status = this.#claim.status();
+    // Reading it takes the news away from the watch.
+    if (!status.live && status.generation === this.#grant.generation) this.#grant.ended.resolve();
+    return status;
+  }
+
+  /** Starts the driver. Resolves when it is ready. @throws {FleetError} if it runs, or is given up first. */
+  start(): Promise<void> {
+    if (this.#life) throw new FleetError("conflict", `${this.#manifest.name} is not stopped`);
+    this.#budget.reset();
+    this.#life = this.#live().finally(() => this.#life = undefined);
+    return this.#ready.promise;
+  }
+
+  /** Ends the driver, and the port's link with it. Resolves when it has ended. */
+  async stop(): Promise<void> {
+    this.#ask({ kind: "stop" });
+    await this.#life;
+  }
+
+  /** Replaces the process by another. Resolves when that is ready. */
+  restart(text = "restarted on request"): Promise<void> {
+    if (!this.#life) throw new FleetError("conflict", `${this.#manifest.name} does not run: start it`);
+    this.#ask({ kind: "restart", text });
+    return this.#ready.promise;
   }
 
   /**
-   * Runs drivers until `stop`, or until there is no use in another. Resolves with the reason of the last end,
-   * or undefined if it was stopped.
+   * Replaces the running version by another. Resolves when that has stood its first seconds.
+   * @throws {FleetError} `failed` if it was refused, or did not stand: the old version then runs.
    */
-  async run(): Promise<EndReason | undefined> {
-    let failedStarts = 0;
-    for (;;) {
-      const { reason, wasReady, killed } = await this.#runOnce();
-      if (this.#stopping) {
-        this.#state = "stopped";
-        return undefined;
-      }
-      if (wasReady) failedStarts = 0;
-      else if (!killed) failedStarts++;
-      // What a driver says against its first start is for its author to mend, not for a restart.
-      const hopeless = reason.kind === "device-lost" || failedStarts === FAILED_STARTS ||
-        (this.#restarts === 0 && !wasReady && reason.kind === "exception");
-      this.#state = hopeless ? "failed" : "restarting";
-      this.#onEvent({ type: "ended", reason, restarting: !hopeless });
-      if (hopeless) return reason;
-      this.#restarts++;
+  async upgrade(version: Version): Promise<void> {
+    const { name, limits } = this.#manifest;
+    const from = this.#version;
+    if (this.#state !== "running") throw new FleetError("conflict", `${name} is ${this.#state}, not running`);
+    if (this.#trial) throw new FleetError("conflict", `An upgrade of ${name} is under way`);
+    if (version.id === from.id) {
+      throw new FleetError("conflict", `${name} runs version ${from.id} already: its files have not changed`);
     }
+    const told = { type: "upgrade", from: from.id, to: version.id } as const;
+    this.#tell({ ...told, state: "started", text: "" });
+    const process = this.#spawn(version);
+    const trial: Trial = { process, from, result: Promise.withResolvers() };
+    trial.result.promise.catch(() => {});
+    this.#trial = trial;
+    const late = setTimeout(() => process.kill(), limits.start);
+    const waits = await process.waiting;
+    clearTimeout(late);
+    if (!waits || this.#state !== "running") {
+      this.#trial = undefined;
+      process.kill();
+      const { text } = processReason(await process.ended, version);
+      const why = waits ? `${name} is ${this.#state} by now` : `the new version does not start: ${text}`;
+      this.#tell({ ...told, state: "refused", text: why });
+      throw new FleetError("failed", `Cannot upgrade ${name}: ${why}`);
+    }
+    this.#version = version;
+    this.#ask({ kind: "upgrade", process });
+    await trial.result.promise;
   }
 
-  /** Ends the driver; `run` then resolves. */
-  stop(): void {
-    this.#stopping = true;
-    this.#claim.revoke();
-    this.#process?.kill();
+  /** Has the process end in that way. */
+  kill(how: KillWay): void {
+    const process = this.#process;
+    if (!process) throw new FleetError("conflict", `${this.#manifest.name} has no process now`);
+    if (how === "kill") process.kill();
+    else if (process.say({ type: "fault", how })) this.#signal();
+  }
+
+  /**
+   * Goes on with another manifest, which differs neither in name nor in port. What concerns the process takes
+   * effect with the next one: true if there is such a thing.
+   */
+  adopt(manifest: Manifest): boolean {
+    const ofProcess = ({ grant, options, limits, recordRegisters }: Manifest) =>
+      JSON.stringify([grant, options, limits, recordRegisters]);
+    const changed = ofProcess(manifest) !== ofProcess(this.#manifest);
+    this.#manifest = manifest;
+    this.#budget.policy = manifest.restart;
+    if (!manifest.spare) this.#dropSpare();
+    else if (this.#state === "running") this.#refill();
+    return changed;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.stop();
-    await this.#process?.ended;
-    this.#watching = false;
+    this.#closing = true;
+    await this.stop();
     await this.#watch;
     this.#claim[Symbol.dispose]();
   }
 
-  async #runOnce(): Promise<{ reason: EndReason; wasReady: boolean; killed: boolean }> {
-    const { bars, interrupts, dma } = this.#manifest.grant;
-    const started = performance.now();
-    let wasReady = false;
-    const process = DriverProcess.spawn(this.#library, {
-      files: this.#files,
-      driver: this.#manifest.driver,
-      uid: this.#uid,
-      onMessage: (message) => {
-        if (message.type === "ready") {
-          wasReady = true;
-          this.#state = "running";
-        }
-        this.#report(message, performance.now() - started);
-      },
+  // ---- its life ----
+
+  async #live(): Promise<void> {
+    let since = performance.now();
+    let lastDeath: bigint | undefined;
+    let handed: DriverProcess | undefined;
+    this.#enter("starting");
+    for (let first = true;; first = false) {
+      const process: DriverProcess = handed ?? this.#take();
+      handed = undefined;
+      const { reason, status, wasReady, death } = await this.#serve(process, lastDeath);
+      lastDeath = death.status.ended_ns;
+      this.#readyAt = undefined;
+      this.#process = undefined;
+      this.#reason = reason;
+
+      const intent = this.#intent;
+      this.#intent = undefined;
+      const now = performance.now();
+      let next: ReturnType<RestartBudget["decide"]> = { next: "restart", delay: 0 };
+      const trial = this.#trial?.process === process ? this.#trial : undefined;
+      if (intent?.kind === "stop") next = { next: "stop" };
+      else if (intent?.kind === "upgrade") handed = intent.process;
+      else if (!intent && !trial) {
+        next = this.#budget.decide({ reason, status, wasReady, first, now, since });
+        if (next.next === "restart") this.#restarts++;
+      }
+      if (next.next === "give-up" && next.why !== "") {
+        this.#reason = { ...reason, text: `${reason.text}; given up: ${next.why}` };
+      }
+      since = now;
+      this.#tell({
+        type: "ended",
+        pid: process.pid,
+        reason: this.#reason,
+        next: next.next,
+        delay: next.next === "restart" ? next.delay : 0,
+        report: this.#options.onDeath({ ...death, reason: this.#reason }),
+      });
+      if (trial) this.#revert(trial, reason);
+      if (next.next !== "restart") {
+        this.#end(next.next === "stop" ? "stopped" : "failed", this.#reason);
+        return;
+      }
+      if (next.delay > 0 && !await this.#backOff(next.delay)) {
+        this.#end("stopped", this.#reason);
+        return;
+      }
+      this.#enter("restarting");
+    }
+  }
+
+  /** Waits before the next process; false if it is not wanted any more. */
+  async #backOff(delay: number): Promise<boolean> {
+    this.#nextStart = new Date(Date.now() + delay);
+    this.#enter("waiting");
+    if (this.#manifest.spare) this.#refill();
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, delay);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
     });
+    this.#wake = undefined;
+    this.#nextStart = null;
+    const intent = this.#intent;
+    this.#intent = undefined;
+    return intent?.kind !== "stop";
+  }
+
+  #end(state: "stopped" | "failed", reason: Reason): void {
+    this.#dropSpare();
+    // Nobody serves it any more: who uses it is to know.
+    this.#claim.portDown();
+    this.#enter(state);
+    this.#ready.reject(new FleetError("failed", `${this.#manifest.name} has ended: ${reason.text}`));
+    this.#renewReady();
+  }
+
+  /** Gives a process the device, until one of them ends. */
+  async #serve(process: DriverProcess, lastDeath: bigint | undefined): Promise<Stint> {
+    const { grant: { bars, interrupts, dma }, limits, options } = this.#manifest;
+    const given = performance.now();
+    let readyAt: number | undefined;
     this.#process = process;
-    this.#onEvent({ type: "starting", pid: process.pid });
+    process.onMessage = (message: HostMessage) => {
+      if (message.type === "log") this.#tell({ type: "log", text: message.text });
+      if (message.type !== "ready" || readyAt !== undefined) return;
+      readyAt = performance.now();
+      clearTimeout(late);
+      this.#becomeReady(process, { ms: readyAt - given, lastDeath });
+    };
+    this.#tell({ type: "starting", pid: process.pid, spare: process.isWaiting, version: process.version.id });
+
+    let isLate = false;
+    let refused: Reason | undefined;
+    let late: ReturnType<typeof setTimeout> | undefined;
     try {
       const grant = this.#claim.grant({
         windows: bars,
@@ -168,45 +370,255 @@ export class Supervisor implements AsyncDisposable {
         irqType: interrupts.type ? IRQ_TYPES[interrupts.type] : uapi.IRQ_TYPE.none,
         dmaBits: DMA_BITS,
         dmaLimit: dma,
-        stallMs: 0,
+        stallMs: limits.stall,
       });
       try {
-        process.give(grant, { type: "start", options: this.#manifest.options, dma });
+        this.#grant = { generation: this.#claim.status().generation, ended: Promise.withResolvers() };
+        process.give(grant, { type: "start", options, dma });
       } finally {
         this.#library.r3_close(grant);
       }
+      late = setTimeout(() => {
+        isLate = true;
+        this.#claim.revoke();
+      }, limits.start);
+      await Promise.race([process.ended, this.#grant.ended.promise]);
+      clearTimeout(late);
     } catch (error) {
+      if (!(error instanceof KernelError)) throw error;
+      refused = error.errno === ERRNO.ENODEV
+        ? { kind: "device-lost", text: "the device was removed" }
+        : { kind: "refused", text: error.message };
       process.kill();
-      await process.ended;
-      throw error;
     }
-    const end = await process.ended;
-    this.#process = undefined;
     // Its descriptors are closed by now, but whoever it passed them to may not have closed theirs.
     this.#claim.revoke();
-    const reason = endReason(end, this.#claim.status());
-    return { reason, wasReady, killed: reason.kind === "signal" && SENT.includes(end.signal) };
+    const status = this.kernelStatus();
+    const channels = this.#channels();
+    const intent = this.#intent;
+    let reason: Reason | undefined = refused ?? (isLate ? this.#lateReason() : kernelReason(status)) ??
+      intentReason(intent);
+    if (reason) process.kill();
+    const end = reason ? undefined : await this.#endOf(process);
+    reason ??= processReason(end!, process.version);
+    const ran = readyAt === undefined ? 0 : performance.now() - readyAt;
+    return {
+      reason,
+      status: end && !end.signal ? end.code : null,
+      wasReady: readyAt !== undefined,
+      death: {
+        pid: process.pid,
+        version: process.version,
+        reason,
+        ran,
+        status,
+        channels,
+        exit: process.ended,
+      },
+    };
   }
 
-  #report(message: HostMessage, ms: number): void {
-    if (message.type === "ready") this.#onEvent({ type: "ready", ms });
-    if (message.type === "log") this.#onEvent({ type: "log", text: message.text });
+  /** The end of a process that has closed its grant: it comes by itself, or is brought about. */
+  async #endOf(process: DriverProcess): Promise<ProcessEnd> {
+    const timer = setTimeout(() => process.kill(), GRACE);
+    const end = await process.ended;
+    clearTimeout(timer);
+    return end;
   }
 
-  /** Ends a process that lives on without its grant. */
-  async #watchClaim(): Promise<void> {
-    let generation = 0;
-    while (this.#watching) {
-      if (!await this.#claim.changed({ ms: WATCH_INTERVAL })) continue;
-      const status = this.#claim.status();
-      if (status.live || status.generation === generation) {
-        // A lost device goes on reporting itself.
-        await new Promise((resolve) => setTimeout(resolve, WATCH_INTERVAL));
-        continue;
-      }
-      generation = status.generation;
-      const process = this.#process;
-      if (process) setTimeout(() => process.kill(), GRACE);
+  #channels(): ChannelState[] {
+    try {
+      return this.#claim.channels();
+    } catch (error) {
+      // There were none.
+      if (!(error instanceof KernelError)) throw error;
+      return [];
     }
+  }
+
+  #lateReason(): Reason {
+    return {
+      kind: "stall",
+      text: `not ready ${writtenDuration(this.#manifest.limits.start)} after it got its device`,
+    };
+  }
+
+  #becomeReady(
+    process: DriverProcess,
+    { ms, lastDeath }: { ms: number; lastDeath: bigint | undefined },
+  ): void {
+    this.#readyAt = performance.now();
+    this.#enter("running");
+    this.#tell({ type: "ready", ms });
+    if (lastDeath !== undefined) void this.#measure(process, lastDeath);
+    const trial = this.#trial;
+    if (trial?.process === process) {
+      trial.timer = setTimeout(() => this.#pass(trial), PROBATION);
+    } else if (this.#manifest.spare) {
+      this.#refill();
+    }
+    this.#ready.resolve();
+    this.#renewReady();
+  }
+
+  #renewReady(): void {
+    this.#ready = Promise.withResolvers();
+    this.#ready.promise.catch(() => {});
+  }
+
+  /** Tells how long nobody served the port, by the kernel's clock. */
+  async #measure(process: DriverProcess, lastDeath: bigint): Promise<void> {
+    const until = performance.now() + FIRST_FRAME.within;
+    let status = this.kernelStatus();
+    while (status.carried_ns === 0n && performance.now() < until && this.#process === process) {
+      await new Promise((resolve) => setTimeout(resolve, FIRST_FRAME.every));
+      if (this.#process !== process) return;
+      status = this.kernelStatus();
+    }
+    const frame = status.carried_ns !== 0n;
+    const ms = Number((frame ? status.carried_ns : status.attached_ns) - lastDeath) / 1e6;
+    this.#recoveries.push(ms);
+    if (this.#recoveries.length > KEPT_RECOVERIES) this.#recoveries.shift();
+    this.#tell({ type: "recovered", ms, frame });
+  }
+
+  // ---- upgrades ----
+
+  /** A new version has stood its first seconds. */
+  #pass(trial: Trial): void {
+    this.#trial = undefined;
+    this.#tell({
+      type: "upgrade",
+      state: "done",
+      from: trial.from.id,
+      to: trial.process.version.id,
+      text: "",
+    });
+    this.#dropSpare();
+    if (this.#manifest.spare) this.#refill();
+    trial.result.resolve();
+  }
+
+  /** It has not: the next process is of the version before it. */
+  #revert(trial: Trial, { text }: Reason): void {
+    clearTimeout(trial.timer);
+    this.#trial = undefined;
+    this.#version = trial.from;
+    this.#tell({
+      type: "upgrade",
+      state: "reverted",
+      from: trial.from.id,
+      to: trial.process.version.id,
+      text,
+    });
+    trial.result.reject(
+      new FleetError("failed", `${this.#manifest.name} is back at version ${trial.from.id}: ${text}`),
+    );
+  }
+
+  // ---- processes ----
+
+  #spawn(version: Version): DriverProcess {
+    const { files, uid } = this.#options;
+    return DriverProcess.spawn(this.#library, {
+      files,
+      version,
+      uid,
+      heap: this.#manifest.limits.heap,
+      onMessage: () => {},
+    });
+  }
+
+  /** The spare, if it is of the right version: even one that is not ready is ahead of a new process. */
+  #take(): DriverProcess {
+    const spare = this.#spare;
+    if (spare?.version.id !== this.#version.id) return this.#spawn(this.#version);
+    this.#spare = undefined;
+    return spare;
+  }
+
+  #refill(): void {
+    if (this.#spare || this.#closing) return;
+    clearTimeout(this.#spareRetry);
+    const spare = this.#spawn(this.#version);
+    const { pid } = spare;
+    this.#spare = spare;
+    this.#tell({ type: "spare", state: "starting", pid });
+    spare.waiting.then((waits) => {
+      if (waits && this.#spare === spare) this.#tell({ type: "spare", state: "ready", pid });
+    });
+    spare.ended.then(() => {
+      if (this.#spare !== spare) return;
+      this.#spare = undefined;
+      this.#tell({ type: "spare", state: "lost", pid });
+      this.#spareRetry = setTimeout(() => {
+        if (this.#state === "running" && this.#manifest.spare) this.#refill();
+      }, SPARE_RETRY);
+    });
+  }
+
+  #dropSpare(): void {
+    clearTimeout(this.#spareRetry);
+    const spare = this.#spare;
+    this.#spare = undefined;
+    spare?.kill();
+  }
+
+  // ---- what is wanted ----
+
+  /** Has the running process leave, or ends the wait for the next one. */
+  #ask(intent: Intent): void {
+    if (!this.#life) return;
+    this.#intent = intent;
+    this.#wake?.();
+    const process = this.#process;
+    if (!process) return;
+    if (process.say({ type: "leave" })) this.#signal();
+    setTimeout(() => {
+      if (this.#process === process) this.#claim.revoke();
+    }, LEAVE);
+  }
+
+  /** Ends the WAIT of the driver, so that it reads what it was told. */
+  #signal(): void {
+    try {
+      this.#claim.signal();
+    } catch (error) {
+      // Without a grant there is no WAIT either.
+      if (!(error instanceof KernelError)) throw error;
+    }
+  }
+
+  #enter(state: State): void {
+    this.#state = state;
+    this.#since = new Date();
+  }
+
+  #tell(detail: EventDetail): void {
+    this.#options.onEvent(detail);
+  }
+
+  /** Notices the kernel's word of a grant's end, however it came about. */
+  async #watchClaim(): Promise<void> {
+    while (!this.#closing || this.#life) {
+      if (!await this.#claim.changed({ ms: WATCH_INTERVAL })) continue;
+      const { live, end } = this.kernelStatus();
+      // A lost device goes on reporting itself.
+      if (!live && end === uapi.END.deviceLost) {
+        await new Promise((resolve) => setTimeout(resolve, WATCH_INTERVAL));
+      }
+    }
+  }
+}
+
+/** The reason of an end that somebody asked for. */
+function intentReason(intent: Intent | undefined): Reason | undefined {
+  switch (intent?.kind) {
+    case "stop":
+      return { kind: "operator", text: "stopped on request" };
+    case "restart":
+      return { kind: "operator", text: intent.text };
+    case "upgrade":
+      return { kind: "upgrade", text: `version ${intent.process.version.id} takes over` };
   }
 }

@@ -22,6 +22,7 @@ const STATE_COLOR: Record<Status["state"], keyof typeof COLORS> = {
   starting: "yellow",
   running: "green",
   restarting: "yellow",
+  waiting: "yellow",
   stopped: "dim",
   failed: "red",
 };

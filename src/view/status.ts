@@ -13,7 +13,7 @@ export interface Status {
   /** PCI address. */
   address: string;
   /** Where the driver is in its life. */
-  state: "starting" | "running" | "restarting" | "stopped" | "failed";
+  state: "starting" | "running" | "restarting" | "waiting" | "stopped" | "failed";
   /** Speed in Mb/s, meaningful while up. */
   link: { up: boolean; speed: number };
   /** Name of the network interface, or null before there is one. */

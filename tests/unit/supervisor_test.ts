@@ -4,39 +4,58 @@ import { EXIT_FAILED, MAX_TEXT } from "../../src/host/messages.ts";
 import { uapi } from "../../src/kernel/mod.ts";
 import { lines } from "../../src/lines.ts";
 import { parseHostMessage } from "../../src/supervisor/host_message.ts";
-import { endReason } from "../../src/supervisor/reason.ts";
+import { kernelReason, processReason } from "../../src/supervisor/reason.ts";
 
 const { END } = uapi;
-const QUIET = { end: END.released, text: "" };
 
-Deno.test("a lost device and a broken protocol explain what the process says of them", () => {
-  const failed = { error: "KernelError", message: "Cannot wait for the device", stack: "at wait" };
-  const process = { code: EXIT_FAILED, signal: null, failed, stderr: [] };
-  assertEquals(endReason(process, { end: END.deviceLost, text: "" }).kind, "device-lost");
-  assertEquals(endReason(process, { end: END.protocol, text: "receive ring: …" }), {
+/** A version whose copy lies somewhere else than its files. */
+const VERSION = {
+  id: "0123456789ab",
+  path: "/x/drivers/e1000/driver.ts",
+  file: "/run/ring3/versions/e1000/0123456789ab/x/drivers/e1000/driver.ts",
+  root: "/run/ring3/versions/e1000/0123456789ab",
+  cache: "/run/ring3/versions/e1000/0123456789ab.cache",
+  imports: {},
+  since: new Date(0),
+};
+
+Deno.test("a lost device, a broken protocol and a stall are the kernel's to tell", () => {
+  assertEquals(kernelReason({ end: END.deviceLost, text: "" })?.kind, "device-lost");
+  assertEquals(kernelReason({ end: END.protocol, text: "receive ring: …" }), {
     kind: "protocol",
     text: "receive ring: …",
   });
-  assertEquals(endReason(process, QUIET), {
+  assertEquals(kernelReason({ end: END.stalled, text: "no WAIT for 1000 ms …" })?.kind, "stall");
+  assertEquals(kernelReason({ end: END.released, text: "" }), undefined);
+});
+
+Deno.test("an exception is told with its place in the driver's own files", () => {
+  const stack =
+    `Error: x\n    at poll (file://${VERSION.file}:7:3)\n    at file:///ring3/src/host/loop.ts:1:2`;
+  const failed = { error: "Error", message: "x", stack };
+  assertEquals(processReason({ code: EXIT_FAILED, signal: null, failed, stderr: [] }, VERSION), {
     kind: "exception",
-    text: "KernelError: Cannot wait for the device",
-    stack: "at wait",
+    text: "Error: x",
+    stack: "Error: x\n    at poll (/x/drivers/e1000/driver.ts:7:3)\n    at /ring3/src/host/loop.ts:1:2",
   });
 });
 
-Deno.test("a process that said nothing is known by its signal or its status", () => {
-  assertEquals(endReason({ code: 137, signal: "SIGKILL", stderr: [] }, QUIET), {
-    kind: "signal",
-    text: "killed by SIGKILL",
-  });
-  assertEquals(endReason({ code: 125, signal: null, stderr: ["ring3-launch: x: No such file", ""] }, QUIET), {
+Deno.test("a process that said nothing is known by its signal, its status or V8's last words", () => {
+  const reason = (code: number, signal: string | null, stderr: string[] = []) =>
+    processReason({ code, signal, stderr }, VERSION);
+  assertEquals(reason(137, "SIGKILL"), { kind: "signal", text: "killed by SIGKILL" });
+  assertEquals(reason(125, null, ["ring3-launch: x: No such file", ""]), {
     kind: "exit",
     text: "exited with status 125: ring3-launch: x: No such file",
   });
+  const full = "# Fatal JavaScript out of memory: Reached heap limit";
+  assertEquals(reason(133, "SIGTRAP", ["#", full, "#"]), { kind: "out-of-memory", text: full });
+  assertEquals(reason(133, "SIGTRAP").kind, "signal");
 });
 
 Deno.test("only messages of the known shapes are taken", () => {
   assertEquals(parseHostMessage('{"type":"ready"}'), { type: "ready" });
+  assertEquals(parseHostMessage('{"type":"waiting"}'), { type: "waiting" });
   assertEquals(parseHostMessage('{"type":"log","text":"x"}'), { type: "log", text: "x" });
   for (
     const line of [

@@ -1,0 +1,81 @@
+/** The device that a driver is to have: found, bound to ring3, and given back. */
+import { UserError } from "../error.ts";
+import { formatProblem, type Manifest, matchManifest, resolve } from "../manifest/mod.ts";
+import { bind, isConfined, listDevices, type PciDevice, readDevice, release } from "../pci.ts";
+
+/** First of the users that drivers become: a range that neither systemd nor containers use. */
+const FIRST_UID = 0x70000000;
+
+/** The device to run on. @throws {UserError} if there is none or more than one. */
+export async function chooseDevice(manifest: Manifest, address: string | undefined): Promise<PciDevice> {
+  if (address !== undefined) return await readDevice(address);
+  const matching = (await listDevices()).filter((device) => matchManifest(device, [manifest]));
+  const spare = matching.filter(({ driver }) => driver === null || driver === "ring3");
+  if (spare.length === 1) return spare[0];
+  if (matching.length === 0) {
+    throw new UserError(`This machine has no device that ${manifest.file} matches; see: ring3 list --all`);
+  }
+  const text = matching.map(({ address, driver }) => `${address} (${driver ?? "spare"})`).join(", ");
+  throw new UserError(`Say which device with --device: ${text}`);
+}
+
+/** @throws {UserError} with all that the manifest grants and the device does not have. */
+export function checkDevice(manifest: Manifest, device: PciDevice): void {
+  const problems = resolve(manifest, device);
+  if (problems.length > 0) throw new UserError(problems.map(formatProblem).join("\n"));
+}
+
+/** A user of its own for each device, which owns nothing: the range begins with 0000:00:00.0. */
+export function uidOf({ address }: Pick<PciDevice, "address">): number {
+  const [domain, bus, slot, fn] = address.split(/[:.]/).map((part) => parseInt(part, 16));
+  return FIRST_UID + (domain & 0xfff) * 0x10000 + bus * 0x100 + slot * 8 + fn;
+}
+
+/** What a user should know of a device before it is driven, a line each. */
+export function warningsOf(device: PciDevice): string[] {
+  return isConfined(device)
+    ? []
+    : [`${device.address} has no IOMMU: its driver is as trusted as the kernel (unsafe)`];
+}
+
+/** A device bound to ring3, until it is disposed. */
+export class BoundDevice implements AsyncDisposable {
+  /** As it is once bound: whether an IOMMU confines it is known for sure only then. */
+  readonly device: PciDevice;
+  readonly #previous: string | null;
+  #mine: boolean;
+
+  private constructor(device: PciDevice, previous: string | null, mine: boolean) {
+    this.device = device;
+    this.#previous = previous;
+    this.#mine = mine;
+  }
+
+  /**
+   * Binds a device.
+   * @param take Take it from the kernel's driver that uses it.
+   * @throws {UserError} if it is in use, or cannot be bound.
+   */
+  static async bind({ address, driver }: PciDevice, { take }: { take: boolean }): Promise<BoundDevice> {
+    const { previous } = await bind(address, "ring3", { take });
+    // Bound already, it may be another supervisor's: it is ours to give back once it has been claimed.
+    const bound = new BoundDevice(await readDevice(address), previous, driver !== "ring3");
+    return bound;
+  }
+
+  /** It has been claimed: nobody else's claim is ended by giving it back. */
+  claimed(): void {
+    this.#mine = true;
+  }
+
+  /** Gives it back to the driver that it came from; with `toKernel` to the kernel's own in any case. */
+  async giveBack({ toKernel = false } = {}): Promise<void> {
+    if (!this.#mine) return;
+    this.#mine = false;
+    await release(this.device.address, { previous: this.#previous, probe: toKernel });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.giveBack();
+  }
+}

@@ -1,0 +1,334 @@
+/** A driver as its user knows it: a manifest, the device it was found, the process on it, its interface. */
+import { UserError } from "../error.ts";
+import { KernelError, openLibrary } from "../kernel/mod.ts";
+import { describeGrant, loadManifest, type Manifest } from "../manifest/mod.ts";
+import { isConfined } from "../pci.ts";
+import { addresses, bringUp, DhcpClient, interfaceOf } from "../run/interface.ts";
+import { FleetError, type KillWay } from "./contract.ts";
+import { BoundDevice, checkDevice, chooseDevice, uidOf, warningsOf } from "./device.ts";
+import { compile } from "./compile.ts";
+import type { HostFiles } from "./driver_process.ts";
+import { Meter, privateMemory } from "./meter.ts";
+import type { Driver, EventDetail, Reason } from "./schema.ts";
+import { type Death, Supervisor } from "./supervisor.ts";
+import type { Version, VersionStore } from "./versions.ts";
+
+/** How often the interface is looked for until it is there, and then for its address; milliseconds. */
+const LOOK = 50;
+
+/** How often memory is read, in readings of everything else: it takes a walk through all pages. */
+const MEMORY_EVERY = 5;
+
+/** How drivers are run. */
+export interface ManagedOptions {
+  files: HostFiles;
+  versions: VersionStore;
+  /** PCI address; without one, the only spare device that the manifest matches. */
+  device?: string;
+  /** Take the device from the kernel's driver that uses it. */
+  take: boolean;
+  /** Ask for an address, rather than only bring the interface up. */
+  dhcp: boolean;
+  onEvent: (detail: EventDetail) => void;
+  onDeath: (death: Death, address: string) => string | null;
+}
+
+/** What there is while the device is ours. */
+interface Held {
+  bound: BoundDevice;
+  supervisor: Supervisor;
+  meter: Meter;
+  interface?: string;
+  addresses: string[];
+  memory: { process: number | null; spare: number | null };
+  /** Ends the watch on the interface. */
+  over: AbortController;
+  watch: Promise<void>;
+}
+
+/** One driver of a fleet. */
+export class ManagedDriver implements AsyncDisposable {
+  readonly #options: ManagedOptions;
+  #manifest: Manifest;
+  /** Read again, and different in what only a new claim can change. */
+  #pending?: Manifest;
+  #version?: Version;
+  #held?: Held;
+  #failure: Reason | null = null;
+  #since = new Date();
+  #readings = 0;
+  #busy?: Promise<void>;
+
+  constructor(manifest: Manifest, options: ManagedOptions) {
+    this.#manifest = manifest;
+    this.#options = options;
+  }
+
+  get name(): string {
+    return this.#manifest.name;
+  }
+
+  /** Ids of the versions that may still be run. */
+  get versions(): string[] {
+    const running = this.#held?.supervisor.view.version.id;
+    return [running, this.#version?.id].filter((id) => id !== undefined);
+  }
+
+  /** As it is now. */
+  get view(): Driver {
+    const { name, description, restart, driver } = this.#manifest;
+    const held = this.#held;
+    const now = held?.supervisor.view;
+    const version = now?.version ?? this.#version;
+    const device = held?.bound.device;
+    return {
+      name,
+      description,
+      address: device?.address ?? null,
+      state: now?.state ?? (this.#failure ? "failed" : "stopped"),
+      since: (now?.since ?? this.#since).toISOString(),
+      uptime: now?.uptime ?? 0,
+      reason: now?.reason ?? this.#failure,
+      pid: now?.pid ?? null,
+      memory: now?.pid ? held!.memory.process : null,
+      version: {
+        id: version?.id ?? "",
+        path: version?.path ?? driver,
+        since: (version?.since ?? this.#since).toISOString(),
+      },
+      restarts: {
+        total: now?.restarts.total ?? 0,
+        used: now?.restarts.used ?? 0,
+        budget: Number.isFinite(restart.budget) ? restart.budget : null,
+        window: restart.window,
+        next: now?.restarts.next?.toISOString() ?? null,
+      },
+      recoveries: now?.recoveries ?? [],
+      spare: {
+        ...(now?.spare ?? { state: "none", pid: null }),
+        memory: now?.spare.pid ? held!.memory.spare : null,
+      },
+      interface: held?.interface ?? null,
+      addresses: held?.addresses ?? [],
+      ...(held?.meter ?? new Meter()).measured,
+      grant: device ? describeGrant(this.#manifest, device, { interface: held?.interface }) : [],
+      confined: device ? isConfined(device) : null,
+      warnings: device ? warningsOf(device) : [],
+    };
+  }
+
+  /** Takes the device if it is not ours, and starts the driver. Resolves when it is ready. */
+  async start(): Promise<void> {
+    await this.#alone(async () => {
+      if (this.#pending && !this.#held?.supervisor.view.pid) {
+        await this.#letGo();
+        this.#manifest = this.#pending;
+        this.#pending = undefined;
+      }
+      this.#held ??= await this.#take();
+    });
+    await this.#supervisor.start();
+  }
+
+  async stop(): Promise<void> {
+    await this.#supervisor.stop();
+  }
+
+  async restart(): Promise<void> {
+    await this.#supervisor.restart();
+  }
+
+  /** @param path Another driver file of which to take the content. */
+  async upgrade(path?: string): Promise<{ from: string; to: string }> {
+    const supervisor = this.#supervisor;
+    const from = supervisor.view.version.id;
+    const version = await this.#takeVersion(path);
+    try {
+      await supervisor.upgrade(version);
+    } finally {
+      await this.#options.versions.keepOnly(new Set(this.versions));
+    }
+    this.#version = version;
+    return { from, to: version.id };
+  }
+
+  kill(how: KillWay): void {
+    this.#supervisor.kill(how);
+  }
+
+  /** Reads the manifest again. What is wrong with it is told, and the old one stays. */
+  async reload(): Promise<void> {
+    const tell = (text: string) => this.#options.onEvent({ type: "manifest", text });
+    let manifest: Manifest;
+    try {
+      manifest = await loadManifest(this.#manifest.file);
+      if (manifest.name !== this.name) throw new UserError(`its name is now ${manifest.name}`);
+      if (this.#held) checkDevice(manifest, this.#held.bound.device);
+    } catch (error) {
+      tell(`not taken: ${error instanceof Error ? error.message : error}`);
+      return;
+    }
+    if (JSON.stringify(manifest) === JSON.stringify(this.#manifest)) return tell("unchanged");
+    const ofClaim = ({ driver, grant }: Manifest) => JSON.stringify([driver, grant.port]);
+    if (!this.#held) {
+      this.#manifest = manifest;
+      return tell("taken");
+    }
+    if (ofClaim(manifest) !== ofClaim(this.#manifest)) {
+      this.#pending = manifest;
+      return tell("its driver or port has changed: this takes effect when it is stopped and started");
+    }
+    this.#manifest = manifest;
+    const { supervisor } = this.#held;
+    const changed = supervisor.adopt(manifest);
+    tell(changed ? "taken; the driver is restarted with it" : "taken");
+    if (changed && supervisor.view.pid) await supervisor.restart("its manifest has changed");
+  }
+
+  /** Takes a reading of rates and memory. */
+  async read(): Promise<void> {
+    const held = this.#held;
+    if (!held) return;
+    await held.meter.read(held.supervisor.kernelStatus(), held.interface);
+    if (held.interface !== undefined) held.addresses = await addresses(held.interface).catch(() => []);
+    if (this.#readings++ % MEMORY_EVERY > 0) return;
+    const { pid, spare } = held.supervisor.view;
+    held.memory = {
+      process: pid === null ? null : await privateMemory(pid),
+      spare: spare.pid === null ? null : await privateMemory(spare.pid),
+    };
+  }
+
+  /** Hands the device to the kernel's own driver, as the manifest's fallback says. */
+  async fallBack(): Promise<void> {
+    const { reason } = this.view;
+    await this.#alone(async () => {
+      this.#failure = reason;
+      await this.#letGo({ toKernel: true });
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#alone(() => this.#letGo());
+  }
+
+  get #supervisor(): Supervisor {
+    if (this.#held) return this.#held.supervisor;
+    throw new FleetError("conflict", `${this.name} has no device now: start it`);
+  }
+
+  /** One at a time: what takes and gives back the device. */
+  async #alone(work: () => Promise<void>): Promise<void> {
+    while (this.#busy) await this.#busy.catch(() => {});
+    this.#busy = work();
+    try {
+      await this.#busy;
+    } finally {
+      this.#busy = undefined;
+    }
+  }
+
+  async #takeVersion(path?: string): Promise<Version> {
+    const { driver, driverFolder } = this.#manifest;
+    const version = await this.#options.versions.take({ file: driver, folder: driverFolder }, path);
+    await compile(this.#options.files, version);
+    return version;
+  }
+
+  async #take(): Promise<Held> {
+    const { files, dhcp, onEvent, onDeath } = this.#options;
+    const manifest = this.#manifest;
+    try {
+      this.#failure = null;
+      const device = await chooseDevice(manifest, this.#options.device);
+      checkDevice(manifest, device);
+      this.#version = await this.#takeVersion();
+      await using undo = new AsyncDisposableStack();
+      const bound = undo.use(await BoundDevice.bind(device, this.#options));
+      const { address } = bound.device;
+      const supervisor = undo.use(Supervisor.claim(openLibrary(files.library), address, {
+        manifest,
+        files,
+        uid: uidOf(device),
+        version: this.#version,
+        onEvent: (detail) => {
+          onEvent(detail);
+          if (detail.type !== "ended" || detail.next !== "give-up") return;
+          if (this.#manifest.restart.fallback === "kernel") queueMicrotask(() => void this.fallBack());
+        },
+        onDeath: (death) => onDeath(death, address),
+      }));
+      bound.claimed();
+      undo.move();
+      const over = new AbortController();
+      const held: Held = {
+        bound,
+        supervisor,
+        meter: new Meter(),
+        addresses: [],
+        memory: { process: null, spare: null },
+        over,
+        watch: Promise.resolve(),
+      };
+      held.watch = this.#watchInterface(held, { dhcp, signal: over.signal });
+      return held;
+    } catch (error) {
+      const text = error instanceof Error ? error.message : String(error);
+      this.#failure = { kind: "refused", text };
+      this.#since = new Date();
+      if (error instanceof KernelError) throw new UserError(text, { cause: error });
+      throw error;
+    }
+  }
+
+  async #letGo(options: { toKernel?: boolean } = {}): Promise<void> {
+    const held = this.#held;
+    if (!held) return;
+    held.over.abort();
+    await held.watch;
+    await held.supervisor[Symbol.asyncDispose]();
+    this.#held = undefined;
+    this.#since = new Date();
+    await held.bound.giveBack(options);
+  }
+
+  /** Brings the interface up once the first driver has made it, and sees to its address. */
+  async #watchInterface(held: Held, { dhcp, signal }: { dhcp: boolean; signal: AbortSignal }): Promise<void> {
+    const { onEvent } = this.#options;
+    await using undo = new AsyncDisposableStack();
+    try {
+      while (held.interface === undefined && !signal.aborted) {
+        const name = await interfaceOf(held.bound.device.address);
+        if (name === undefined) {
+          await pause(LOOK, signal);
+          continue;
+        }
+        held.interface = name;
+        onEvent({ type: "interface", interface: name });
+        await bringUp(name);
+        if (dhcp) undo.use(new DhcpClient(name));
+      }
+      while (held.addresses.length === 0 && !signal.aborted) {
+        held.addresses = await addresses(held.interface!).catch(() => []);
+        if (held.addresses.length > 0) onEvent({ type: "address", addresses: held.addresses });
+        else await pause(LOOK, signal);
+      }
+    } catch (error) {
+      onEvent({ type: "log", text: error instanceof Error ? error.message : String(error) });
+    }
+    // The DHCP client lives as long as the device is ours.
+    while (!signal.aborted) await pause(2 ** 30, signal);
+  }
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener("abort", done);
+  });
+}

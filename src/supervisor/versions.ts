@@ -1,0 +1,135 @@
+/**
+ * Versions of a driver. What runs is a copy of its folder, so that a restart is of what ran before and not of
+ * what an editor has half written since, and so that there is a way back from an upgrade.
+ */
+import { UserError } from "../error.ts";
+
+/** Most files in a driver's folder, and bytes in all. */
+const MOST_FILES = 1000;
+const MOST_BYTES = 16 * 2 ** 20;
+
+/** Hexadecimal digits of the hash that name a version. */
+const ID_LENGTH = 12;
+
+/** One version of a driver, ready to be run. */
+export interface Version {
+  /** Names the content. */
+  id: string;
+  /** The driver's file that it was taken from. */
+  path: string;
+  /** The same file in the copy. */
+  file: string;
+  /** What the copy's paths begin with: the rest of them are those of the manifest's folder. */
+  root: string;
+  /** Folder of what it has been compiled to. */
+  cache: string;
+  /** Import map that runs it: all but the driver's own folder is where it was. */
+  imports: Record<string, string>;
+  /** When it was taken. */
+  since: Date;
+}
+
+interface SourceFile {
+  /** Relative to the folder. */
+  path: string;
+  content: Uint8Array<ArrayBuffer>;
+}
+
+async function* walk(folder: string, below = ""): AsyncGenerator<string> {
+  const entries = (await Array.fromAsync(Deno.readDir(`${folder}/${below}`))).sort((a, b) =>
+    a.name < b.name ? -1 : 1
+  );
+  for (const { name, isDirectory, isFile } of entries) {
+    const path = below ? `${below}/${name}` : name;
+    if (isDirectory) yield* walk(folder, path);
+    else if (isFile) yield path;
+    else throw new UserError(`Cannot take a version of ${folder}: ${path} is neither a file nor a folder`);
+  }
+}
+
+async function readFolder(folder: string): Promise<SourceFile[]> {
+  const files: SourceFile[] = [];
+  let bytes = 0;
+  for await (const path of walk(folder)) {
+    const content = await Deno.readFile(`${folder}/${path}`);
+    bytes += content.length;
+    files.push({ path, content });
+    if (files.length > MOST_FILES || bytes > MOST_BYTES) {
+      throw new UserError(
+        `Cannot take a version of ${folder}: it holds more than ${MOST_FILES} files or ${
+          MOST_BYTES >> 20
+        } MiB; ` +
+          "a driver's folder is for its sources",
+      );
+    }
+  }
+  return files;
+}
+
+async function sha256(content: Uint8Array<ArrayBuffer>): Promise<string> {
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", content)).toHex();
+}
+
+async function hash(files: SourceFile[]): Promise<string> {
+  const lines = await Promise.all(
+    files.map(async ({ path, content }) => `${await sha256(content)} ${path}\n`),
+  );
+  return (await sha256(new TextEncoder().encode(lines.join("")))).slice(0, ID_LENGTH);
+}
+
+/** Copies of drivers' folders, in a folder of root's that every user can read. */
+export class VersionStore {
+  readonly #directory: string;
+
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  /**
+   * Takes a version.
+   * @param driver The manifest's driver file and folder: where the version is to believe that it lies.
+   * @param from A driver file of which to take the content instead; its folder is the one it lies in.
+   * @throws {UserError} if the folder cannot be read, or is too large.
+   */
+  async take(driver: { file: string; folder: string }, from = driver.file): Promise<Version> {
+    const relative = driver.file.slice(driver.folder.length + 1);
+    const folder = from === driver.file ? driver.folder : from.slice(0, -relative.length - 1);
+    if (`${folder}/${relative}` !== from) {
+      throw new UserError(
+        `Cannot take ${from}: expected a path that ends in ${relative}, as the manifest's does`,
+      );
+    }
+    const files = await readFolder(folder).catch((error) => {
+      if (error instanceof UserError) throw error;
+      throw new UserError(`Cannot read ${folder}: ${error instanceof Error ? error.message : error}`);
+    });
+    const id = await hash(files);
+    const root = `${this.#directory}/${id}`;
+    const copy = `${root}${driver.folder}`;
+    await Deno.mkdir(copy, { recursive: true, mode: 0o755 });
+    for (const { path, content } of files) {
+      await Deno.mkdir(`${copy}/${path}`.replace(/\/[^/]*$/, ""), { recursive: true, mode: 0o755 });
+      await Deno.writeFile(`${copy}/${path}`, content, { mode: 0o644 });
+    }
+    const url = (path: string) => new URL(`file://${path}`).href;
+    return {
+      id,
+      path: from,
+      file: `${copy}/${relative}`,
+      root,
+      cache: `${this.#directory}/${id}.cache`,
+      imports: { [url(`${root}/`)]: "file:///", [url(`${copy}/`)]: url(`${copy}/`) },
+      since: new Date(),
+    };
+  }
+
+  /** Removes all copies but these. */
+  async keepOnly(ids: ReadonlySet<string>): Promise<void> {
+    const names = await Array.fromAsync(Deno.readDir(this.#directory), ({ name }) => name).catch(() => []);
+    for (const name of names) {
+      if (!ids.has(name.replace(/\.cache$/, ""))) {
+        await Deno.remove(`${this.#directory}/${name}`, { recursive: true });
+      }
+    }
+  }
+}
