@@ -36,6 +36,10 @@ interface State {
   readonly counters: Readonly<Record<"rxMissed" | "rxCrcErrors" | "rxLengthErrors" | "collisions", Counter>>;
   up: boolean;
   linkChanged: boolean;
+  /** There was an interrupt since the last report of every second. */
+  active: boolean;
+  /** Reports every second; undefined while the card is idle. */
+  reports: Disposable | undefined;
   /** The interrupt for sent frames is enabled. */
   sentArmed: boolean;
   /** What RCTL holds, and the part of it that never changes. */
@@ -94,6 +98,8 @@ async function bringUp(device: Device, port: NetPort): Promise<State> {
     },
     up: false,
     linkChanged: false,
+    active: false,
+    reports: undefined,
     sentArmed: false,
     // A reset clears RCTL on real cards and not on the emulated one, which hears nothing for a second after
     // it is written. Nothing can arrive yet either way: the ring is empty.
@@ -105,7 +111,6 @@ async function bringUp(device: Device, port: NetPort): Promise<State> {
   const features = { txChecksum: true, tso4: true, rxChecksum: true };
   port.attach({ mac, maxMtu: 9000, features, maxSegments: 18 });
   report(state);
-  every(1000, () => report(state));
   return state;
 }
 
@@ -250,6 +255,18 @@ async function configure(state: State, config: NetConfig): Promise<void> {
 function interrupt(state: State): void {
   const causes = present(state.device, REG.ICR, state.regs.read(REG.ICR));
   if ((causes & REG.ICR.LSC.mask) !== 0) state.linkChanged = true;
+  state.active = true;
+  state.reports ??= every(1000, () => reportWhileActive(state));
+}
+
+/** Reports, and ends the reports after a second without an interrupt: a driver with nothing to do is not woken. */
+function reportWhileActive(state: State): void {
+  report(state);
+  if (!state.active) {
+    state.reports?.[Symbol.dispose]();
+    state.reports = undefined;
+  }
+  state.active = false;
 }
 
 /**

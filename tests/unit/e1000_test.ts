@@ -274,6 +274,7 @@ Deno.test("counters are totals, whether or not reading clears them", async () =>
       ]]
     ) {
       if (n > 0) rig.card.count(offset, n);
+      rig.interrupt();
       await rig.clock.advance(1000);
       const { rxMissed, rxCrcErrors, rxLengthErrors, collisions } = rig.port.reports.at(-1)!;
       totals.push([rxMissed, rxCrcErrors, rxLengthErrors, collisions]);
@@ -291,8 +292,27 @@ Deno.test("counters are totals, whether or not reading clears them", async () =>
   }
 });
 
+Deno.test("reports come every second while there are interrupts, and an idle driver sets no timer", async () => {
+  const rig = await Rig.up();
+  await rig.clock.advance(10_000);
+  assertStrictEquals(rig.clock.nextDueMs(), Infinity, "nothing is due before the first interrupt");
+  const before = rig.port.reports.length;
+  for (let second = 0; second < 3; second++) {
+    for (let i = 0; i < 5; i++) rig.interrupt();
+    await rig.clock.advance(1000);
+  }
+  assertStrictEquals(rig.port.reports.length - before, 3);
+  await rig.clock.advance(60_000);
+  assertStrictEquals(rig.port.reports.length - before, 4, "one more, for what came after the last");
+  assertStrictEquals(rig.clock.nextDueMs(), Infinity);
+  rig.interrupt();
+  await rig.clock.advance(1000);
+  assertStrictEquals(rig.port.reports.length - before, 5, "and on with the next interrupt");
+});
+
 Deno.test("a device that goes away is noticed at the next interrupt, and at the next report", async () => {
   const rig = await Rig.up();
+  rig.interrupt();
   rig.card.faults.gone = true;
   const gone = "Cannot use 0000:00:10.0: the device is gone,";
   assertThrows(() => rig.interrupt(), DeviceError, `${gone} ICR reads all ones`);
@@ -330,6 +350,7 @@ Deno.test("the card is given all buffers but one, and loses what finds none", as
   rig.port.fill();
   rig.run();
   assert(rig.card.receive(frame(60)));
+  rig.run();
   await rig.clock.advance(1000);
   assertStrictEquals(rig.port.reports.at(-1)!.rxMissed, 1);
 });
