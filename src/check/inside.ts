@@ -2,7 +2,7 @@
  * The inside of a check: runs where the interface is, sends traffic through it to the outside, and prints
  * what it found as JSON. Progress goes to standard error.
  */
-import { defineCommand, integer, size, text } from "../cli/args.ts";
+import { choice, defineCommand, integer, size, text } from "../cli/args.ts";
 import { exitStatus } from "../cli/exit.ts";
 import { UserError } from "../error.ts";
 import { grouped } from "../size.ts";
@@ -16,7 +16,15 @@ import {
   trafficProblem,
   udpProblem,
 } from "./result.ts";
-import { ContentReader, parseAccount, sendContent, type TransferRequest, writeLine } from "./stream.ts";
+import {
+  ContentReader,
+  type Direction,
+  DIRECTIONS,
+  parseAccount,
+  sendContent,
+  type TransferRequest,
+  writeLine,
+} from "./stream.ts";
 import { checkUdp } from "./udp.ts";
 
 /** What to check. */
@@ -34,6 +42,8 @@ export interface InsideOptions {
   datagrams: number;
   /** Bytes to transfer each way; 0 leaves streams out. */
   bytes: number;
+  /** Transfer one way only; default both, one after the other. */
+  direction?: Direction;
   /** Milliseconds without any progress after which a part is given up. */
   stall: number;
   /** What sizes and contents follow from. */
@@ -91,7 +101,7 @@ export async function checkInside(options: InsideOptions): Promise<CheckResult> 
   }
   if (options.bytes > 0) {
     const { tcp: port, bytes } = options;
-    for (const direction of ["out", "in"] as const) {
+    for (const direction of options.direction ? [options.direction] : DIRECTIONS) {
       const what = `TCP ${direction}`;
       const told = (count: number) => progress(`${what}: ${grouped(count)} of ${grouped(bytes)} bytes`);
       const request = { direction, bytes, seed: options.seed + (direction === "out" ? 1 : 2) };
@@ -209,6 +219,7 @@ const insideCommand = defineCommand({
       default: 10_000,
     }),
     bytes: size("To transfer each way; 0 leaves streams out", { default: "64MiB" }),
+    direction: choice("Transfer one way only; default both", { of: DIRECTIONS }),
     stall: integer("Seconds without progress that end a part", { value: "S", min: 1, max: 600, default: 20 }),
     seed: integer("What sizes and contents follow from", {
       value: "N",

@@ -1,8 +1,9 @@
 /** The traffic check: its outside here, its inside wherever the caller can run a command. */
 import { type CheckResult, formatCheck } from "./result.ts";
 import { startOutside } from "./outside.ts";
+import type { Direction } from "./stream.ts";
 
-export { type CheckResult, formatCheck, startOutside };
+export { type CheckResult, type Direction, formatCheck, startOutside };
 
 /** Runs `src/check/inside.ts` with these arguments, where the interface is. */
 export type RunInside = (args: string[]) => Promise<{ code: number; stdout: string }>;
@@ -20,6 +21,7 @@ export async function check(
     pings?: number;
     datagrams?: number;
     bytes?: number;
+    direction?: Direction;
     stall?: number;
     outside?: Parameters<typeof startOutside>[0];
   },
@@ -33,6 +35,7 @@ export async function check(
     ["pings", options.pings],
     ["datagrams", options.datagrams],
     ["bytes", options.bytes],
+    ["direction", options.direction],
     ["stall", options.stall],
   ];
   const given = args.flatMap(([name, value]) => value === undefined ? [] : [`--${name}`, `${value}`]);

@@ -1,7 +1,7 @@
 /** The outside of a check: an echo for datagrams, a source and sink for streams, on this machine. */
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
-import { ContentReader, parseRequest, sendContent, writeLine } from "./stream.ts";
+import { ContentReader, parseRequest, sendContent, type TransferRequest, writeLine } from "./stream.ts";
 
 /** Largest transfer that is served, in bytes. */
 const MOST = 2 ** 34;
@@ -19,13 +19,15 @@ export interface Outside extends AsyncDisposable {
 
 /**
  * Starts both servers on free ports. `echo` may change what a datagram is answered with (null: no
- * answer), and `account` what is said of a stream: so tests see that the inside notices.
+ * answer), and `sha256` what is said of a stream: so tests see that the inside notices. `moved` is told of
+ * every transfer as it begins and goes on: the bytes so far.
  */
 export async function startOutside(
   options: {
     hostname?: string;
     echo?: (datagram: Uint8Array) => Uint8Array | null;
     sha256?: (digest: string) => string;
+    moved?: (bytes: number, request: TransferRequest) => void;
   } = {},
 ): Promise<Outside> {
   const hostname = options.hostname ?? "127.0.0.1";
@@ -48,7 +50,7 @@ export async function startOutside(
   const serving = (async () => {
     for await (const connection of listener) {
       open.add(connection);
-      serve(connection, options.sha256 ?? ((digest) => digest)).catch(failed("TCP")).finally(() => {
+      serve(connection, options).catch(failed("TCP")).finally(() => {
         if (open.delete(connection)) connection.close();
       });
     }
@@ -77,15 +79,21 @@ export async function startOutside(
   };
 }
 
-async function serve(connection: Deno.TcpConn, shown: (digest: string) => string): Promise<void> {
+async function serve(
+  connection: Deno.TcpConn,
+  options: { sha256?: (digest: string) => string; moved?: (bytes: number, request: TransferRequest) => void },
+): Promise<void> {
+  const { sha256: shown = (digest) => digest, moved = () => {} } = options;
   const reader = new ContentReader(connection);
   const request = parseRequest(await reader.line());
   if (!request || request.bytes < 0 || request.bytes > MOST) {
     throw new Error("a connection did not ask for a transfer");
   }
+  moved(0, request);
+  const progress = (bytes: number) => moved(bytes, request);
   const account = request.direction === "in"
-    ? await sendContent(connection, request)
-    : await reader.content(request.bytes);
+    ? await sendContent(connection, request, { sent: progress })
+    : await reader.content(request.bytes, { received: progress });
   await writeLine(connection, { ...account, sha256: shown(account.sha256) });
   await connection.closeWrite();
 }

@@ -1,5 +1,6 @@
 /** What a check found, and how it is told. Shared by its two halves and by whoever runs them. */
 import { formatSize, grouped } from "../size.ts";
+import { type Finding, formatVerdict, verdictOf } from "../verdict.ts";
 
 /** The smallest and largest payload of a datagram that fits a standard Ethernet frame over IPv4. */
 export const DATAGRAM = { least: 1, most: 1472 } as const;
@@ -124,10 +125,11 @@ const WORDS: Record<keyof InterfaceTraffic, string> = {
 /** The result as a table for people, with what did not hold below it. */
 export function formatCheck(result: CheckResult): string {
   const failed = (start: string) => result.problems.some((problem) => problem.startsWith(start));
-  const rows: [string, string, boolean][] = [];
+  const findings: Finding[] = [];
   const add = (name: string, start: string, found: string | undefined) => {
     // A part that was left out without failing is not shown.
-    if (found !== undefined || failed(start)) rows.push([name, found ?? "not done", !failed(start)]);
+    if (found === undefined && !failed(start)) return;
+    findings.push({ name, found: found ?? "not done", ok: !failed(start) });
   };
   const { ping, udp, tcpOut, tcpIn, traffic } = result;
   const times = ping?.milliseconds;
@@ -159,20 +161,18 @@ export function formatCheck(result: CheckResult): string {
       } out through ${result.interface}`
       : undefined,
   );
-  const name = Math.max(...rows.map((row) => row[0].length), 0);
-  const found = Math.max(...rows.map((row) => row[1].length), 0);
-  const verdict = result.ok ? "all of it held" : `${result.problems.length} did not hold`;
-  return [
-    `Check of ${result.interface} against ${result.host}: ${verdict}, in ${result.seconds.toFixed(1)} s`,
-    ...rows.map(([left, middle, ok]) =>
-      `  ${left.padEnd(name)}  ${middle.padEnd(found)}  ${ok ? "ok" : "FAILED"}`
-    ),
-    ...result.problems.map((problem) => `  ${problem}`),
-  ].join("\n");
+  const { seconds, problems } = result;
+  const title = `Check of ${result.interface} against ${result.host}: ${verdictOf(problems)}`;
+  return formatVerdict(`${title}, in ${seconds.toFixed(1)} s`, findings, problems);
 }
 
 function tcpText({ received, seconds }: TcpResult): string {
   return `${formatSize(received.bytes)} in ${seconds.toFixed(1)} s, ${
-    (received.bytes * 8 / 1e6 / seconds).toFixed(1)
+    megabits({ received, seconds }).toFixed(1)
   } Mb/s, SHA-256 ${received.sha256.slice(0, 12)}…`;
+}
+
+/** Throughput of a transfer, Mb/s of payload. */
+export function megabits({ received, seconds }: Pick<TcpResult, "received" | "seconds">): number {
+  return received.bytes * 8 / 1e6 / seconds;
 }

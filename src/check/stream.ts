@@ -7,9 +7,14 @@
 import { createHash } from "node:crypto";
 import { Words } from "./content.ts";
 
+/** Ways of a transfer, as the inside sees them. */
+export const DIRECTIONS = ["out", "in"] as const;
+/** One of them. */
+export type Direction = (typeof DIRECTIONS)[number];
+
 /** The first line of a transfer. */
 export interface TransferRequest {
-  direction: "out" | "in";
+  direction: Direction;
   bytes: number;
   seed: number;
 }
@@ -119,9 +124,9 @@ export function parseAccount(line: unknown): Account | undefined {
 export function parseRequest(line: unknown): TransferRequest | undefined {
   if (typeof line !== "object" || line === null) return undefined;
   const { direction, bytes, seed } = line as Partial<TransferRequest>;
-  const known = direction === "out" || direction === "in";
+  const known = DIRECTIONS.some((word) => word === direction);
   return known && Number.isSafeInteger(bytes) && Number.isSafeInteger(seed)
-    ? { direction, bytes: bytes as number, seed: seed as number }
+    ? { direction: direction as Direction, bytes: bytes as number, seed: seed as number }
     : undefined;
 }
 

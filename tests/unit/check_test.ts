@@ -45,6 +45,27 @@ Deno.test("all of it holds over loopback", async () => {
   assertMatch(lines[4], /^ {2}interface +[\d,]+ packets in, [\d,]+ out through lo +ok$/);
 });
 
+Deno.test("one way only, and the outside tells how far it is", async () => {
+  for (const direction of ["out", "in"] as const) {
+    const moved: number[] = [];
+    const result = await check(runInside, {
+      ...LOOPBACK,
+      datagrams: 0,
+      direction,
+      outside: {
+        moved(bytes, request) {
+          assertEquals([request.direction, request.bytes], [direction, 2 ** 20]);
+          moved.push(bytes);
+        },
+      },
+    });
+    assertEquals(result.problems, []);
+    assertEquals([result.tcpOut !== null, result.tcpIn !== null], [direction === "out", direction === "in"]);
+    assertEquals([moved[0], moved.at(-1)], [0, 2 ** 20]);
+    assertEquals(moved, moved.toSorted((a, b) => a - b));
+  }
+});
+
 Deno.test("a corrupting path fails the check, with every part that did not hold", async () => {
   let seen = 0;
   let last = new Uint8Array();
