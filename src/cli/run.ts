@@ -14,10 +14,8 @@ import { didYouMean } from "../suggest.ts";
 import { LiveView } from "../view/live.ts";
 import { type Command, defineCommand, flag, text } from "./args.ts";
 import { HARDWARE_OPTIONS } from "./hardware_options.ts";
+import { untilInterrupted } from "./interrupted.ts";
 import { MANIFESTS } from "./list.ts";
-
-/** How long a run may take to end after Ctrl-C before it is cut short, milliseconds. */
-const EXIT_MS = 2500;
 
 /** The manifest of that name, or in that file. @throws {UserError} if there is none, or it is wrong. */
 async function findManifest(nameOrFile: string): Promise<Manifest> {
@@ -39,19 +37,6 @@ function inCheckout(nameOrFile: string, manifest: Manifest): string {
   throw new UserError(
     `The lab sees only this checkout: move ${manifest.file} into ${checkout()}, or use --native`,
   );
-}
-
-/** Aborts on Ctrl-C and on being asked to end. */
-function untilInterrupted(): AbortController {
-  const controller = new AbortController();
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-    Deno.addSignalListener(signal, () => {
-      controller.abort();
-      // Whatever hangs on the way out must not keep the user.
-      Deno.unrefTimer(setTimeout(() => Deno.exit(130), EXIT_MS));
-    });
-  }
-  return controller;
 }
 
 /** Shows events to a person. */
