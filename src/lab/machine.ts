@@ -66,8 +66,11 @@ export interface ExecResult {
 
 /** Where {@link Lab.forward} leads. */
 export interface ForwardOptions {
-  /** The network to enter by: management (default) or the card of that index. */
-  through?: "management" | number;
+  /**
+   * The network to enter by: management (default) or the card of that index; `loopback` is the guest's own,
+   * where those listen who let nobody in from outside (TCP only).
+   */
+  through?: "management" | "loopback" | number;
   protocol?: "tcp" | "udp";
   /** Guest's address there; the one DHCP gives first if not given. */
   address?: string;
@@ -215,6 +218,7 @@ export class Lab implements AsyncDisposable {
   /** Opens a port of this machine (127.0.0.1) that leads to one of the guest, and returns it. */
   async forward(guestPort: number, options: ForwardOptions = {}): Promise<number> {
     const { through = "management", protocol = "tcp" } = options;
+    if (through === "loopback") return await this.#forwardLoopback(guestPort);
     const network = through === "management" ? "management" : `net${through}`;
     const address = options.address ??
       (through === "management" ? MANAGEMENT.guest : nicNetwork(through).guest);
@@ -227,6 +231,25 @@ export class Lab implements AsyncDisposable {
       if (complaint === "") return port;
       // Somebody else may have taken the port between our look and QEMU's.
       if (attempt === 4) throw new QmpError(`Cannot forward ${rule}: ${String(complaint).trim()}`);
+    }
+  }
+
+  /** Over the connection that all commands share: QEMU's forwarding ends at the guest's cards. */
+  async #forwardLoopback(guestPort: number): Promise<number> {
+    for (let attempt = 0;; attempt++) {
+      const port = await freePort("tcp");
+      const { success, stderr } = await new Deno.Command("ssh", {
+        args: [
+          ...this.#sshArguments(),
+          ...["-S", this.#socket, "-O", "forward", "-L", `127.0.0.1:${port}:127.0.0.1:${guestPort}`, "lab"],
+        ],
+        stdin: "null",
+      }).output();
+      if (success) return port;
+      // Somebody else may have taken the port between our look and ssh's.
+      if (attempt < 4) continue;
+      const said = new TextDecoder().decode(stderr).trim();
+      throw new UserError(`Cannot forward port ${guestPort} of the lab: ${said}`);
     }
   }
 

@@ -19,7 +19,7 @@ export interface LabOptions {
 const ADDRESS_MS = 60_000;
 
 /** Boots a lab. Interrupted before it is up, it is given up at once: it ends with this process. */
-async function start({ hardware, yes, progress, signal }: LabOptions): Promise<Lab> {
+export async function startLab({ hardware, yes, progress, signal }: LabOptions): Promise<Lab> {
   const interrupted = new Promise<never>((_, reject) =>
     signal.addEventListener("abort", () => reject(new UserError("Interrupted", { code: 130 })))
   );
@@ -46,7 +46,7 @@ export async function runInLab(
   args: string[],
   options: LabOptions & { onEvent: (event: RunEvent) => void },
 ): Promise<number> {
-  await using lab = await start(options);
+  await using lab = await startLab(options);
   const child = startDriver(lab, args);
   const aborted = new Promise<undefined>((resolve) =>
     options.signal.addEventListener("abort", () => resolve(undefined))
@@ -86,7 +86,7 @@ export interface LabCheck {
  */
 export async function checkInLab(args: string[], options: LabOptions): Promise<LabCheck> {
   const { progress } = options;
-  await using lab = await start(options);
+  await using lab = await startLab(options);
   progress("starting the driver");
   const child = startDriver(lab, args);
   const events = lines(child.stdout);

@@ -123,6 +123,9 @@ export const eventSchema = z.discriminatedUnion("type", [
     reason: reasonSchema,
     next: z.enum(["restart", "stop", "give-up"]),
     delay: ms.describe("Until the next process starts, milliseconds."),
+    waited: ms.optional().describe(
+      "For a stall: how long work had waited when the kernel ended it, milliseconds.",
+    ),
     report: z.string().nullable().describe("Of its black box."),
   }),
   z.object({ ...base, type: z.literal("recovered"), ms, frame: z.boolean() }).describe(

@@ -1,0 +1,132 @@
+/** Ending a driver on purpose, and seeing that it is noticed for what it was and that another takes over. */
+import type { KillWay } from "../supervisor/contract.ts";
+import type { EndKind, Reason } from "../supervisor/schema.ts";
+import type { DriverRun } from "./driver_run.ts";
+import { distribution } from "./statistics.ts";
+
+/** The reason that the supervisor must give for each way of ending. */
+export const EXPECTED: Readonly<Record<KillWay, EndKind>> = {
+  kill: "signal",
+  stall: "stall",
+  exception: "exception",
+  exit: "exit",
+  "out-of-memory": "out-of-memory",
+};
+
+/** One end that was asked for, and what came of it. */
+export interface Fault {
+  how: KillWay;
+  /** What the supervisor said of it. */
+  reason: Reason;
+  /** The next process was a spare that had been waiting. */
+  spare: boolean;
+  /** How long work had waited when the kernel saw a stall, milliseconds; only for stalls. */
+  waited?: number;
+  /** Ids of the events between which it lies. */
+  from: number;
+  to: number;
+}
+
+/**
+ * Ends the driver and waits until the next one is ready.
+ * @throws {UserError} if that does not come, or nobody is to take over.
+ */
+export async function fault(run: DriverRun, how: KillWay): Promise<Fault> {
+  const from = run.lastId;
+  await run.kill(how);
+  return await followFault(run, how, from);
+}
+
+/** Waits for the end that comes after the event `from`, and until the next driver is ready. */
+export async function followFault(run: DriverRun, how: KillWay, from: number): Promise<Fault> {
+  const { reason, waited, id } = await run.next("ended", { after: from });
+  const starting = await run.next("starting", { after: id });
+  const ready = await run.next("ready", { after: starting.id });
+  return { how, reason, waited, spare: starting.spare, from, to: ready.id };
+}
+
+/**
+ * Ends the driver every so often, in turn in each of these ways, until told that it is over. When a recovery
+ * takes longer than that, the next end comes as soon as the next driver is ready.
+ * @param options `every`: milliseconds from one end to the next; the first comes after as long.
+ */
+export async function faultLoop(
+  run: DriverRun,
+  options: { ways: readonly KillWay[]; every: number; over: AbortSignal; onFault?: (fault: Fault) => void },
+): Promise<Fault[]> {
+  const { ways, every, over, onFault = () => {} } = options;
+  const faults: Fault[] = [];
+  for (let at = performance.now() + every;; at = Math.max(at + every, performance.now())) {
+    await pause(at - performance.now(), over);
+    if (over.aborted) return faults;
+    at = performance.now();
+    faults.push(await fault(run, ways[faults.length % ways.length]));
+    onFault(faults[faults.length - 1]);
+  }
+}
+
+/** Waits, but not longer than until `over`. */
+export async function pause(ms: number, over: AbortSignal): Promise<void> {
+  if (over.aborted || ms <= 0) return;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, ms);
+  over.addEventListener("abort", () => resolve(), { once: true });
+  await promise;
+  clearTimeout(timer);
+}
+
+/** What was seen of the ends of one way. */
+export interface FaultSummary {
+  how: KillWay;
+  count: number;
+  /** Of them, how many the supervisor gave the right reason for. */
+  right: number;
+  /** Of them, how many found a spare ready. */
+  spares: number;
+  /** Recovery times, kernel's word of death to first frame, milliseconds; one ended before its first frame has none. */
+  recoveries: number[];
+}
+
+/** Summaries by way, in the order of the ways. */
+export function summarise(run: Pick<DriverRun, "events">, faults: readonly Fault[]): FaultSummary[] {
+  const ways = [...new Set(faults.map(({ how }) => how))];
+  return ways.map((how) => {
+    const own = faults.filter((one) => one.how === how);
+    return {
+      how,
+      count: own.length,
+      right: own.filter(({ reason }) => reason.kind === EXPECTED[how]).length,
+      spares: own.filter(({ spare }) => spare).length,
+      recoveries: own.flatMap((one) => recoveryOf(run, one)),
+    };
+  });
+}
+
+/** The recovery time of a fault: that of the first frame before the next end, if there was one. */
+function recoveryOf({ events }: Pick<DriverRun, "events">, { from }: Fault): number[] {
+  const ended = events.findIndex(({ id, type }) => id > from && type === "ended");
+  for (const event of events.slice(ended + 1)) {
+    if (event.type === "ended") return [];
+    if (event.type === "recovered") return [event.ms];
+  }
+  return [];
+}
+
+/** Ends with another reason than asked for, and ends that nobody asked for, a line each. */
+export function faultProblems(run: Pick<DriverRun, "events">, faults: readonly Fault[]): string[] {
+  const wrong = faults.filter(({ how, reason }) => reason.kind !== EXPECTED[how]).map(({ how, reason }) =>
+    `faults: "${how}" was reported as "${reason.kind}": ${reason.text}`
+  );
+  const ends = run.events.filter(({ type }) => type === "ended").length;
+  return ends === faults.length
+    ? wrong
+    : [...wrong, `faults: ${faults.length} were made, and the supervisor saw ${ends} ends`];
+}
+
+/** Recovery times in a few words: `p50 212 ms, p99 480 ms, mean 230 ms`. */
+export function recoveryText(recoveries: readonly number[]): string {
+  const times = distribution(recoveries);
+  if (!times) return "no recovery seen";
+  const ms = (value: number) => `${Math.round(value)} ms`;
+  return `recovery p50 ${ms(times.p50)}, p99 ${ms(times.p99)}, mean ${ms(times.mean)}`;
+}

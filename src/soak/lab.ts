@@ -1,0 +1,48 @@
+/** What every soak does in its lab. */
+import { UserError } from "../error.ts";
+import { type Lab, nicNetwork } from "../lab/mod.ts";
+
+/** The other side of the first card's network, which answers pings and carries the streams of checks. */
+export const FAR = nicNetwork(0).host;
+
+/** Runs a shell line in the lab. @throws {UserError} if it fails, with what it said. */
+export async function sh(lab: Lab, line: string): Promise<string> {
+  const { code, stdout, stderr } = await lab.exec(["dash", "-ec", line]);
+  if (code === 0) return stdout;
+  throw new UserError(`Cannot run "${line}" in the lab: ${(stderr || stdout).trim() || `status ${code}`}`);
+}
+
+/** What the module still holds, once nothing runs any more: a line for each counter that is not zero. */
+export async function leftInModule(lab: Lab): Promise<string[]> {
+  const { code, stdout, stderr } = await lab.exec(["ring3", "status", "--json"]);
+  if (code !== 0) throw new UserError(`Cannot ask the lab for its status: ${stderr.trim()}`);
+  const { module } = JSON.parse(stdout) as { module: Record<string, number> | null };
+  if (!module) throw new UserError("Cannot read the counters of ring3.ko: it is not loaded");
+  return Object.entries(module).filter(([, count]) => count !== 0)
+    .map(([name, count]) => `module: ${count} ${name.replaceAll("_", " ")} left`);
+}
+
+/** Unloads the module, whose exit warns of whatever it still holds. What kept it loaded, a line, or nothing. */
+export async function unloadModule(lab: Lab): Promise<string[]> {
+  const { code, stderr } = await lab.exec(["rmmod", "ring3"]);
+  return code === 0 ? [] : [`module: it does not unload: ${stderr.trim()}`];
+}
+
+/** What the lab's kernel complained of: the first line of each complaint. */
+export function kernelComplaints(lab: Lab): string[] {
+  return lab.kernelProblems().map((problem) => `kernel: ${problem.split("\n")[0]}`);
+}
+
+/** Gives up what does not end in time. @throws {UserError} `‹what› did not end within ‹s› s` */
+export async function within<T>(work: Promise<T>, ms: number, what: string): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(
+    () => reject(new UserError(`${what} did not end within ${(ms / 1000).toFixed(0)} s`)),
+    ms,
+  );
+  try {
+    return await Promise.race([work, promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

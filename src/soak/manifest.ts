@@ -1,0 +1,48 @@
+/** The manifest under which a driver is soaked: that of its users, with another policy for its ends. */
+import { checkout } from "../lab/checkout.ts";
+import type { Lab } from "../lab/mod.ts";
+import { CHECKOUT } from "../lab/guest.ts";
+import { UserError } from "../error.ts";
+
+/** What differs from the manifest that users have. */
+export interface SoakPolicy {
+  /** Keep a second process waiting. */
+  spare: boolean;
+  /** `limits.stall`, milliseconds. */
+  stall: number;
+}
+
+/**
+ * A manifest's text with the policy of a soak: ended as often as it may be, the driver is started again at
+ * once. Its `driver` has to be found beside `drivers`, so it belongs into a folder like `manifests`.
+ * @param text The manifest that users have.
+ */
+export function soakManifest(text: string, { spare, stall }: SoakPolicy): string {
+  const manifest = JSON.parse(text) as Record<string, unknown>;
+  return JSON.stringify({
+    ...manifest,
+    spare,
+    restart: { on: "always", budget: "unlimited", backoff: { from: "0ms", to: "0ms" } },
+    limits: { ...manifest.limits as Record<string, unknown> | undefined, stall: `${stall}ms` },
+  });
+}
+
+/** Where soaks keep their manifests in the guest. */
+const FOLDER = "/tmp/soak";
+
+/**
+ * Writes the manifest of `driver` with a policy into a lab, under a name of its own.
+ * @returns Its path there, for `ring3 run`.
+ * @throws {UserError} if there is no manifest of that name.
+ */
+export async function writeManifest(lab: Lab, driver: string, policy: SoakPolicy): Promise<string> {
+  const text = await Deno.readTextFile(`${checkout()}/manifests/${driver}.json`).catch((cause) => {
+    throw new UserError(`There is no manifest of the driver ${driver} in ${checkout()}/manifests`, { cause });
+  });
+  const folder = `${FOLDER}/manifests`;
+  const path = `${folder}/${driver}-${policy.spare ? "spare" : "alone"}-${policy.stall}.json`;
+  const script = `mkdir -p ${folder} && ln -sfn ${CHECKOUT}/drivers ${FOLDER}/drivers && cat > ${path}`;
+  const { code, stderr } = await lab.exec(["dash", "-c", script], { stdin: soakManifest(text, policy) });
+  if (code !== 0) throw new UserError(`Cannot write a manifest into the lab: ${stderr.trim()}`);
+  return path;
+}

@@ -1,0 +1,299 @@
+/** A driver killed a thousand times, with a spare and without: how long each recovery takes, and what is left. */
+import type { Lab } from "../lab/mod.ts";
+import { type LabOptions, startLab } from "../run/lab.ts";
+import { drawChart, empirical } from "../plot/mod.ts";
+import { grouped } from "../size.ts";
+import { type Finding, formatVerdict, verdictOf } from "../verdict.ts";
+import { DriverRun } from "./driver_run.ts";
+import { EXPECTED, type Fault, fault, faultProblems } from "./fault.ts";
+import { FAR, kernelComplaints, leftInModule, sh, unloadModule } from "./lab.ts";
+import { writeManifest } from "./manifest.ts";
+import { type Memory, parseMemory } from "./process.ts";
+import { type Distribution, distribution, leastSquares } from "./statistics.ts";
+
+/** `limits.stall` of the manifest, milliseconds: that of users. */
+const STALL_MS = 1000;
+
+/** Longest time until a recovery, or a spare, is given up, milliseconds. */
+const CYCLE_MS = 60_000;
+
+/** The median with a spare may be at most this part of the median without. */
+const MOST_RATIO = 0.25;
+
+/** Memory counts as flat if it grows less than either of these over the last half of the cycles. */
+const FLAT = { bytes: 4 * 2 ** 20, share: 0.05 };
+
+/** Samples of memory in the last half below which nothing is said of its growth. */
+const FEWEST_SAMPLES = 3;
+
+/** Memory of the supervisor after so many cycles. */
+export interface MemorySample extends Memory {
+  cycle: number;
+}
+
+/** How the private memory of the supervisor changed over the last half of the cycles. */
+export interface MemoryGrowth {
+  /** By the line of least squares, bytes. */
+  bytes: number;
+  /** Of what it was in the middle. */
+  share: number;
+  flat: boolean;
+}
+
+/** Cycles of one kind: with or without a spare. */
+export interface Cycles {
+  asked: number;
+  /** Recovery times in order: kernel's word of death to first frame, milliseconds. */
+  times: number[];
+  distribution: Distribution | null;
+}
+
+/** What the soak saw. */
+export interface RecoverSoak {
+  soak: "recover";
+  ok: boolean;
+  /** What did not hold, a line each. */
+  problems: string[];
+  kernel: string;
+  accelerator: string;
+  spare: Cycles;
+  alone: Cycles;
+  /** Median with a spare to median without. */
+  ratio: number;
+  memory: { samples: MemorySample[]; growth: MemoryGrowth | null };
+  seconds: number;
+}
+
+/** How to soak. */
+export interface RecoverSoakOptions extends LabOptions {
+  /** Kills with a spare. */
+  cycles: number;
+  /** Kills without one. */
+  alone: number;
+  /** Cycles from one sample of memory to the next. */
+  sampleEvery: number;
+}
+
+/**
+ * Boots a lab and kills the driver again and again under light load.
+ * @throws {UserError} if the lab or the driver does not come up, or does not recover.
+ */
+export async function soakRecover(options: RecoverSoakOptions): Promise<RecoverSoak> {
+  const { cycles, alone, sampleEvery, progress } = options;
+  const start = performance.now();
+  await using lab = await startLab(options);
+  const problems: string[] = [];
+  const samples: MemorySample[] = [];
+  const withSpare = await killLoop(lab, {
+    spare: true,
+    cycles,
+    problems,
+    progress,
+    each: async (cycle, run) => {
+      if (cycle % sampleEvery !== 0) return;
+      const text = await sh(lab, `cat /proc/${await run.supervisor()}/smaps_rollup`);
+      samples.push({ cycle, ...parseMemory(text) });
+    },
+  });
+  const without = await killLoop(lab, {
+    spare: false,
+    cycles: alone,
+    problems,
+    progress,
+    each: async () => {},
+  });
+  problems.push(...await unloadModule(lab), ...kernelComplaints(lab));
+
+  const spare = cyclesOf(cycles, withSpare);
+  const none = cyclesOf(alone, without);
+  for (const [name, { asked, times }] of [["with a spare", spare], ["without a spare", none]] as const) {
+    if (times.length < asked) problems.push(`${name}: ${asked - times.length} of ${asked} did not recover`);
+  }
+  const ratio = spare.distribution && none.distribution
+    ? spare.distribution.p50 / none.distribution.p50
+    : NaN;
+  if (!(ratio <= MOST_RATIO)) {
+    problems.push(
+      `spare: the median with one is ${ratio.toFixed(2)} of that without, not ${MOST_RATIO} or less`,
+    );
+  }
+  const growth = memoryGrowth(samples);
+  if (growth && !growth.flat) {
+    problems.push(
+      `memory: the supervisor grew by ${mebibytes(growth.bytes)} (${
+        percent(growth.share)
+      }) over the last half`,
+    );
+  }
+  return {
+    soak: "recover",
+    ok: problems.length === 0,
+    problems,
+    kernel: lab.kernel.release,
+    accelerator: lab.accelerator,
+    spare,
+    alone: none,
+    ratio,
+    memory: { samples, growth },
+    seconds: (performance.now() - start) / 1000,
+  };
+}
+
+/** Runs the driver and kills it `cycles` times; what does not hold goes to `problems`. The recovery times. */
+async function killLoop(
+  lab: Lab,
+  options: {
+    spare: boolean;
+    cycles: number;
+    problems: string[];
+    progress: (line: string) => void;
+    each: (cycle: number, run: DriverRun) => Promise<void>;
+  },
+): Promise<number[]> {
+  const { spare, cycles, problems, progress, each } = options;
+  const what = spare ? "with a spare" : "without a spare";
+  const manifest = await writeManifest(lab, "e1000", { spare, stall: STALL_MS });
+  const run = DriverRun.start(lab, [manifest]);
+  await using _ = run;
+  await run.next("address");
+  // So that there is a frame to be the first; few, for the processor is to be the driver's.
+  const load = lab.spawn(["ping", "-q", "-i", "0.02", FAR], { stdout: "null", stderr: "null" });
+  const times: number[] = [];
+  const faults: Fault[] = [];
+  let unready = 0;
+  await each(0, run);
+  for (let cycle = 1, since = 0; cycle <= cycles; cycle++) {
+    if (spare) {
+      const ready = {
+        after: since,
+        ms: CYCLE_MS,
+        where: ({ state }: { state: string }) => state === "ready",
+      };
+      await run.next("spare", ready);
+    }
+    const one = await fault(run, "kill");
+    const recovered = await run.next("recovered", { after: one.from, ms: CYCLE_MS });
+    faults.push(one);
+    times.push(recovered.ms);
+    if (spare && !one.spare) unready++;
+    since = one.from;
+    await each(cycle, run);
+    if (cycle % Math.ceil(cycles / 20) === 0) {
+      const { p50, max } = distribution(times)!;
+      progress(
+        `${what}: ${grouped(cycle)} of ${grouped(cycles)} kills, ` +
+          `recovery p50 ${p50.toFixed(0)} ms, max ${max.toFixed(0)} ms`,
+      );
+    }
+  }
+  if (unready > 0) {
+    problems.push(`spare: ${unready} of ${cycles} kills were not answered by the waiting spare`);
+  }
+  problems.push(...faultProblems(run, faults));
+  await sh(lab, "pkill -x ping");
+  await load.status;
+  const { code, stderr } = await run.stop();
+  if (code !== 0) problems.push(`driver ${what}: its run ended with status ${code}: ${stderr.trim()}`);
+  problems.push(...await leftInModule(lab));
+  return times;
+}
+
+function cyclesOf(asked: number, times: number[]): Cycles {
+  return { asked, times, distribution: distribution(times) };
+}
+
+/** Growth over the last half, by least squares; null with too few samples to tell. */
+export function memoryGrowth(samples: readonly MemorySample[]): MemoryGrowth | null {
+  const last = samples.at(-1)?.cycle ?? 0;
+  const half = samples.filter(({ cycle }) => cycle >= last / 2);
+  const line = leastSquares(half.map((sample) => [sample.cycle, sample.private]));
+  if (!line || half.length < FEWEST_SAMPLES) return null;
+  const bytes = line.slope * (last - half[0].cycle);
+  const share = bytes / (line.intercept + line.slope * half[0].cycle);
+  return { bytes, share, flat: bytes < FLAT.bytes || share < FLAT.share };
+}
+
+/** The soak as a table. */
+export function formatRecoverSoak(result: RecoverSoak): string {
+  const { problems, spare, alone, ratio, memory } = result;
+  const failed = (start: string) => problems.some((problem) => problem.startsWith(start));
+  const row = (name: string, { asked, times, distribution }: Cycles): Finding => ({
+    name,
+    found: `${grouped(times.length)} of ${grouped(asked)} kills recovered` +
+      (distribution ? `; ${distributionText(distribution)}` : ""),
+    ok: times.length === asked,
+  });
+  const { samples, growth } = memory;
+  const first = samples[0];
+  const last = samples[samples.length - 1];
+  const findings: Finding[] = [
+    row("with a spare", spare),
+    row("without", alone),
+    {
+      name: "spare",
+      found: `median ${percent(ratio)} of that without; at most ${percent(MOST_RATIO)}`,
+      ok: !failed("spare:"),
+    },
+    {
+      name: "reasons",
+      found: `every kill reported as "${EXPECTED.kill}", and no other end`,
+      ok: !failed("faults:"),
+    },
+    {
+      name: "supervisor",
+      found: !first
+        ? "memory not sampled"
+        : `private memory ${mebibytes(first.private)} at first, ${mebibytes(last.private)} at the end; ` +
+          (growth
+            ? `over the last half ${mebibytes(growth.bytes)} (${percent(growth.share)}), flat below ` +
+              `${mebibytes(FLAT.bytes)} or ${percent(FLAT.share)}`
+            : "too few samples for its growth"),
+      ok: growth ? growth.flat : undefined,
+    },
+    {
+      name: "module",
+      found: failed("module:") ? "something is left" : "all counters zero, and unloaded",
+      ok: !failed("module:"),
+    },
+    { name: "kernel", found: failed("kernel:") ? "it complained" : "no complaint", ok: !failed("kernel:") },
+  ];
+  const title = `Soak of recovery on Linux ${result.kernel} (${result.accelerator}): ` +
+    `${verdictOf(problems)}, in ${result.seconds.toFixed(0)} s`;
+  return formatVerdict(title, findings, problems);
+}
+
+/** The recovery times as a chart: SVG. */
+export function plotRecoverSoak(result: RecoverSoak): string {
+  const kinds = [{ name: "with a spare", cycles: result.spare }, {
+    name: "without a spare",
+    cycles: result.alone,
+  }];
+  return drawChart({
+    title: "Time from a driver's death to the first frame through the next",
+    subtitle:
+      `Linux ${result.kernel}, ${result.accelerator}, killed under light load; measured by the kernel`,
+    x: { label: "recovery time, ms", scale: "log" },
+    y: { label: "kills recovered by then", domain: [0, 100], format: (value) => `${value} %` },
+    series: kinds.map(({ name, cycles }) => ({
+      name: `${name} (${grouped(cycles.times.length)} kills)`,
+      points: empirical(cycles.times),
+      draw: "step",
+    })),
+    marks: kinds.flatMap(({ cycles: { distribution } }, series) =>
+      distribution ? [{ x: distribution.p50, label: `median ${distribution.p50.toFixed(0)} ms`, series }] : []
+    ),
+  });
+}
+
+function distributionText({ min, p50, p90, p99, max, mean }: Distribution): string {
+  const parts = Object.entries({ min, p50, p90, p99, max, mean });
+  return parts.map(([name, value]) => `${name} ${value.toFixed(0)}`).join(", ") + " ms";
+}
+
+function mebibytes(bytes: number): string {
+  return `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+}
+
+function percent(share: number): string {
+  return `${(100 * share).toFixed(1)} %`;
+}
