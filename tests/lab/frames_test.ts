@@ -1,7 +1,7 @@
 /** What the kernel asks of the card reaches it: sizes, addresses, groups, promiscuity, offloads, up and down. */
 import { assert, assertEquals } from "@std/assert";
 import { boot, type Lab } from "../../src/lab/mod.ts";
-import { DriverRun } from "./driver_run.ts";
+import { ready } from "./driver_run.ts";
 import { assertHealthy, assertNothingLeft, silent } from "./health.ts";
 
 const OURS = "10.9.0.1";
@@ -36,7 +36,7 @@ async function heard(lab: Lab, line: string): Promise<number> {
 
 Deno.test("the card does what the kernel asks of the interface", async (t) => {
   await using lab = await boot({ nic: ["e1000", "e1000"], oneWire: true }, { progress: silent });
-  const run = await DriverRun.ready(lab, ["e1000", "--device", "0000:01:00.0"]);
+  const run = await ready(lab, ["e1000", "--device", "0000:01:00.0"]);
   await using _ = run;
   await sh(lab, "ip netns add peer; modprobe e1000; ip link set eth1 netns peer");
   await sh(lab, `ip address add ${OURS}/24 dev r3n0`);
@@ -100,9 +100,9 @@ Deno.test("the card does what the kernel asks of the interface", async (t) => {
   await t.step("what was configured is replayed to the next driver", async () => {
     await sh(lab, "ip link set r3n0 mtu 9000");
     await peer(lab, "ip link set eth1 mtu 9000");
-    const from = run.events.length;
-    await sh(lab, `kill -KILL ${run.pid}`);
-    await run.driverEvent("ready", { from });
+    const after = run.lastId;
+    await sh(lab, `kill -KILL ${run.last("starting")!.pid}`);
+    await run.next("ready", { after });
     await sh(lab, `ping -q -M do -c 3 -i 0.1 -w 10 -s 8972 ${PEER}`);
     assertEquals((await sh(lab, "cat /sys/class/net/r3n0/address")).trim(), "02:11:22:33:44:55");
   });

@@ -1,7 +1,7 @@
 /** What is refused, with the words that say so: what a manifest leaves out, what is in use, what cannot be. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { boot, type Lab } from "../../src/lab/mod.ts";
-import { DriverRun } from "./driver_run.ts";
+import { fails, up } from "./driver_run.ts";
 import { assertHealthy, assertNothingLeft, silent } from "./health.ts";
 
 const ROOT = new URL("../../", import.meta.url);
@@ -63,7 +63,7 @@ Deno.test("what a manifest omits is refused in words, and the device stays quiet
   await using lab = await boot({}, { progress: silent });
   for (const { name, change, says } of CASES) {
     await t.step(name, async () => {
-      const { code, stderr } = await DriverRun.fails(lab, [await variant(lab, change)]);
+      const { code, stderr } = await fails(lab, [await variant(lab, change)]);
       assertStringIncludes(stderr, says);
       assertEquals(stderr.trimEnd().split("\n").length, 1, stderr);
       assertEquals(code, 1);
@@ -77,14 +77,14 @@ Deno.test("what a manifest omits is refused in words, and the device stays quiet
 Deno.test("a device in use is left alone", async () => {
   await using lab = await boot({}, { progress: silent });
   await lab.exec(["modprobe", "e1000"]);
-  const { code, stderr } = await DriverRun.fails(lab, ["e1000", "--device", "0000:01:00.0"]);
+  const { code, stderr } = await fails(lab, ["e1000", "--device", "0000:01:00.0"]);
   assertEquals(code, 1);
   assertStringIncludes(stderr, "ring3: 0000:01:00.0 is in use by e1000 (interface eth1, down); add --take");
   const { stdout } = await lab.exec(["readlink", "/sys/bus/pci/devices/0000:01:00.0/driver"]);
   assertStringIncludes(stdout, "/e1000");
 
-  await using taken = await DriverRun.up(lab, ["e1000", "--device", "0000:01:00.0", "--take"]);
-  const second = await DriverRun.fails(lab, ["e1000", "--device", "0000:01:00.0"]);
+  await using taken = await up(lab, ["e1000", "--device", "0000:01:00.0", "--take"]);
+  const second = await fails(lab, ["e1000", "--device", "0000:01:00.0"]);
   assertEquals(second.code, 1);
   assertStringIncludes(second.stderr, "ring3: Cannot claim 0000:01:00.0: in use");
   assertEquals(await taken.stop(), { code: 0, stderr: "" });
@@ -116,7 +116,7 @@ Deno.test("whoever may not, or has no module that loads, is told in a line", asy
   const { stdout: release } = await lab.exec(["uname", "-r"]);
   const module = `/ring3/build/module/${release.trim()}/ring3.ko`;
   await lab.exec(["mount", "--bind", "/etc/hostname", module]);
-  const broken = await DriverRun.fails(lab, ["e1000"]);
+  const broken = await fails(lab, ["e1000"]);
   assertEquals(broken.code, 1);
   assertStringIncludes(broken.stderr, `ring3: Cannot load the module: could not insert module ${module}: `);
   assertEquals(broken.stderr.trimEnd().split("\n").length, 1, broken.stderr);
