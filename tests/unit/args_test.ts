@@ -163,7 +163,7 @@ Deno.test("the command line prints one line and exits with a status", async () =
   assertEquals(await ring3("lits"), {
     code: 2,
     out: "",
-    err: 'ring3: there is no command "lits"; did you mean "list"? (ring3 COMMAND: run, list, status, lab)\n',
+    err: 'ring3: there is no command "lits"; did you mean "list"? (ring3 COMMAND: run, list, status, soak, lab)\n',
   });
   assertEquals(await ring3("list", "--jason"), {
     code: 2,
