@@ -44,6 +44,34 @@ EXPORT int r3_close(int fd)
 	return result(close(fd));
 }
 
+/*
+ * Zeroed memory as a file, to be passed to another process. Its size is sealed:
+ * whoever else holds it can neither shrink it under a mapping nor make it grow.
+ */
+EXPORT int r3_memory(uint64_t size)
+{
+	int fd, err;
+
+	if (atomic_load(&sealed))
+		return -EPERM;
+	fd = memfd_create("ring3", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd < 0)
+		return -errno;
+	if (ftruncate(fd, (off_t)size) ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+/* Copy from such memory, in rising order of addresses. Returns how many bytes there were. */
+EXPORT int r3_read(int fd, uint64_t offset, void *data, uint32_t size)
+{
+	return result((int)pread(fd, data, size, (off_t)offset));
+}
+
 /* One of the calls in ring3.h: number is the one in its _IO(). */
 EXPORT int r3_call(int fd, uint32_t number, void *args)
 {
@@ -51,8 +79,8 @@ EXPORT int r3_call(int fd, uint32_t number, void *args)
 }
 
 /*
- * Map part of a grant over memory of the caller's, which must be whole pages
- * that nothing else uses: pages of a shared WebAssembly.Memory.
+ * Map part of a grant, or of memory, over memory of the caller's, which must be
+ * whole pages that nothing else uses: pages of a shared WebAssembly.Memory.
  */
 EXPORT int r3_map(int fd, uint64_t offset, uint64_t length, void *over)
 {

@@ -256,6 +256,32 @@ export interface Registers {
   set(field: Field<"rw">, value: number): void;
 }
 
+/** A granted window of a BAR, and the registers that will be used in it. */
+export interface RegisterWindow {
+  map: AnyRegisterMap;
+  /** Where the window starts in its BAR, bytes; default 0. */
+  window?: number;
+  /** Whose it is, for errors, as in "BAR 0 of 0000:00:10.0". */
+  name: string;
+}
+
+/**
+ * Where a window starts in its BAR, once every register of its map is known to lie inside: a typed array
+ * would silently read `undefined` outside, so it is checked here and not at each access.
+ * @throws {DeviceError} naming the first register that does not.
+ */
+export function windowStart(words: Uint32Array, { map, window = 0, name: owner }: RegisterWindow): number {
+  const end = window + words.byteLength;
+  for (const { name, offset } of allRegisters(map)) {
+    if (offset >= window && offset + 4 <= end) continue;
+    throw new DeviceError(
+      `Cannot use ${owner}: register ${name} at ${hex(offset)} lies outside the granted window, ` +
+        `${hex(window)} to ${hex(end)}; grant more of it in the manifest`,
+    );
+  }
+  return window;
+}
+
 /**
  * Registers over mapped memory: one plain 32-bit load or store per access, never `Atomics`, whose store is
  * an exchange and reads as well.
@@ -266,22 +292,11 @@ export class MappedRegisters implements Registers {
 
   /**
    * @param words the granted window
-   * @param options `map`: the registers that will be used; `window`: where the window starts in its BAR,
-   * bytes; `name`: whose it is, for errors, as in "BAR 0 of 0000:00:10.0"
-   * @throws {DeviceError} if a register of the map lies outside the window: a typed array would silently
-   * read `undefined` there, so it is checked here and not at each access.
+   * @throws {DeviceError} if a register of the map lies outside the window.
    */
-  constructor(words: Uint32Array, options: { map: AnyRegisterMap; window?: number; name: string }) {
+  constructor(words: Uint32Array, options: RegisterWindow) {
     this.#words = words;
-    this.#base = options.window ?? 0;
-    const end = this.#base + words.byteLength;
-    for (const { name, offset } of allRegisters(options.map)) {
-      if (offset >= this.#base && offset + 4 <= end) continue;
-      throw new DeviceError(
-        `Cannot use ${options.name}: register ${name} at ${hex(offset)} lies outside the granted window, ` +
-          `${hex(this.#base)} to ${hex(end)}; grant more of it in the manifest`,
-      );
-    }
+    this.#base = windowStart(words, options);
   }
 
   read(register: Readable): number {

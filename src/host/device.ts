@@ -3,6 +3,7 @@ import { DeviceError } from "../driver/error.ts";
 import type { Device, DmaMemory } from "../driver/device.ts";
 import { type AnyRegisterMap, MappedRegisters, type Registers } from "../driver/registers.ts";
 import { type Grant, uapi } from "../kernel/mod.ts";
+import { RecordedRegisters, type Recorder } from "./recorder.ts";
 
 /** DMA memory is taken from the kernel in pieces of at most this, as larger ones may not be contiguous. */
 const LARGEST_PIECE = 1024 * 1024;
@@ -35,11 +36,16 @@ export class GrantedDevice implements Device {
   readonly #windows: Window[];
   readonly #pieces: Piece[] = [];
   readonly #log: (message: string) => void;
+  readonly #recorder?: Recorder;
 
-  /** @param dma Bytes of DMA memory that the manifest grants. */
-  constructor(grant: Grant, dma: number, { options, log }: {
+  /**
+   * @param dma Bytes of DMA memory that the manifest grants.
+   * @param recorder Keeps the register accesses, if they are to be kept.
+   */
+  constructor(grant: Grant, dma: number, { options, log, recorder }: {
     options: Record<string, unknown>;
     log: (message: string) => void;
+    recorder?: Recorder;
   }) {
     const info = grant.info();
     this.address = info.address;
@@ -49,6 +55,7 @@ export class GrantedDevice implements Device {
     this.options = Object.freeze(options);
     this.#grant = grant;
     this.#log = log;
+    this.#recorder = recorder;
     this.#windows = info.window.slice(0, info.windows)
       .filter(({ flags }) => !(flags & uapi.WINDOW_IO))
       .map(({ bar, offset, length, mmap_offset }) => ({
@@ -71,11 +78,10 @@ export class GrantedDevice implements Device {
         `Cannot use BAR ${index} of ${this.address}: the manifest grants no window of it`,
       );
     }
-    return new MappedRegisters(window.words, {
-      map,
-      window: window.offset,
-      name: `BAR ${index} of ${this.address}`,
-    });
+    const options = { map, window: window.offset, name: `BAR ${index} of ${this.address}` };
+    return this.#recorder
+      ? new RecordedRegisters(window.words, { ...options, bar: index, recorder: this.#recorder })
+      : new MappedRegisters(window.words, options);
   }
 
   dma(bytes: number, { align = 16 } = {}): DmaMemory {

@@ -4,7 +4,15 @@
  * lines that `src/supervisor/host_message.ts` lets through.
  */
 
-/** The first message to a driver process; the grant comes with it. */
+/**
+ * Comes before `StartMessage` if register accesses are to be recorded; with it comes the memory to record them
+ * in, `RECORD_LENGTH` bytes.
+ */
+export interface RecordMessage {
+  type: "record";
+}
+
+/** The message that the grant comes with. */
 export interface StartMessage {
   type: "start";
   /** `options` of the manifest. */

@@ -1,7 +1,8 @@
 import { call } from "./claim.ts";
-import { check, ERRNO, KernelError } from "./errors.ts";
+import { ERRNO, KernelError } from "./errors.ts";
 import type { Value } from "./layout.ts";
 import type { Library } from "./library_unsafe.ts";
+import { mapMemory } from "./memory.ts";
 import {
   BUS_MASTER,
   CALL,
@@ -16,9 +17,6 @@ import {
   PORT_REPORT_NET,
   WAIT,
 } from "./uapi.ts";
-
-/** Bytes of a WebAssembly page, the unit in which shared memory is made. */
-const WASM_PAGE = 64 * 1024;
 
 /** Word indices of the structure that WAIT reads and writes. */
 export const WAIT_WORD = { ARGSZ: 0, FLAGS: 1, KICK: 2, TIMEOUT: 3, EVENTS: 4, IRQS: 5 } as const;
@@ -47,12 +45,7 @@ export class Grant {
    * @throws {KernelError} EPERM once the library is sealed.
    */
   map(offset: bigint, length: number): SharedArrayBuffer {
-    const pages = Math.ceil(length / WASM_PAGE);
-    const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-    // With `shared`, the buffer is a SharedArrayBuffer; the FFI takes a view of one as it takes any other.
-    const view = new Uint8Array(memory.buffer);
-    check(this.#library.r3_map(this.#fd, offset, BigInt(length), view), "Cannot map granted memory");
-    return memory.buffer as unknown as SharedArrayBuffer;
+    return mapMemory(this.#library, this.#fd, { offset, length, action: "Cannot map granted memory" });
   }
 
   /** Zeroed memory for the device and the driver; its bus address and mmap offset. */

@@ -11,6 +11,8 @@ const SYMBOLS = {
   r3_seal: { parameters: [], result: "void" },
   r3_open: { parameters: ["buffer"], result: "i32" },
   r3_close: { parameters: ["i32"], result: "i32" },
+  r3_memory: { parameters: ["u64"], result: "i32" },
+  r3_read: { parameters: ["i32", "u64", "buffer", "u32"], result: "i32" },
   r3_call: { parameters: ["i32", "u32", "buffer"], result: "i32" },
   r3_map: { parameters: ["i32", "u64", "u64", "buffer"], result: "i32" },
   r3_socketpair: { parameters: ["buffer"], result: "i32" },

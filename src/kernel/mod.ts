@@ -4,4 +4,5 @@ export { ControlSocket } from "./control_socket.ts";
 export { check, ERRNO, KernelError } from "./errors.ts";
 export { Grant, WAIT_WORD } from "./grant.ts";
 export { type Library, openLibrary } from "./library_unsafe.ts";
+export { mapMemory, SharedMemory } from "./memory.ts";
 export * as uapi from "./uapi.ts";
