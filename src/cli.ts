@@ -10,6 +10,7 @@ const ring3: Command = defineGroup({
     run: async () => (await import("./cli/run.ts")).runCommand,
     list: async () => (await import("./cli/list.ts")).listCommand,
     status: async () => (await import("./cli/status.ts")).statusCommand,
+    report: async () => (await import("./cli/report.ts")).reportCommand,
     soak: async () => (await import("./cli/soak.ts")).soakCommand,
     lab: async () => (await import("./cli/lab.ts")).labCommand,
   },

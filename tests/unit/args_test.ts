@@ -163,7 +163,8 @@ Deno.test("the command line prints one line and exits with a status", async () =
   assertEquals(await ring3("lits"), {
     code: 2,
     out: "",
-    err: 'ring3: there is no command "lits"; did you mean "list"? (ring3 COMMAND: run, list, status, soak, lab)\n',
+    err:
+      'ring3: there is no command "lits"; did you mean "list"? (ring3 COMMAND: run, list, status, report, soak, lab)\n',
   });
   assertEquals(await ring3("list", "--jason"), {
     code: 2,
@@ -178,7 +179,7 @@ Deno.test("the command line prints one line and exits with a status", async () =
 Deno.test("help names every command, and no command at all is status 2", async () => {
   const shown = await ring3("--help");
   assertEquals([shown.code, shown.err], [0, ""]);
-  for (const name of ["run", "list", "status", "lab"]) {
+  for (const name of ["run", "list", "status", "report", "lab"]) {
     assertMatch(shown.out, new RegExp(`^ {2}${name} +\\S`, "m"));
   }
   const bare = await ring3();
