@@ -2,6 +2,7 @@
  * Reports of deaths, kept as files: `<id>.json`, one each, in a directory of root's. An id is the time of
  * death, the driver's name and the process id, so that names sort by time and say whose they are.
  */
+import { dirname } from "node:path";
 import { MAX_TEXT } from "../host/messages.ts";
 import { RECORDED } from "../host/recorder.ts";
 import { FleetError } from "./contract.ts";
@@ -136,7 +137,7 @@ export class ReportStore {
 
   async #put(id: string, json: string): Promise<void> {
     // Only the last part is secret; what is above it may be others' to pass through.
-    await Deno.mkdir(this.#directory.replace(/\/[^/]*$/, "") || "/", { recursive: true });
+    await Deno.mkdir(dirname(this.#directory), { recursive: true });
     await Deno.mkdir(this.#directory, { mode: 0o700 }).catch(ifThere);
     const draft = `${this.#directory}/${id}${DRAFT}`;
     try {

@@ -19,7 +19,7 @@ export function formatReport(report: Report): string {
     ...field("reason", reasonLines(report)),
     ...field("process", [`${pid}, ${exitText(exit)}`]),
     ...field("stack", frames(reason.stack ?? "")),
-    ...field("said", report.stderr),
+    ...field("stderr", report.stderr),
     ...field("events", report.events.map(eventText)),
     ...field("rings", ringTable(report.channels)),
     ...field("counters", Object.entries(report.counters).map(([name, n]) => `${name} ${grouped(n)}`)),
