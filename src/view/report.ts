@@ -34,7 +34,7 @@ export function formatReportList(reports: readonly ReportSummary[]): string {
     ...reports.map((one) => [
       one.id,
       one.address,
-      one.ran === 0 ? "never" : formatDuration(one.ran / 1000),
+      one.ran === 0 ? "never" : span(one.ran),
       `${one.reason.kind}: ${cut(one.reason.text.split("\n")[0], 100)}`,
     ]),
   ].map((row) => row.map(plain));
@@ -49,7 +49,12 @@ function field(name: string, lines: readonly string[]): string[] {
 }
 
 function ranText({ ran }: Report): string {
-  return ran === 0 ? "before it was ready" : `${formatDuration(ran / 1000)} after it was ready`;
+  return ran === 0 ? "before it was ready" : `${span(ran)} after it was ready`;
+}
+
+/** Of milliseconds. */
+function span(ms: number): string {
+  return ms < 1000 ? `${Math.ceil(ms)} ms` : formatDuration(ms / 1000);
 }
 
 function reasonLines({ reason: { kind, text } }: Report): string[] {

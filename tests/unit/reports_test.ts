@@ -259,6 +259,7 @@ Deno.test("a report as text", () => {
     "              BAR 0 0x02818 -> 0x00000000  3 times",
     "              BAR 0 0x02818 -> 0xffffffff",
   ]);
+  assertStringIncludes(formatReport({ ...report, ran: 0.2 }), "08 UTC, 1 ms after it was ready\n");
   const quiet = formatReport({
     ...report,
     ran: 0,
