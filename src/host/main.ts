@@ -8,7 +8,7 @@
  */
 import { LoopClock, useClock } from "../driver/clock.ts";
 import { DeviceError } from "../driver/error.ts";
-import { ControlSocket, Grant, openLibrary } from "../kernel/mod.ts";
+import { ControlSocket, Grant, type Library, mapMemory, openLibrary } from "../kernel/mod.ts";
 import type { NetDriver } from "../net/contract.ts";
 import { GrantedDevice } from "./device.ts";
 import { runLoop } from "./loop.ts";
@@ -18,9 +18,11 @@ import {
   EXIT_FAILED,
   type HostMessage,
   MAX_TEXT,
+  type RecordMessage,
   type StartMessage,
 } from "./messages.ts";
 import { GrantedNetPort } from "./net_port.ts";
+import { RECORD_LENGTH, Recorder } from "./recorder.ts";
 
 // Taken before the driver is loaded, so that it cannot replace them.
 const { writeSync } = Deno.stdout;
@@ -57,17 +59,28 @@ function revokeAll(): void {
   }
 }
 
+function mapRecord(library: Library, fd: number): SharedArrayBuffer {
+  const memory = mapMemory(library, fd, { length: RECORD_LENGTH, action: "Cannot map the record" });
+  library.r3_close(fd);
+  return memory;
+}
+
 async function main([libraryPath, controlFd]: string[]): Promise<never> {
   const library = openLibrary(libraryPath);
   const control = new ControlSocket(library, Number(controlFd));
   revokeAll();
   say({ type: "waiting" });
-  const received = control.receive();
+  let received = control.receive();
+  let recorder: Recorder | undefined;
+  if ((received?.message as RecordMessage | StartMessage | undefined)?.type === "record") {
+    recorder = new Recorder(new Uint32Array(mapRecord(library, received!.fd)));
+    received = control.receive();
+  }
   if (!received) exit(0);
   const start = received.message as StartMessage;
 
   const grant = new Grant(library, received.fd);
-  const device = new GrantedDevice(grant, start.dma, { options: start.options, log });
+  const device = new GrantedDevice(grant, start.dma, { options: start.options, log, recorder });
   const port = new GrantedNetPort(grant);
 
   library.r3_seal();

@@ -5,6 +5,7 @@ import type { Progress } from "../progress.ts";
 import { DriverFleet } from "../supervisor/fleet.ts";
 import type { Driver, Event } from "../supervisor/schema.ts";
 import { hostFiles, loadModule } from "./files.ts";
+import { STATE_DIRECTORY } from "./state.ts";
 import { needReadable } from "./readable.ts";
 
 /** How often status is told, milliseconds. */
@@ -12,8 +13,6 @@ const INTERVAL = 1000;
 
 /** Folder for what lives as long as the machine runs. */
 export const RUNTIME_DIRECTORY = "/run/ring3";
-/** Folder for what outlives it. */
-export const STATE_DIRECTORY = "/var/lib/ring3";
 
 /** What happens during a run, for whoever shows it. */
 export type RunEvent =

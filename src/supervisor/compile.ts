@@ -1,6 +1,7 @@
 /** What a driver's process is started with, and how its sources are made ready for that once per version. */
 import { UserError } from "../error.ts";
 import type { HostFiles } from "./driver_process.ts";
+import { cleanStack } from "./stack.ts";
 import type { Version } from "./versions.ts";
 
 /** User that compiles: neither root's nor any driver's, so that no driver can change what another runs. */
@@ -47,6 +48,7 @@ export async function compile(files: HostFiles, version: Version): Promise<void>
     stdout: "null",
   }).output();
   if (success) return;
-  const said = new TextDecoder().decode(stderr).replaceAll(`file://${version.root}`, "").trim();
+  const { folder, source } = version;
+  const said = cleanStack(new TextDecoder().decode(stderr), { from: folder, to: source }).trim();
   throw new UserError(`Cannot load ${version.path}: ${said || `its compiler ended with status ${code}`}`);
 }

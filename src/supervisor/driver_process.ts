@@ -1,7 +1,9 @@
 /** One process that runs a driver: started without privileges, handed its grant, watched until it ends. */
-import type { ControlMessage, HostMessage, StartMessage } from "../host/messages.ts";
+import type { ControlMessage, HostMessage, RecordMessage, StartMessage } from "../host/messages.ts";
 import { ControlSocket, type Library } from "../kernel/mod.ts";
 import { lines } from "../lines.ts";
+import { Recording } from "./recording.ts";
+import type { RegisterAccess } from "./schema.ts";
 import { parseHostMessage } from "./host_message.ts";
 import { moduleEnvironment, moduleFlags } from "./compile.ts";
 import type { Version } from "./versions.ts";
@@ -34,6 +36,8 @@ export interface SpawnOptions {
   version: Version;
   /** User that it becomes: one that owns nothing else. */
   uid: number;
+  /** Keep its last register accesses. */
+  record: boolean;
   /** Most memory for its JavaScript objects, bytes. */
   heap: number;
   /** Called with `ready` and `log`. */
@@ -63,14 +67,19 @@ export class DriverProcess {
   /** Where `ready` and `log` go; another may take over a process that waits. */
   onMessage: (message: HostMessage) => void;
   readonly #control: ControlSocket;
+  readonly #recording: Recording | undefined;
   readonly #child: Deno.ChildProcess;
   readonly #waits = Promise.withResolvers<boolean>();
   #isWaiting = false;
   #failed?: ProcessEnd["failed"];
 
-  private constructor(child: Deno.ChildProcess, control: ControlSocket, options: SpawnOptions) {
+  private constructor(library: Library, options: SpawnOptions, { child, control }: {
+    child: Deno.ChildProcess;
+    control: ControlSocket;
+  }) {
     this.#child = child;
     this.#control = control;
+    this.#recording = options.record ? new Recording(library) : undefined;
     this.pid = child.pid;
     this.version = options.version;
     this.onMessage = options.onMessage;
@@ -116,7 +125,10 @@ export class DriverProcess {
         stdout: "piped",
         stderr: "piped",
       }).spawn();
-      return new DriverProcess(child, ours, options);
+      const process = new DriverProcess(library, options, { child, control: ours });
+      const recording = process.#recording;
+      if (recording) ours.send({ type: "record" } satisfies RecordMessage, { fd: recording.fd });
+      return process;
     } catch (error) {
       ours[Symbol.dispose]();
       throw error;
@@ -144,6 +156,13 @@ export class DriverProcess {
     } catch {
       return false;
     }
+  }
+
+  /** Its last register accesses, once it has ended; to be asked for once. */
+  accesses(): RegisterAccess[] {
+    const accesses = this.#recording?.accesses() ?? [];
+    this.#recording?.[Symbol.dispose]();
+    return accesses;
   }
 
   /** Ends the process at once, if it has not ended. */

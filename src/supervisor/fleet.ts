@@ -3,13 +3,19 @@ import type { Manifest } from "../manifest/mod.ts";
 import { listDevices, type PciDevice } from "../pci.ts";
 import { type Fleet, FleetError, type KillWay } from "./contract.ts";
 import type { HostFiles } from "./driver_process.ts";
+import { reportDirectory } from "../run/state.ts";
 import { EventLog } from "./events.ts";
+import { reportId, ReportStore } from "./reports.ts";
+import type { Death } from "./supervisor.ts";
 import { ManagedDriver } from "./managed_driver.ts";
 import type { Driver, Event, Report, ReportSummary } from "./schema.ts";
 import { VersionStore } from "./versions.ts";
 
 /** How often rates and memory are read, milliseconds. */
 const INTERVAL = 1000;
+
+/** Events before a death that its report holds. */
+const EVENTS = 100;
 
 /** How to run a fleet. */
 export interface FleetOptions {
@@ -30,10 +36,14 @@ export interface FleetOptions {
 export class DriverFleet implements Fleet, AsyncDisposable {
   readonly #drivers = new Map<string, ManagedDriver>();
   readonly #log = new EventLog();
+  readonly #reports: ReportStore;
+  /** Reports that are being written. */
+  readonly #burials = new Set<Promise<void>>();
   readonly #timer: ReturnType<typeof setInterval>;
 
   /** Takes no device yet: `start` does. */
   constructor(manifests: readonly Manifest[], options: FleetOptions) {
+    this.#reports = new ReportStore(reportDirectory(options.state));
     for (const manifest of manifests) {
       const { name } = manifest;
       this.#drivers.set(
@@ -42,7 +52,7 @@ export class DriverFleet implements Fleet, AsyncDisposable {
           ...options,
           versions: new VersionStore(`${options.runtime}/versions/${name}`),
           onEvent: (detail) => this.#log.add(name, detail),
-          onDeath: () => null,
+          onDeath: (death, address) => this.#bury(name, address, death),
         }),
       );
     }
@@ -69,12 +79,12 @@ export class DriverFleet implements Fleet, AsyncDisposable {
     return this.#log.subscribe(listener);
   }
 
-  reports(_options?: { driver?: string }): Promise<ReportSummary[]> {
-    return Promise.resolve([]);
+  async reports(options?: { driver?: string }): Promise<ReportSummary[]> {
+    return await this.#reports.list(options);
   }
 
-  report(id: string): Promise<Report> {
-    return Promise.reject(new FleetError("not-found", `There is no report ${id}`));
+  async report(id: string): Promise<Report> {
+    return await this.#reports.read(id);
   }
 
   async start(name: string): Promise<void> {
@@ -106,6 +116,7 @@ export class DriverFleet implements Fleet, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#timer);
     await Promise.all([...this.#drivers.values()].map((driver) => driver[Symbol.asyncDispose]()));
+    await Promise.all(this.#burials);
   }
 
   #find(name: string): ManagedDriver {
@@ -115,6 +126,35 @@ export class DriverFleet implements Fleet, AsyncDisposable {
       "not-found",
       `There is no driver ${name}; there is ${[...this.#drivers.keys()].join(", ")}`,
     );
+  }
+
+  /** Takes down a death: what would change at once, the rest when the process has ended. The report's id. */
+  #bury(driver: string, address: string, death: Death): string {
+    const { process, reason, ran, status, channels } = death;
+    const time = death.time.toISOString();
+    const events = this.#log.list({ driver, limit: EVENTS });
+    const burial = (async () => {
+      const { code, signal, stderr } = await process.ended;
+      await this.#reports.write({
+        time,
+        driver,
+        address,
+        version: process.version.id,
+        pid: process.pid,
+        reason,
+        ran,
+        exit: { code, signal },
+        stderr,
+        events,
+        registers: process.accesses(),
+        channels,
+        counters: numbers(status),
+      });
+    })().catch(({ message }) => {
+      this.#log.add(driver, { type: "log", text: message });
+    }).finally(() => this.#burials.delete(burial));
+    this.#burials.add(burial);
+    return reportId({ time, driver, pid: process.pid });
   }
 
   async #read(): Promise<void> {
@@ -127,4 +167,12 @@ export class DriverFleet implements Fleet, AsyncDisposable {
       }
     }
   }
+}
+
+/** All that is a number in a claim's status, by name. */
+function numbers({ counters, ...status }: Death["status"]): Record<string, number> {
+  const all = Object.entries({ ...status, ...counters });
+  return Object.fromEntries(
+    all.filter(([, value]) => typeof value !== "string").map(([name, value]) => [name, Number(value)]),
+  );
 }

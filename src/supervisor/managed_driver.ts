@@ -30,7 +30,7 @@ export interface ManagedOptions {
   /** Ask for an address, rather than only bring the interface up. */
   dhcp: boolean;
   onEvent: (detail: EventDetail) => void;
-  onDeath: (death: Death, address: string) => string | null;
+  onDeath: (death: Death, address: string) => string;
 }
 
 /** What there is while the device is ours. */

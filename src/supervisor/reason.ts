@@ -3,6 +3,7 @@ import { EXIT_FAILED } from "../host/messages.ts";
 import { uapi } from "../kernel/mod.ts";
 import type { ProcessEnd } from "./driver_process.ts";
 import type { Reason } from "./schema.ts";
+import { cleanStack } from "./stack.ts";
 import type { Version } from "./versions.ts";
 
 /** What V8 writes when a heap is full and cannot grow. */
@@ -32,11 +33,8 @@ export function kernelReason({ end, text }: KernelEnd): Reason | undefined {
 /** The reason of an end that the kernel does not explain. */
 export function processReason({ failed, signal, code, stderr }: ProcessEnd, version: Version): Reason {
   if (failed) {
-    return {
-      kind: "exception",
-      text: `${failed.error}: ${failed.message}`,
-      stack: cleanStack(failed.stack, version),
-    };
+    const stack = cleanStack(failed.stack, { from: version.folder, to: version.source });
+    return { kind: "exception", text: `${failed.error}: ${failed.message}`, stack };
   }
   const last = stderr.findLast((line) => line.trim() !== "");
   if (ABORTS.includes(signal)) {
@@ -46,9 +44,4 @@ export function processReason({ failed, signal, code, stderr }: ProcessEnd, vers
   if (signal) return { kind: "signal", text: `killed by ${signal}` };
   const why = code === EXIT_FAILED || !last ? "" : `: ${last}`;
   return { kind: "exit", text: `exited with status ${code}${why}` };
-}
-
-/** A stack in which files are where their author has them, not where the version's copy is. */
-function cleanStack(stack: string, { root }: Version): string {
-  return stack.replaceAll(`file://${root}`, "").replaceAll("file://", "");
 }

@@ -60,7 +60,7 @@ export class ReportStore {
    * the directory is read-only. The store can be used as before.
    */
   async write(report: Omit<Report, "id">): Promise<string> {
-    const id = idOf(report);
+    const id = reportId(report);
     const json = JSON.stringify(reportSchema.parse({ ...bounded(report), id })) + "\n";
     const writing = this.#written.catch(() => {}).then(async () => {
       await this.#put(id, json);
@@ -215,8 +215,11 @@ function sum(of: Kept[]): number {
   return of.reduce((total, { bytes }) => total + bytes, 0);
 }
 
-/** @throws {RangeError} if it would be no safe name for a file. */
-function idOf({ time, driver, pid }: Omit<Report, "id">): string {
+/**
+ * The id that a report is to have.
+ * @throws {RangeError} if it would be no safe name for a file.
+ */
+export function reportId({ time, driver, pid }: Pick<Report, "time" | "driver" | "pid">): string {
   const id = `${new Date(time).toISOString().replace(/[-:]/g, "")}-${driver}-${pid}`;
   if (!isReportId(id)) throw new RangeError(`Cannot make a report's id of "${id.slice(0, 80)}"`);
   return id;

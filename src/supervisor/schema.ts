@@ -126,7 +126,7 @@ export const eventSchema = z.discriminatedUnion("type", [
     waited: ms.optional().describe(
       "For a stall: how long work had waited when the kernel ended it, milliseconds.",
     ),
-    report: z.string().nullable().describe("Of its black box."),
+    report: z.string().describe("Id of its black box, which is written in the background."),
   }),
   z.object({ ...base, type: z.literal("recovered"), ms, frame: z.boolean() }).describe(
     "Since the kernel's word of the last driver's death: until the first frame went through the new one, or, " +

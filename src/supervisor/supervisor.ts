@@ -39,15 +39,13 @@ export type ClaimStatus = ReturnType<Claim["status"]>;
 
 /** What is known when a driver has ended; the rest comes when its process has. */
 export interface Death {
-  pid: number;
-  version: Version;
+  process: DriverProcess;
+  time: Date;
   reason: Reason;
   /** How long it had been ready, milliseconds. */
   ran: number;
   status: ClaimStatus;
   channels: ChannelState[];
-  /** How its process ends, which may still be to come. */
-  exit: Promise<ProcessEnd>;
 }
 
 /** What a supervisor needs beside its claim. */
@@ -58,8 +56,8 @@ export interface SupervisorOptions {
   uid: number;
   version: Version;
   onEvent: (detail: EventDetail) => void;
-  /** Takes down a death; the name of the report, or null if there is none. Must not wait. */
-  onDeath: (death: Death) => string | null;
+  /** Takes down a death; the id of the report that there is to be. Must not wait. */
+  onDeath: (death: Death) => string;
 }
 
 /** What somebody wants of the process that runs. */
@@ -406,15 +404,7 @@ export class Supervisor implements AsyncDisposable {
       reason,
       status: end && !end.signal ? end.code : null,
       wasReady: readyAt !== undefined,
-      death: {
-        pid: process.pid,
-        version: process.version,
-        reason,
-        ran,
-        status,
-        channels,
-        exit: process.ended,
-      },
+      death: { process, time: new Date(), reason, ran, status, channels },
     };
   }
 
@@ -525,6 +515,7 @@ export class Supervisor implements AsyncDisposable {
       version,
       uid,
       heap: this.#manifest.limits.heap,
+      record: this.#manifest.recordRegisters,
       onMessage: () => {},
     });
   }

@@ -19,8 +19,10 @@ export interface Version {
   path: string;
   /** The same file in the copy. */
   file: string;
-  /** What the copy's paths begin with: the rest of them are those of the manifest's folder. */
-  root: string;
+  /** The folder of the copy. */
+  folder: string;
+  /** The folder that it was taken from. */
+  source: string;
   /** Folder of what it has been compiled to. */
   cache: string;
   /** Import map that runs it: all but the driver's own folder is where it was. */
@@ -116,7 +118,8 @@ export class VersionStore {
       id,
       path: from,
       file: `${copy}/${relative}`,
-      root,
+      folder: copy,
+      source: folder,
       cache: `${this.#directory}/${id}.cache`,
       imports: { [url(`${root}/`)]: "file:///", [url(`${copy}/`)]: url(`${copy}/`) },
       since: new Date(),
