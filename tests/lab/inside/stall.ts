@@ -13,6 +13,7 @@ import {
   quiet,
   type RawClaim,
   type RawGrant,
+  REG,
   runCases,
   sleep,
 } from "./harness.ts";
@@ -48,6 +49,15 @@ async function switches(pid: number): Promise<number> {
   return Number(/^voluntary_ctxt_switches:\s*(\d+)/m.exec(status)![1]);
 }
 
+/** A grant with the card's registers, the card quiet whatever the last driver left it at. */
+function quietGrant(claim: RawClaim, stallMs = LIMIT): { grant: RawGrant; registers: Uint32Array } {
+  const grant = grantOf(claim, { stallMs });
+  const registers = grant.registers();
+  registers[REG.IMC >> 2] = 0xffffffff;
+  quiet(registers);
+  return { grant, registers };
+}
+
 /** Starts a process that serves the grant, as its only holder but for this one. */
 async function serve(grant: RawGrant): Promise<Child> {
   libc.setInherited(grant.fd);
@@ -57,21 +67,28 @@ async function serve(grant: RawGrant): Promise<Child> {
   return child;
 }
 
-/** A driver that has taken what attaching gives it to do, and waits. */
+/** A driver that has taken what attaching gives it to do, on an interface that is up. */
 async function idleDriver(claim: RawClaim, stallMs = LIMIT): Promise<FakeDriver> {
+  // Bringing an interface up takes longer than a limit: it is left to a driver that has none.
+  {
+    using before = new FakeDriver(claim);
+    await up(before);
+  }
   const driver = new FakeDriver(claim, {}, { stallMs });
-  await up(driver);
   driver.takeBuffers();
-  driver.grant.waitOnce();
-  while ((driver.grant.waitOnce({ timeout: 1000 }).events & EVENT.TIMEOUT) === 0) driver.takeFrames();
-  return driver;
+  for (;;) {
+    const { result, events } = driver.grant.waitOnce({ timeout: 1000 });
+    assertEquals(result, 0, claim.status().text);
+    if (events & EVENT.TIMEOUT) return driver;
+    driver.takeFrames();
+  }
 }
 
 await runCases({
   "a driver that never waits again after its interrupt has stalled": async () => {
     using claim = claimCard();
-    using grant = grantOf(claim, { stallMs: LIMIT });
-    const registers = grant.registers();
+    const { grant, registers } = quietGrant(claim);
+    using _ = grant;
     interrupt(registers);
     const since = libc.monotonicMs();
     assertEquals(grant.waitOnce({ timeout: 1_000_000 }).events, EVENT.IRQ);
@@ -81,8 +98,8 @@ await runCases({
 
   "one that leaves an interrupt pending has stalled": async () => {
     using claim = claimCard();
-    using grant = grantOf(claim, { stallMs: LIMIT });
-    const registers = grant.registers();
+    const { grant, registers } = quietGrant(claim);
+    using _ = grant;
     assertEquals(grant.waitOnce({ timeout: 1000 }).events, EVENT.TIMEOUT);
     await sleep(2 * LIMIT);
     assertEquals(claim.status().live, 1, "without work it may do as it likes");
@@ -138,8 +155,8 @@ await runCases({
 
   "one that is stopped by SIGSTOP stalls once there is work, not before": async () => {
     using claim = claimCard();
-    using grant = grantOf(claim, { stallMs: LIMIT });
-    const registers = grant.registers();
+    const { grant, registers } = quietGrant(claim);
+    using _ = grant;
     const child = await serve(grant);
     child.process.kill("SIGSTOP");
     await sleep(2 * LIMIT);
@@ -154,8 +171,8 @@ await runCases({
 
   "a limit of 0 is none": async () => {
     using claim = claimCard();
-    using grant = grantOf(claim, { stallMs: 0 });
-    const registers = grant.registers();
+    const { grant, registers } = quietGrant(claim, 0);
+    using _ = grant;
     interrupt(registers);
     assertEquals(grant.waitOnce({ timeout: 1_000_000 }).events, EVENT.IRQ);
     claim.signal();
@@ -176,8 +193,8 @@ await runCases({
 
   "a driver that has nothing to do sleeps on, with no timer armed and not one wake-up": async () => {
     using claim = claimCard();
-    using grant = grantOf(claim, { stallMs: LIMIT });
-    const registers = grant.registers();
+    const { grant, registers } = quietGrant(claim);
+    using _ = grant;
     const child = await serve(grant);
     claim.signal();
     await eventually(() => claim.status().wakeups_total === 1n, "the driver comes for its message");
@@ -211,7 +228,7 @@ await runCases({
 
   "so is one whose work always comes just as it goes to sleep": async () => {
     using claim = claimCard();
-    using grant = grantOf(claim, { stallMs: LIMIT });
+    using grant = quietGrant(claim).grant;
     const child = await serve(grant);
     const end = performance.now() + 10 * LIMIT;
     while (performance.now() < end) {
@@ -225,8 +242,8 @@ await runCases({
 
   "reading the IRQ file is taking the interrupt": async () => {
     using claim = claimCard();
-    using grant = grantOf(claim, { stallMs: LIMIT });
-    const registers = grant.registers();
+    const { grant, registers } = quietGrant(claim);
+    using _ = grant;
     const irq = grant.irqFile();
     for (let i = 0; i < 4; i++) {
       const reading = libc.readWaiting(irq);
