@@ -57,11 +57,6 @@ void r3_channel_reaped(struct r3_channel *ch)
 	WRITE_ONCE(ch->control->reaped, ch->reaped);
 }
 
-bool r3_channel_pending(const struct r3_channel *ch, u32 seen)
-{
-	return READ_ONCE(ch->submitted) - seen >= ch->wake_after;
-}
-
 void r3_channel_state(const struct r3_channel *ch, struct r3_channel_state *out)
 {
 	out->kind = ch->kind;

@@ -128,14 +128,18 @@ void r3_channel_publish(struct r3_channel *ch);
 int r3_channel_completed(const struct r3_channel *ch);
 void r3_channel_reap(struct r3_channel *ch, u32 *length_flags, u32 *token);
 void r3_channel_reaped(struct r3_channel *ch);
-/* Is there something the driver has not seen, when it says that it has seen so much? */
-bool r3_channel_pending(const struct r3_channel *ch, u32 seen);
 void r3_channel_state(const struct r3_channel *ch, struct r3_channel_state *out);
 
 /* The driver's word: it only decides whether it sleeps, so a lie here harms nobody else. */
 static inline u32 r3_channel_seen(const struct r3_channel *ch)
 {
 	return READ_ONCE(ch->control->seen);
+}
+
+/* Is there something it has not seen, when it has seen so much? */
+static inline bool r3_channel_pending(const struct r3_channel *ch, u32 seen)
+{
+	return READ_ONCE(ch->submitted) - seen >= ch->wake_after;
 }
 
 /* ---- grant (grant.c) ---- */
