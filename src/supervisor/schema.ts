@@ -42,7 +42,8 @@ const rate = z.object({
   bytes: z.number().describe("Bytes per second."),
 });
 
-const versionSchema = z.object({
+/** What a driver was taken from. */
+export const versionSchema = z.object({
   id: z.string().describe("Names the content of the driver's folder: the start of its SHA-256."),
   path: z.string().describe("The driver's file that it was taken from."),
   since: time,
