@@ -129,6 +129,7 @@ export const ENDS = {
   stall: "stall",
   protocol: "protocol violation",
   "device-lost": "device lost",
+  refused: "refused by the kernel",
   operator: "operator's request",
   upgrade: "upgrade",
 };
