@@ -6,12 +6,7 @@
  * says what `ring3-driver` is: a literal specifier is part of the module graph, so that importing it needs
  * no permission that would have to outlast the seal.
  */
-import { LoopClock, useClock } from "../driver/clock.ts";
-import { DeviceError } from "../driver/error.ts";
 import { ControlSocket, Grant, type Library, mapMemory, openLibrary } from "../kernel/mod.ts";
-import type { NetDriver } from "../net/contract.ts";
-import { GrantedDevice } from "./device.ts";
-import { runLoop } from "./loop.ts";
 import { commitFault } from "./fault.ts";
 import {
   type ControlMessage,
@@ -21,8 +16,9 @@ import {
   type RecordMessage,
   type StartMessage,
 } from "./messages.ts";
-import { GrantedNetPort } from "./net_port.ts";
 import { RECORD_LENGTH, Recorder } from "./recorder.ts";
+import { rehearse } from "./rehearsal.ts";
+import { runDriver } from "./run.ts";
 
 // Taken before the driver is loaded, so that it cannot replace them.
 const { writeSync } = Deno.stdout;
@@ -69,6 +65,7 @@ async function main([libraryPath, controlFd]: string[]): Promise<never> {
   const library = openLibrary(libraryPath);
   const control = new ControlSocket(library, Number(controlFd));
   revokeAll();
+  await rehearse();
   say({ type: "waiting" });
   let received = control.receive();
   let recorder: Recorder | undefined;
@@ -77,40 +74,17 @@ async function main([libraryPath, controlFd]: string[]): Promise<never> {
     received = control.receive();
   }
   if (!received) exit(0);
-  const start = received.message as StartMessage;
-
-  const grant = new Grant(library, received.fd);
-  const device = new GrantedDevice(grant, start.dma, { options: start.options, log, recorder });
-  const port = new GrantedNetPort(grant);
-
-  library.r3_seal();
-  const clock = new LoopClock();
-  useClock(clock);
   console.log =
     console.info =
     console.warn =
     console.error =
       (...args: unknown[]) => log(args.map(String).join(" "));
-
-  const driver: NetDriver<unknown> = (await import("ring3-driver")).default;
-  const vectors = driver.vectors ?? 1;
-  if (device.vectors < vectors) {
-    throw new DeviceError(
-      `Cannot run the driver on ${device.address}: it needs ${vectors} interrupt${vectors > 1 ? "s" : ""}, ` +
-        `the manifest grants ${device.vectors || "none"}`,
-    );
-  }
-  let state: unknown;
-  return await runLoop({
-    async bringUp() {
-      state = await driver.bringUp(device, port);
-    },
-    configure: () => driver.configure(state, port.config()),
-    interrupt: (vectors) => driver.interrupt(state, vectors),
-    poll: (budget) => driver.poll(state, budget),
-  }, {
-    grant,
-    clock,
+  return await runDriver(new Grant(library, received.fd), {
+    start: received.message as StartMessage,
+    recorder,
+    seal: () => library.r3_seal(),
+    load: async () => (await import("ring3-driver")).default,
+    log,
     onReady: () => say({ type: "ready" }),
     onSignal: () => {
       for (;;) {

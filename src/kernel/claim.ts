@@ -1,6 +1,6 @@
 import { check, ERRNO, KernelError } from "./errors.ts";
 import type { Struct, Value } from "./layout.ts";
-import type { Library } from "./library_unsafe.ts";
+import type { GrantCalls, Library } from "./library_unsafe.ts";
 import {
   ABI_VERSION,
   CALL,
@@ -22,7 +22,7 @@ type AnyStruct = Struct<any>;
 
 /** Makes a call with a structure in, and gives the structure that comes out. */
 export function call<S extends AnyStruct>(
-  library: Library,
+  library: Pick<GrantCalls, "r3_call">,
   fd: number,
   { number, layout, values = {}, action, detail }: {
     number: number;

@@ -1,7 +1,7 @@
 import { call } from "./claim.ts";
 import { ERRNO, KernelError } from "./errors.ts";
 import type { Value } from "./layout.ts";
-import type { Library } from "./library_unsafe.ts";
+import type { GrantCalls } from "./library_unsafe.ts";
 import { mapMemory } from "./memory.ts";
 import {
   BUS_MASTER,
@@ -25,10 +25,10 @@ export const WAIT_WORD = { ARGSZ: 0, FLAGS: 1, KICK: 2, TIMEOUT: 3, EVENTS: 4, I
 export class Grant {
   /** The call structure of `wait`, in place: set KICK and TIMEOUT before, read EVENTS and IRQS after. */
   readonly waitWords: Uint32Array<ArrayBuffer> = new Uint32Array(WAIT.size / 4);
-  readonly #library: Library;
+  readonly #library: GrantCalls;
   readonly #fd: number;
 
-  constructor(library: Library, fd: number) {
+  constructor(library: GrantCalls, fd: number) {
     this.#library = library;
     this.#fd = fd;
     this.waitWords[WAIT_WORD.ARGSZ] = WAIT.size;

@@ -24,6 +24,9 @@ const SYMBOLS = {
 /** The functions of `libring3.so`; each returns zero or more, or -errno. */
 export type Library = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
 
+/** What a grant needs of it. */
+export type GrantCalls = Pick<Library, "r3_call" | "r3_map">;
+
 /**
  * Opens the library.
  * @throws {Error} if there is no such file, or it is not this library.

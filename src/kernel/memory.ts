@@ -1,6 +1,6 @@
 /** Memory that processes share: mapping what a descriptor stands for, and making memory to pass on. */
 import { check } from "./errors.ts";
-import type { Library } from "./library_unsafe.ts";
+import type { GrantCalls, Library } from "./library_unsafe.ts";
 
 /** Bytes of a WebAssembly page, the unit in which shared memory is made. */
 const WASM_PAGE = 64 * 1024;
@@ -10,7 +10,7 @@ const WASM_PAGE = 64 * 1024;
  * becomes of the descriptor.
  * @throws {KernelError} beginning with `action`; EPERM once the library is sealed.
  */
-export function mapMemory(library: Library, fd: number, { offset = 0n, length, action }: {
+export function mapMemory(library: Pick<GrantCalls, "r3_map">, fd: number, { offset = 0n, length, action }: {
   offset?: bigint;
   length: number;
   action: string;
