@@ -140,6 +140,7 @@ static long r3_do_status(void *object, void *args)
 	out->ended_ns = claim->ended_ns;
 	out->attached_ns = claim->attached_ns;
 	out->carried_ns = READ_ONCE(claim->carried_ns);
+	out->stalled_ms = claim->stalled_ms;
 	strscpy(out->text, claim->text, sizeof(out->text));
 	return 0;
 }

@@ -117,6 +117,8 @@ void r3_grant_end(struct r3_grant *grant, u32 reason, const char *text)
 		return;
 	if (reason != R3_END_NONE) {
 		claim->ended_ns = ktime_get_ns();
+		claim->stalled_ms = reason == R3_END_STALLED ?
+				    jiffies_to_msecs(jiffies - grant->stall.missed) : 0;
 		if (grant->channels)
 			r3_grant_channels(grant, &claim->last);
 	}
@@ -673,6 +675,7 @@ static long r3_ioctl_wait(struct r3_grant *grant, void __user *arg)
 	if (args.kick >> grant->channels)
 		return -EINVAL;
 	atomic64_inc(&grant->claim->waits);
+	r3_stall_serve(grant);
 	if (args.kick)
 		r3_port_kick(grant, args.kick);
 	args.irqs = 0;

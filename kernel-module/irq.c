@@ -112,6 +112,7 @@ static ssize_t r3_irq_read(struct file *file, char __user *to, size_t size, loff
 
 	if (size < sizeof(count))
 		return -EINVAL;
+	r3_stall_serve(grant);
 	for (;;) {
 		err = r3_grant_hold(grant);
 		if (err)

@@ -91,6 +91,7 @@ struct r3_claim {
 	char text[R3_TEXT_LEN];		/* under dev->lock */
 	u64 ended_ns, attached_ns;	/* as in r3_status; under dev->lock */
 	u64 carried_ns;			/* likewise; written by NAPI while a grant is attached */
+	u32 stalled_ms;			/* under dev->lock */
 	struct r3_channels last;	/* rings of the last grant that ended; under dev->lock */
 	wait_queue_head_t wait;
 	atomic_t changes;		/* since the last STATUS */
@@ -172,7 +173,9 @@ struct r3_vector {
 struct r3_stall {
 	unsigned long since;	/* jiffies: there has been work from then on; 0 = the driver is idle */
 	u32 limit_ms;		/* 0 = it may take for ever */
+	bool serves;		/* it has come for work once; before that, since is not 0, and no timer runs */
 	struct hrtimer timer;
+	unsigned long missed;	/* jiffies: when it ought to have come, once it has stalled */
 
 	/* WAIT writes these. */
 	unsigned long waited;	/* jiffies: the last WAIT that did not ignore a channel */
@@ -241,6 +244,7 @@ void r3_grant_unhold(struct r3_grant *grant);
 
 void r3_stall_init(struct r3_grant *grant, u32 limit_ms);
 /* There is work and the driver was idle: watch it. Any context. */
+void r3_stall_first(struct r3_grant *grant);
 void r3_stall_begin(struct r3_grant *grant);
 /* Work may have been taken without WAIT telling of it: see whether the driver is idle. */
 void r3_stall_settle(struct r3_grant *grant);
@@ -251,6 +255,13 @@ static inline void r3_stall_watch(struct r3_grant *grant)
 {
 	if (!READ_ONCE(grant->stall.since))
 		r3_stall_begin(grant);
+}
+
+/* The driver comes for work: from the first time on it is expected to. */
+static inline void r3_stall_serve(struct r3_grant *grant)
+{
+	if (unlikely(!READ_ONCE(grant->stall.serves)))
+		r3_stall_first(grant);
 }
 
 /* ---- interrupts (irq.c) ---- */

@@ -93,6 +93,22 @@ void r3_stall_begin(struct r3_grant *grant)
 		r3_stall_start(stall, r3_stall_limit(stall));
 }
 
+/*
+ * Attaching gives a driver work that it comes for only when it has come up
+ * altogether. How long that may take is the supervisor's to say.
+ */
+void r3_stall_first(struct r3_grant *grant)
+{
+	struct r3_work work;
+
+	WRITE_ONCE(grant->stall.serves, true);
+	WRITE_ONCE(grant->stall.since, 0);
+	/* As in r3_stall_settle(). */
+	smp_mb();
+	if (r3_stall_work(grant, &work))
+		r3_stall_begin(grant);
+}
+
 void r3_stall_settle(struct r3_grant *grant)
 {
 	struct r3_work work;
@@ -126,7 +142,7 @@ static enum hrtimer_restart r3_stall_expired(struct hrtimer *timer)
 {
 	struct r3_grant *grant = container_of(timer, struct r3_grant, stall.timer);
 	struct r3_stall *stall = &grant->stall;
-	unsigned long since, waited;
+	unsigned long since, waited, missed;
 	struct r3_work work;
 	long left;
 
@@ -153,11 +169,14 @@ static enum hrtimer_restart r3_stall_expired(struct hrtimer *timer)
 		return HRTIMER_NORESTART;
 	}
 	waited = READ_ONCE(stall->waited);
-	left = (time_after(waited, since) ? waited : since) + r3_stall_limit(stall) - jiffies;
-	if (left > 0)
+	missed = time_after(waited, since) ? waited : since;
+	left = missed + r3_stall_limit(stall) - jiffies;
+	if (left > 0) {
 		r3_stall_start(stall, left);
-	else
+	} else {
+		stall->missed = missed;
 		r3_stall_end(grant, &work);
+	}
 	return HRTIMER_NORESTART;
 }
 
@@ -191,6 +210,7 @@ void r3_stall_init(struct r3_grant *grant, u32 limit_ms)
 	struct r3_stall *stall = &grant->stall;
 
 	stall->limit_ms = limit_ms;
+	stall->since = 1;
 	stall->waited = jiffies;
 	hrtimer_init(&stall->timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_SOFT);
 	stall->timer.function = r3_stall_expired;

@@ -155,6 +155,8 @@ struct r3_status {
 	__u64 ended_ns;				/* [out] the last grant that ended began to end */
 	__u64 attached_ns;			/* [out] the live or else the last grant attached to the port */
 	__u64 carried_ns;			/* [out] its first frame was done: sent, or received and handed up */
+	__u32 stalled_ms;			/* [out] after R3_END_STALLED: how long work had waited; else 0 */
+	__u32 reserved;
 	char text[R3_TEXT_LEN];			/* [out] the last refusal, protocol error or stall, in words */
 };
 

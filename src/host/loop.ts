@@ -85,7 +85,6 @@ export async function runLoop(driver: Runnable, { grant, clock, onReady, onSigna
 }): Promise<never> {
   await settle(driver.bringUp(), { clock, block });
   await settle(Promise.resolve(driver.configure()), { clock, block });
-  onReady();
 
   const words = grant.waitWords;
   let failure: { error: unknown } | undefined;
@@ -102,6 +101,19 @@ export async function runLoop(driver: Runnable, { grant, clock, onReady, onSigna
     configuring = false;
   };
 
+  const wait = (us: number) => {
+    words[WAIT_WORD.TIMEOUT] = us;
+    grant.wait();
+    words[WAIT_WORD.KICK] = 0;
+    const events = words[WAIT_WORD.EVENTS];
+    if (events & EVENT.IRQ) driver.interrupt(words[WAIT_WORD.IRQS]);
+    if (events & EVENT.CONFIG) stale = true;
+    if (events & EVENT.SIGNAL) onSignal();
+  };
+
+  // The first WAIT only looks: from then on the kernel sees to it that the driver comes back.
+  wait(0);
+  onReady();
   for (;;) {
     const settling = clock.runDue() || configuring;
     // One turn costs nothing measurable; more are worth it only when something has been set going.
@@ -116,13 +128,7 @@ export async function runLoop(driver: Runnable, { grant, clock, onReady, onSigna
     const more = driver.poll(BUDGET);
 
     const us = more ? 0 : timeout(clock.nextDueMs());
-    words[WAIT_WORD.TIMEOUT] = settling || configuring ? Math.min(us, SETTLING_US) : us;
-    grant.wait();
-    words[WAIT_WORD.KICK] = 0;
-    const events = words[WAIT_WORD.EVENTS];
-    if (events & EVENT.IRQ) driver.interrupt(words[WAIT_WORD.IRQS]);
-    if (events & EVENT.CONFIG) stale = true;
-    if (events & EVENT.SIGNAL) onSignal();
+    wait(settling || configuring ? Math.min(us, SETTLING_US) : us);
   }
 }
 

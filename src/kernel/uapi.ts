@@ -97,6 +97,8 @@ export const STATUS = struct("r3_status", {
   ended_ns: u64,
   attached_ns: u64,
   carried_ns: u64,
+  stalled_ms: u32,
+  reserved: u32,
   text: chars(96),
 });
 

@@ -300,6 +300,7 @@ export class Supervisor implements AsyncDisposable {
         reason: this.#reason,
         next: next.next,
         delay: next.next === "restart" ? next.delay : 0,
+        ...(death.status.stalled_ms > 0 ? { waited: death.status.stalled_ms } : {}),
         report: this.#options.onDeath({ ...death, reason: this.#reason }),
       });
       if (trial) this.#revert(trial, reason);

@@ -24,6 +24,7 @@ class ScriptedGrant implements WaitingGrant {
   readonly asked: { kick: number; timeout: number }[] = [];
   now = 0;
   readonly #answers: Answer[];
+  #looked = false;
 
   constructor(answers: Answer[]) {
     this.#answers = answers;
@@ -31,6 +32,12 @@ class ScriptedGrant implements WaitingGrant {
 
   wait(): void {
     const timeout = this.waitWords[WAIT_WORD.TIMEOUT];
+    // The first is only a look: with it the kernel begins to expect the driver.
+    if (!this.#looked) {
+      this.#looked = true;
+      assertEquals(timeout, 0);
+      return;
+    }
     this.asked.push({ kick: this.waitWords[WAIT_WORD.KICK], timeout });
     const answer = this.#answers.shift();
     if (!answer) throw new End();

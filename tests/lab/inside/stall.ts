@@ -147,7 +147,8 @@ await runCases({
 
   "one that does not come for a message has stalled": async () => {
     using claim = claimCard();
-    using _grant = grantOf(claim, { stallMs: LIMIT });
+    using grant = grantOf(claim, { stallMs: LIMIT });
+    grant.waitOnce();
     const since = libc.monotonicMs();
     claim.signal();
     await assertStalls(claim, { text: `no WAIT for ${LIMIT} ms with a message pending`, since });
@@ -169,6 +170,18 @@ await runCases({
     assertEquals(await child.end(), 0);
   },
 
+  "one that comes up is not waited for yet": async () => {
+    using claim = claimWithPort();
+    using driver = new FakeDriver(claim, {}, { stallMs: LIMIT });
+    claim.signal();
+    assertEquals(await armed(), false);
+    await sleep(3 * LIMIT);
+    assertEquals(claim.status().live, 1, claim.status().text);
+    const since = libc.monotonicMs();
+    driver.grant.waitOnce();
+    await assertStalls(claim, { text: `no WAIT for ${LIMIT} ms with receive buffers pending`, since });
+  },
+
   "a limit of 0 is none": async () => {
     using claim = claimCard();
     const { grant, registers } = quietGrant(claim, 0);
@@ -183,7 +196,8 @@ await runCases({
 
   "the longest limit is taken, and its timer ends with the grant": async () => {
     using claim = claimCard();
-    using _grant = grantOf(claim, { stallMs: uapi.MAX_STALL_MS });
+    using grant = grantOf(claim, { stallMs: uapi.MAX_STALL_MS });
+    grant.waitOnce();
     assertEquals(await armed(), false, "there is no work yet");
     claim.signal();
     assertEquals(await armed(), true);
