@@ -40,6 +40,7 @@ const CALLS: Record<string, Call> = {
   SIGNAL: { number: CALL.SIGNAL, on: "claim", layout: uapi.SIGNAL },
   REVOKE: { number: CALL.REVOKE, on: "claim", layout: uapi.REVOKE },
   CHANNELS: { number: CALL.CHANNELS, on: "claim", layout: uapi.CHANNELS },
+  PORT_DOWN: { number: CALL.PORT_DOWN, on: "claim", layout: uapi.PORT_DOWN },
   INFO: { number: CALL.INFO, on: "grant", layout: uapi.INFO },
   IRQ: { number: CALL.IRQ, on: "grant", layout: uapi.IRQ },
   DMA_ALLOC: { number: CALL.DMA_ALLOC, on: "grant", layout: uapi.DMA_ALLOC, values: { length: 4096n } },
@@ -163,7 +164,7 @@ await runCases({
   "an unknown call is ENOTTY on every file": () => {
     withFiles((files) => {
       for (const [kind, fd] of Object.entries(files)) {
-        for (const number of [0x02, 0x16, 0x2a, 0x7f, 0xff]) {
+        for (const number of [0x02, 0x17, 0x2a, 0x7f, 0xff]) {
           assertErrno(library.r3_call(fd, number, new Uint8Array(64)), "ENOTTY", `${kind} ${number}`);
         }
       }

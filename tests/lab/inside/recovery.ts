@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { LAST } from "../../../src/driver/rings.ts";
 import { KernelError } from "../../../src/kernel/mod.ts";
-import { claimWithPort, FakeDriver, frames, RING, send, up } from "./fake_driver.ts";
+import { claimWithPort, FakeDriver, frames, REPORT, RING, send, sysfs, up } from "./fake_driver.ts";
 import { assertErrno, claimCard, grantOf, libc, type RawClaim, runCases } from "./harness.ts";
 
 /** STATUS' times, milliseconds. */
@@ -103,6 +103,30 @@ await runCases({
     assertEquals(claim.channels() as unknown[], expected, "a refused grant changes nothing");
     using _next = grantOf(claim);
     assertEquals(claim.channels().map(({ submitted }) => submitted), [0, 0], "the live one's come first");
+  },
+
+  "PORT_DOWN takes the link of a port that nobody serves, and the next driver brings it up": async () => {
+    {
+      using claim = claimCard();
+      assertEquals(claim.portDown(), false, "without a port there is nothing to take down");
+    }
+    using claim = claimWithPort();
+    assertEquals(claim.portDown(), true, "before the first driver it is down");
+    {
+      using driver = new FakeDriver(claim);
+      await up(driver);
+      assertEquals(await sysfs("carrier"), "1");
+      assertErrno(-assertThrows(() => claim.portDown(), KernelError).errno, "EBUSY");
+    }
+    assertEquals(await sysfs("carrier"), "1", "it outlives its driver");
+    assertEquals(claim.portDown(), true);
+    assertEquals(await sysfs("carrier"), "0");
+    await send(3);
+    using driver = new FakeDriver(claim);
+    assertEquals(await sysfs("carrier"), "0", "attached, it has not said yet that there is a link");
+    driver.grant.reportNet(REPORT);
+    assertEquals(await sysfs("carrier"), "1");
+    await sendOne(driver);
   },
 
   "a grant without a port has no channels": () => {
