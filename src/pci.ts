@@ -3,6 +3,7 @@
  * that without root the kernel shows only the first 64 bytes of configuration space; binding needs root.
  */
 import { UserError } from "./error.ts";
+import { SYS } from "./machine.ts";
 
 /** How sysfs is reached: its mount point, and how a file of it is written. Replaced in tests. */
 export interface Sysfs {
@@ -12,7 +13,7 @@ export interface Sysfs {
 
 /** The machine's own. */
 export const SYSFS: Sysfs = {
-  root: "/sys",
+  root: SYS,
   // Never create: a missing attribute is an error, not a new file.
   write: (path, text) => Deno.writeTextFile(path, text, { create: false }),
 };

@@ -1,13 +1,14 @@
 /** A network interface from user space: up, an address by DHCP, and what it counts. */
 import { fileURLToPath } from "node:url";
 import { UserError } from "../error.ts";
+import { SYS } from "../machine.ts";
 
 const DHCP_SCRIPT = fileURLToPath(new URL("udhcpc.sh", import.meta.url));
 
 /** Name of the interface that a PCI device has, or undefined before it has one. */
 export async function interfaceOf(address: string): Promise<string | undefined> {
   try {
-    for await (const { name } of Deno.readDir(`/sys/bus/pci/devices/${address}/net`)) return name;
+    for await (const { name } of Deno.readDir(`${SYS}/bus/pci/devices/${address}/net`)) return name;
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
@@ -79,7 +80,7 @@ export interface InterfaceCounters {
 /** Reads the counters and the carrier; undefined once the interface has gone. */
 export async function readCounters(name: string): Promise<InterfaceCounters | undefined> {
   const read = async (file: string) =>
-    Number(await Deno.readTextFile(`/sys/class/net/${name}/statistics/${file}`));
+    Number(await Deno.readTextFile(`${SYS}/class/net/${name}/statistics/${file}`));
   try {
     const [rxPackets, rxBytes, rxDropped, txPackets, txBytes, txDropped] = await Promise.all(
       ["rx_packets", "rx_bytes", "rx_dropped", "tx_packets", "tx_bytes", "tx_dropped"].map(read),
@@ -92,7 +93,7 @@ export async function readCounters(name: string): Promise<InterfaceCounters | un
 
 /** The link's state and its speed in Mb/s, 0 if unknown. */
 export async function readLink(name: string): Promise<{ up: boolean; speed: number }> {
-  const read = (file: string) => Deno.readTextFile(`/sys/class/net/${name}/${file}`).catch(() => "");
+  const read = (file: string) => Deno.readTextFile(`${SYS}/class/net/${name}/${file}`).catch(() => "");
   // Both fail while the interface is down.
   const [carrier, speed] = [await read("carrier"), await read("speed")];
   return { up: carrier.trim() === "1", speed: Math.max(0, Number(speed) || 0) };
