@@ -156,7 +156,7 @@ export type Values<O extends Options> = { [K in keyof O]: O[K] extends Option<in
 /** What a command was given. */
 export interface Parsed<O extends Options> {
   options: Values<O>;
-  /** The arguments that are no options, as many as the usage names or fewer. */
+  /** The arguments that are no options, as many as the usage allows. */
   positionals: string[];
   /** Everything after `--`, for a command with `rest`. */
   rest: string[];
@@ -168,7 +168,7 @@ export interface CommandSpec<O extends Options> {
   name: string;
   /** One line without a full stop. */
   summary: string;
-  /** Arguments that are no options; a name in brackets may be left out. */
+  /** Arguments that are no options; a name in brackets may be left out, the last with an ellipsis repeated. */
   positionals?: { name: string; description: string }[];
   /** Takes another command line after `--`; its name in the help. */
   rest?: { name: string; description: string };
@@ -283,7 +283,7 @@ export function parse<const O extends Options>(args: string[], spec: CommandSpec
   const wanted = spec.positionals ?? [];
   const missing = wanted.slice(positionals.length).find(({ name }) => !name.startsWith("["));
   if (missing) throw usage(`${typed} needs ${missing.name}: ${missing.description}`);
-  if (positionals.length > wanted.length) {
+  if (positionals.length > wanted.length && !wanted.at(-1)?.name.includes("…")) {
     const extra = positionals[wanted.length];
     throw usage(`${typed} does not take "${extra}"; usage: ${usageLine(spec)}`);
   }

@@ -1,11 +1,8 @@
 /** `ring3 list`: the machine's PCI devices, what they are bound to, and which manifest matches. */
-import { fileURLToPath } from "node:url";
 import { findManifests, matchManifest } from "../manifest/mod.ts";
 import { deviceNames, idText, listDevices, type PciDevice, SYSFS, type Sysfs } from "../pci.ts";
+import { MANIFESTS } from "../run/manifests.ts";
 import { defineCommand, flag } from "./args.ts";
-
-/** The checkout's manifests. */
-export const MANIFESTS = fileURLToPath(new URL("../../manifests", import.meta.url));
 
 /** One device of the list; the shape of `--json`. */
 export interface ListedDevice {

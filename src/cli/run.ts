@@ -1,72 +1,134 @@
 /** `ring3 run`: a driver in the lab, or on this machine with `--native`. */
-import { existsSync } from "node:fs";
 import { relative, resolve } from "node:path";
 import { formatCheck } from "../check/mod.ts";
+import { findTargets } from "../client/target.ts";
+import { upgrade } from "../client/upgrade.ts";
 import { UserError } from "../error.ts";
 import { checkout } from "../lab/checkout.ts";
+import { CHECKOUT } from "../lab/guest.ts";
+import { parseHardware } from "../lab/mod.ts";
+import type { Manifest } from "../manifest/mod.ts";
+import { progressOnStderr } from "../progress.ts";
 import { inLab } from "../run/files.ts";
 import { checkInLab, runInLab } from "../run/lab.ts";
+import { findManifest } from "../run/manifests.ts";
 import { type RunEvent, runNative } from "../run/native.ts";
-import { parseHardware } from "../lab/mod.ts";
-import { findManifests, loadManifest, type Manifest } from "../manifest/mod.ts";
-import { progressOnStderr } from "../progress.ts";
-import { didYouMean } from "../suggest.ts";
+import { watchFolder } from "../run/watch.ts";
+import { parseListen } from "../supervisor/listen.ts";
+import type { Driver } from "../supervisor/schema.ts";
+import { eventText } from "../view/event.ts";
 import { LiveView } from "../view/live.ts";
 import { type Command, defineCommand, flag, text } from "./args.ts";
 import { HARDWARE_OPTIONS } from "./hardware_options.ts";
 import { untilInterrupted } from "./interrupted.ts";
-import { MANIFESTS } from "./list.ts";
 
-/** The manifest of that name, or in that file. @throws {UserError} if there is none, or it is wrong. */
-async function findManifest(nameOrFile: string): Promise<Manifest> {
-  if (nameOrFile.includes("/") || nameOrFile.endsWith(".json")) return await loadManifest(nameOrFile);
-  const file = `${MANIFESTS}/${nameOrFile}.json`;
-  if (existsSync(file)) return await loadManifest(file);
-  const { manifests } = await findManifests(MANIFESTS);
-  const names = manifests.map(({ name }) => name);
-  throw new UserError(
-    `There is no driver "${nameOrFile}"${didYouMean(nameOrFile, names) || `; there is ${names.join(", ")}`}`,
-  );
-}
-
-/** What names the manifest in the lab, which sees this checkout and nothing else of this machine. */
-function inCheckout(nameOrFile: string, manifest: Manifest): string {
-  if (nameOrFile !== manifest.file) return nameOrFile;
+/** The manifest's file in the lab, which sees this checkout and nothing else of this machine. */
+function inCheckout(manifest: Manifest): string {
   const path = relative(checkout(), resolve(manifest.file));
-  if (!path.startsWith("..")) return `./${path}`;
+  if (!path.startsWith("..")) return `${CHECKOUT}/${path}`;
   throw new UserError(
     `The lab sees only this checkout: move ${manifest.file} into ${checkout()}, or use --native`,
   );
 }
 
 /** Shows events to a person. */
-function show(view: LiveView, event: RunEvent): void {
-  switch (event.type) {
-    case "status":
-      view.show({
-        ...event.driver,
-        address: event.driver.address ?? "",
-        restarts: event.driver.restarts.total,
-      });
-      break;
-    case "ready":
-      view.print(`driver ready after ${event.ms.toFixed(0)} ms`);
-      break;
-    case "log":
-      view.print(`driver: ${event.text}`);
-      break;
-    case "ended":
-      view.print(`driver ended: ${event.reason.text}${event.next === "restart" ? "; starting another" : ""}`);
-      if (event.reason.stack) view.print(event.reason.stack);
-      break;
+class Shown implements Disposable {
+  readonly #view = new LiveView();
+  #grantTold = false;
+
+  event(event: RunEvent): void {
+    const view = this.#view;
+    switch (event.type) {
+      case "status":
+        this.#tellGrant(event.driver);
+        view.show(event.driver);
+        break;
+      case "serving":
+        view.dashboard = event.url;
+        view.print(`dashboard: ${event.enter} (good once; another: ring3 dashboard)`);
+        break;
+      case "ready":
+        view.print(`driver ready after ${event.ms.toFixed(0)} ms`);
+        break;
+      case "log":
+        view.print(`driver: ${event.text}`);
+        break;
+      case "ended":
+      case "recovered":
+      case "upgrade":
+      case "manifest":
+        for (const line of eventText(event)) view.print(`driver ${line}`);
+        break;
+    }
+  }
+
+  print(text: string): void {
+    this.#view.print(text);
+  }
+
+  /** What it may touch is told as soon as it is known, and stands in the view from then on. */
+  #tellGrant({ grant, warnings }: Driver): void {
+    if (this.#grantTold || grant.length === 0) return;
+    this.#grantTold = true;
+    this.#view.print("This driver may touch:");
+    for (const line of grant) this.#view.print(`  ${line}`);
+    for (const warning of warnings) this.#view.print(`warning: ${warning}`);
+  }
+
+  [Symbol.dispose](): void {
+    this.#view[Symbol.dispose]();
   }
 }
 
+/** What a run gets to tell of itself. */
+interface Telling {
+  onEvent: (event: RunEvent) => void;
+  /** A line beside the events, for people. */
+  print: (text: string) => void;
+}
+
 /** Runs with events shown as the user wants them. */
-async function shown<T>(json: boolean, work: (onEvent: (event: RunEvent) => void) => Promise<T>): Promise<T> {
-  if (json) return await work((event) => console.log(JSON.stringify(event)));
-  using view = new LiveView();
-  return await work((event) => show(view, event));
+async function shown<T>(json: boolean, work: (telling: Telling) => Promise<T>): Promise<T> {
+  if (json) {
+    return await work({ onEvent: (event) => console.log(JSON.stringify(event)), print: console.error });
+  }
+  using shown = new Shown();
+  return await work({ onEvent: (event) => shown.event(event), print: (text) => shown.print(text) });
+}
+
+/** Runs, and upgrades the driver whenever its folder is saved, as soon as there is one to upgrade. */
+async function watched(
+  manifest: Manifest,
+  { onEvent, print, signal }: Telling & { signal: AbortSignal },
+  run: (onEvent: (event: RunEvent) => void) => Promise<number>,
+): Promise<number> {
+  const over = new AbortController();
+  let watching: Promise<void> | undefined;
+  let url: string | undefined;
+  const onSave = async () => {
+    try {
+      await using targets = await findTargets();
+      const target = targets.all.find(({ client }) => client.url === url);
+      if (target) await upgrade(target, manifest.name, manifest.driverFolder);
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      print(`not upgraded: ${error.message}`);
+    }
+  };
+  try {
+    return await run((event) => {
+      onEvent(event);
+      if (event.type === "serving") url = event.url;
+      if (event.type === "ready" && !watching) {
+        print(`watching ${manifest.driverFolder}: each save becomes an upgrade`);
+        const ended = AbortSignal.any([over.signal, signal]);
+        watching = watchFolder(manifest.driverFolder, { onSave, signal: ended });
+      }
+    });
+  } finally {
+    over.abort();
+    await watching;
+  }
 }
 
 /** The command. */
@@ -81,6 +143,10 @@ export const runCommand: Command = defineCommand({
     "no-dhcp": flag("bring the interface up, but leave its addresses alone"),
     check: flag("send traffic through the driver, compare it, print a table, and end"),
     json: flag("print events, or the result of --check, as JSON"),
+    watch: flag("upgrade the driver at each save of a file in its folder"),
+    listen: text("with --native: where the dashboard is; without it, the first free port from 7333 on", {
+      value: "HOST:PORT|none",
+    }),
     ...HARDWARE_OPTIONS,
   },
   examples: [
@@ -90,24 +156,40 @@ export const runCommand: Command = defineCommand({
   ],
   async main({ positionals: [name], options }) {
     const manifest = await findManifest(name);
-    const { "no-dhcp": noDhcp, device, take, yes, json, check } = options;
+    const { "no-dhcp": noDhcp, device, take, yes, json, check, watch } = options;
+    const listen = parseListen(options.listen);
+    if (watch && (check || listen === null)) {
+      throw new UserError("--watch is not for --check, and takes the API: leave out --listen none", {
+        code: 2,
+      });
+    }
     if (options.native || inLab()) {
       if (check) {
         throw new UserError("--check needs the lab, where the other side is known: leave out --native");
       }
       const { signal } = untilInterrupted();
-      const options = { manifest, device, take, yes, dhcp: !noDhcp, progress: progressOnStderr(), signal };
-      await shown(json, (onEvent) => runNative({ ...options, onEvent }));
-      return 0;
+      const progress = progressOnStderr();
+      const native = { manifest, device, take, yes, dhcp: !noDhcp, listen, progress, signal };
+      return await shown(json, (telling) => {
+        const run = (onEvent: Telling["onEvent"]) => runNative({ ...native, onEvent });
+        return watch ? watched(manifest, { ...telling, signal }, run) : run(telling.onEvent);
+      });
     }
-    if (device !== undefined || take) {
-      throw new UserError("--device and --take are for --native: the lab has its own devices", { code: 2 });
+    if (device !== undefined || take || listen !== undefined) {
+      throw new UserError("--device, --take and --listen are for --native: the lab has its own devices", {
+        code: 2,
+      });
     }
     const hardware = parseHardware(options);
     const { signal } = untilInterrupted();
     const lab = { hardware, yes, progress: progressOnStderr(), signal };
-    const args = [inCheckout(name, manifest), ...(noDhcp ? ["--no-dhcp"] : [])];
-    if (!check) return await shown(json, (onEvent) => runInLab(args, { ...lab, onEvent }));
+    const args = [inCheckout(manifest), ...(noDhcp ? ["--no-dhcp"] : [])];
+    if (!check) {
+      return await shown(json, (telling) => {
+        const run = (onEvent: Telling["onEvent"]) => runInLab(args, { ...lab, onEvent });
+        return watch ? watched(manifest, { ...telling, signal }, run) : run(telling.onEvent);
+      });
+    }
     const result = await Promise.race([
       checkInLab(args, lab),
       new Promise<undefined>((resolve) => signal.addEventListener("abort", () => resolve(undefined))),

@@ -1,21 +1,30 @@
 /** `ring3 status`: the drivers that run on this machine and in its labs, and what the module holds. */
+import { findTargets, type Target } from "../client/target.ts";
 import { execInRunningLabs } from "../lab/running.ts";
 import { moduleCounters } from "../run/counters.ts";
 import { inLab } from "../run/files.ts";
-import { type RunningDriver, runningDrivers } from "../run/state_file.ts";
+import type { Driver } from "../supervisor/schema.ts";
 import { render } from "../view/render.ts";
 import { type Command, defineCommand, flag } from "./args.ts";
 
 /** What one machine runs; the shape of `--json`, with `labs` on the machine that runs them. */
 interface MachineStatus {
-  drivers: RunningDriver[];
+  /** Drivers, with the address of the supervisor that has them. */
+  drivers: (Driver & { supervisor: string })[];
   /** What ring3.ko holds; null where it cannot be read. */
   module: Record<string, number> | null;
   labs?: MachineStatus[];
 }
 
+function driversOf(targets: readonly Target[]): MachineStatus["drivers"] {
+  return targets.flatMap(({ client, drivers }) =>
+    drivers.map((driver) => ({ ...driver, supervisor: client.url }))
+  );
+}
+
 async function machineStatus(): Promise<MachineStatus> {
-  const here = { drivers: await runningDrivers(), module: await moduleCounters() };
+  await using targets = await findTargets({ labs: false });
+  const here = { drivers: driversOf(targets.all), module: await moduleCounters() };
   if (inLab()) return here;
   const printed = await execInRunningLabs(["ring3", "status", "--json"]);
   return { ...here, labs: [...printed.values()].map((text) => JSON.parse(text) as MachineStatus) };
@@ -24,9 +33,8 @@ async function machineStatus(): Promise<MachineStatus> {
 function* text({ drivers, module }: MachineStatus): Generator<string> {
   const terminal = Deno.stdout.isTerminal();
   const columns = terminal ? Deno.consoleSize().columns : 100;
-  for (const { status, driver } of drivers) {
-    yield* render(status, { columns, color: terminal && !Deno.noColor });
-    yield `  process     ${driver ?? "none"}`;
+  for (const { supervisor, ...driver } of drivers) {
+    yield* render(driver, { columns, color: terminal && !Deno.noColor, dashboard: supervisor });
   }
   if (!module) return;
   const held = Object.entries(module).filter(([, count]) => count > 0)

@@ -3,6 +3,9 @@
 /** Where the guest finds the checkout, read-only. */
 export const CHECKOUT = "/ring3";
 
+/** Where the guest has Deno. */
+export const DENO = "/usr/local/bin/deno";
+
 /** Where the guest keeps Deno's cache, filled when the image is made. */
 export const DENO_DIR = "/var/lib/ring3/deno";
 

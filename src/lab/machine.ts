@@ -20,7 +20,7 @@ import { findKernel, type Kernel } from "./kernel.ts";
 import { kernelProblems } from "./problems.ts";
 import { Qmp, QmpError } from "./qmp.ts";
 import { commandLine, signalOf } from "./shell.ts";
-import { LAB_DIRECTORY } from "./running.ts";
+import { LAB_DIRECTORY, RunningLab } from "./running.ts";
 
 /** Longest boot on a loaded machine without KVM, of a kernel with every check built in. */
 const BOOT_MS = 120_000;
@@ -238,19 +238,16 @@ export class Lab implements AsyncDisposable {
   async #forwardLoopback(guestPort: number): Promise<number> {
     for (let attempt = 0;; attempt++) {
       const port = await freePort("tcp");
-      const { success, stderr } = await new Deno.Command("ssh", {
-        args: [
-          ...this.#sshArguments(),
-          ...["-S", this.#socket, "-O", "forward", "-L", `127.0.0.1:${port}:127.0.0.1:${guestPort}`, "lab"],
-        ],
-        stdin: "null",
-      }).output();
-      if (success) return port;
+      const refused = await this.running.forward(`127.0.0.1:${port}`, guestPort);
+      if (refused === undefined) return port;
       // Somebody else may have taken the port between our look and ssh's.
-      if (attempt < 4) continue;
-      const said = new TextDecoder().decode(stderr).trim();
-      throw new UserError(`Cannot forward port ${guestPort} of the lab: ${said}`);
+      if (attempt === 4) throw new UserError(`Cannot forward port ${guestPort} of the lab: ${refused}`);
     }
+  }
+
+  /** The lab as other processes of this user reach it. */
+  get running(): RunningLab {
+    return new RunningLab(this.#directory);
   }
 
   /** Sends QEMU a command and returns its answer. @throws {QmpError} if it refuses. */
@@ -399,8 +396,8 @@ function qemuArguments(parts: Parts, directory: string, disks: readonly string[]
   ];
 }
 
-/** A port nobody listens on at the moment. */
-async function freePort(protocol: "tcp" | "udp"): Promise<number> {
+/** A port of this machine's loopback address that nobody listens on at the moment. */
+export async function freePort(protocol: "tcp" | "udp"): Promise<number> {
   if (protocol === "tcp") {
     using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     return listener.addr.port;

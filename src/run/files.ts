@@ -5,6 +5,7 @@ import { checkout } from "../lab/checkout.ts";
 import { need } from "../setup.ts";
 import type { HostFiles } from "../supervisor/driver_process.ts";
 import type { Progress } from "../progress.ts";
+import { needReadable } from "./readable.ts";
 
 /** Set in the lab: everything has been built outside, and the checkout cannot be written. */
 const IN_LAB = "RING3_LAB";
@@ -29,12 +30,8 @@ async function build(options: { progress: Progress; yes?: boolean }): Promise<vo
   await buildFfi();
 }
 
-/**
- * What a driver process is started from, built if need be.
- * @throws {UserError} if it cannot be built.
- */
-export async function hostFiles(options: { progress: Progress; yes?: boolean }): Promise<HostFiles> {
-  if (!inLab()) await build(options);
+/** What a driver process is started from, once it is built. */
+export function builtFiles(): HostFiles {
   const directory = `${checkout()}/build/ffi`;
   return {
     deno: Deno.execPath(),
@@ -45,10 +42,24 @@ export async function hostFiles(options: { progress: Progress; yes?: boolean }):
 }
 
 /**
- * Loads `ring3.ko`, unless it is loaded. `hostFiles` has built it.
+ * Prepares this machine for drivers: builds what they run from, sees to it that their users can read it, and
+ * loads the module.
+ * @throws {UserError} if something cannot be built, read or loaded.
+ */
+export async function prepareMachine(options: { progress: Progress; yes?: boolean }): Promise<void> {
+  if (Deno.uid() !== 0) {
+    throw new UserError("Running a driver on this machine takes root: it loads a module and binds a device");
+  }
+  if (!inLab()) await build(options);
+  await needReadable(Object.values(builtFiles()));
+  await loadModule();
+}
+
+/**
+ * Loads `ring3.ko`, unless it is loaded.
  * @throws {UserError} with the kernel's reason if it does not load.
  */
-export async function loadModule(): Promise<void> {
+async function loadModule(): Promise<void> {
   if (await exists("/sys/module/ring3")) return;
   const module = `${checkout()}/build/module/${Deno.osRelease()}/ring3.ko`;
   const { code, stderr } = await new Deno.Command("insmod", { args: [module], stdout: "null" }).output()

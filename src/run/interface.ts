@@ -42,18 +42,21 @@ export async function addresses(name: string): Promise<string[]> {
 export class DhcpClient implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
 
-  /** @throws {UserError} if there is no udhcpc on this machine. */
+  /** @throws {UserError} if it cannot be started. */
   constructor(name: string) {
     try {
-      this.#child = new Deno.Command("busybox", {
+      this.#child = new Deno.Command("setpriv", {
+        // It ends with this process, however that ends.
         // deno-fmt-ignore
-        args: ["udhcpc", "-f", "-i", name, "-s", DHCP_SCRIPT, "-t", "8", "-T", "1", "-A", "5", "-S"],
+        args: ["--pdeathsig", "KILL", "busybox", "udhcpc", "-f", "-i", name, "-s", DHCP_SCRIPT, "-t", "8", "-T", "1", "-A", "5", "-S"],
         stdin: "null",
         stdout: "null",
         stderr: "null",
       }).spawn();
     } catch {
-      throw new UserError("There is no DHCP client: install the package busybox, or add --no-dhcp");
+      throw new UserError(
+        "Cannot start the DHCP client: install the packages util-linux and busybox, or add --no-dhcp",
+      );
     }
   }
 

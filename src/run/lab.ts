@@ -1,10 +1,14 @@
-/** Runs a driver in the lab: boots it, runs the same command in there, and checks from outside. */
+/** Runs a driver in the lab: boots it, starts a supervisor in there, and checks from outside. */
+import { dirname } from "node:path";
 import { check, type CheckResult } from "../check/mod.ts";
 import { UserError } from "../error.ts";
-import { boot, type Hardware, type Lab, nicNetwork, prepare } from "../lab/mod.ts";
+import { boot, freePort, type Hardware, type Lab, nicNetwork, prepare } from "../lab/mod.ts";
 import type { Progress } from "../progress.ts";
 import { lines } from "../lines.ts";
-import type { RunEvent } from "./native.ts";
+import { CHECKOUT } from "../lab/guest.ts";
+import type { RunEvent } from "../supervisor/main.ts";
+import { DEFAULT_PORTS, supervisorCommand, type SupervisorPlaces } from "../supervisor/permissions.ts";
+import { labPlaces } from "./places.ts";
 
 /** How to run in the lab. */
 export interface LabOptions {
@@ -41,13 +45,58 @@ function complainOf(lab: Lab): void {
   }
 }
 
-/** Runs `ring3 run` with these arguments in the lab, and passes on what happens. Its exit status. */
+/** What loads the module, if it is not loaded, and becomes the supervisor. */
+const LOAD_AND_RUN =
+  `test -d /sys/module/ring3 || insmod "${CHECKOUT}/build/module/$(uname -r)/ring3.ko" || exit
+exec "$@"`;
+
+/**
+ * The command that runs a supervisor in a lab, by itself: another Deno in between would cost seconds.
+ * @param args A manifest's name or file there, and options of `src/supervisor/main.ts`.
+ */
+export function supervisorInLab(
+  [manifest, ...options]: readonly string[],
+  { listen }: Pick<SupervisorPlaces, "listen"> = {},
+): string[] {
+  const folders = manifest.includes("/") ? [dirname(manifest)] : [];
+  const places = { ...labPlaces(), folders, listen };
+  const { argv, env } = supervisorCommand(places, [manifest, ...options, "--json"]);
+  const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`);
+  return ["env", "-i", ...variables, "sh", "-c", LOAD_AND_RUN, "sh", ...argv];
+}
+
+/** Starts a supervisor in a lab, with its API at the same address in the lab and on this machine. */
+async function supervise(lab: Lab, args: readonly string[]): Promise<Deno.ChildProcess> {
+  const port = await freeDefaultPort();
+  const refused = await lab.running.forward(`127.0.0.1:${port}`, port);
+  if (refused !== undefined) throw new UserError(`Cannot forward port ${port} to the lab: ${refused}`);
+  return lab.spawn(supervisorInLab(args, { listen: { hostname: "127.0.0.1", port } }), {
+    stdin: "null",
+    stdout: "piped",
+    stderr: "inherit",
+  });
+}
+
+/** The first port from the supervisor's usual one on that nobody here listens on; else any. */
+async function freeDefaultPort(): Promise<number> {
+  for (const port of DEFAULT_PORTS) {
+    try {
+      Deno.listen({ hostname: "127.0.0.1", port }).close();
+      return port;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+    }
+  }
+  return await freePort("tcp");
+}
+
+/** Runs a driver in a lab until the user has had enough, and passes on what happens. The exit status. */
 export async function runInLab(
   args: string[],
   options: LabOptions & { onEvent: (event: RunEvent) => void },
 ): Promise<number> {
   await using lab = await startLab(options);
-  const child = startDriver(lab, args);
+  const child = await supervise(lab, args);
   const aborted = new Promise<undefined>((resolve) =>
     options.signal.addEventListener("abort", () => resolve(undefined))
   );
@@ -60,15 +109,6 @@ export async function runInLab(
   if (!status) return 0;
   complainOf(lab);
   return status.code;
-}
-
-/** The driver and its supervisor, in the lab: events on standard output, errors straight to the user. */
-function startDriver(lab: Lab, args: string[]): Deno.ChildProcess {
-  return lab.spawn(["ring3", "run", ...args, "--native", "--json"], {
-    stdin: "null",
-    stdout: "piped",
-    stderr: "inherit",
-  });
 }
 
 /** What `run --check` has found. */
@@ -88,7 +128,7 @@ export async function checkInLab(args: string[], options: LabOptions): Promise<L
   const { progress } = options;
   await using lab = await startLab(options);
   progress("starting the driver");
-  const child = startDriver(lab, args);
+  const child = await supervise(lab, args);
   const events = lines(child.stdout);
   const { name, bringUpMs, addresses } = await before(comeUp(events), ADDRESS_MS);
   // Read on, so that the driver's supervisor never waits for us.

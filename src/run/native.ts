@@ -1,24 +1,15 @@
-/** Runs a driver on this machine: loads the module, binds the device, supervises, shows. */
-import { UserError } from "../error.ts";
+/** Runs a driver on this machine: prepares it, starts a supervisor, and passes on what that tells. */
+import { resolve } from "node:path";
+import { lines } from "../lines.ts";
 import type { Manifest } from "../manifest/mod.ts";
 import type { Progress } from "../progress.ts";
-import { DriverFleet } from "../supervisor/fleet.ts";
-import type { Driver, Event } from "../supervisor/schema.ts";
-import { hostFiles, loadModule } from "./files.ts";
-import { STATE_DIRECTORY } from "./state.ts";
+import type { RunEvent } from "../supervisor/main.ts";
+import { supervisorCommand } from "../supervisor/permissions.ts";
+import { prepareMachine } from "./files.ts";
+import { foldersOf, ownPlaces } from "./places.ts";
 import { needReadable } from "./readable.ts";
 
-/** How often status is told, milliseconds. */
-const INTERVAL = 1000;
-
-/** Folder for what lives as long as the machine runs. */
-export const RUNTIME_DIRECTORY = "/run/ring3";
-
-/** What happens during a run, for whoever shows it. */
-export type RunEvent =
-  | Event
-  | { type: "status"; driver: Driver }
-  | { type: "serving"; url: string; enter: string };
+export type { RunEvent };
 
 /** How to run. */
 export interface NativeOptions {
@@ -28,6 +19,8 @@ export interface NativeOptions {
   /** Take the device from the kernel's driver that uses it. */
   take: boolean;
   dhcp: boolean;
+  /** Where the API is to listen; without it, where the supervisor finds a free port. */
+  listen?: { hostname: string; port: number } | null;
   yes: boolean;
   progress: Progress;
   onEvent: (event: RunEvent) => void;
@@ -36,39 +29,45 @@ export interface NativeOptions {
 }
 
 /**
- * Runs until `signal` aborts (then it resolves), or the driver is given up.
- * @throws {UserError} with what is wrong and what to do.
+ * Runs until `signal` aborts, or the supervisor ends by itself; its exit status. What it complains of goes to
+ * standard error.
+ * @throws {UserError} if this machine cannot be prepared.
  */
-export async function runNative(options: NativeOptions): Promise<void> {
-  const { manifest, onEvent, signal } = options;
-  if (Deno.uid() !== 0) {
-    throw new UserError("Running a driver on this machine takes root: it loads a module and binds a device");
-  }
-  const files = await hostFiles(options);
-  await needReadable([...Object.values(files), manifest.driver]);
-  await loadModule();
-  await using fleet = new DriverFleet([manifest], {
-    ...options,
-    files,
-    runtime: RUNTIME_DIRECTORY,
-    state: STATE_DIRECTORY,
-  });
-  const over = Promise.withResolvers<void>();
-  signal.addEventListener("abort", () => over.resolve());
-  fleet.subscribe((event) => {
-    onEvent(event);
-    if (event.type !== "ended" || event.next === "restart" || signal.aborted) return;
-    if (event.next === "stop") over.resolve();
-    else over.reject(new UserError(`${manifest.name} was given up: ${event.reason.text}`));
-  });
-  over.promise.catch(() => {});
-  const timer = setInterval(() => onEvent({ type: "status", driver: fleet.driver(manifest.name) }), INTERVAL);
+export async function runNative(options: NativeOptions): Promise<number> {
+  const { manifest, device, take, dhcp, listen, onEvent, signal } = options;
+  await prepareMachine(options);
+  await needReadable([manifest.driver]);
+  if (signal.aborted) return 0;
+  const places = { ...ownPlaces(), folders: foldersOf([manifest]), listen };
+  const { argv, env } = supervisorCommand(places, [
+    resolve(manifest.file),
+    "--json",
+    ...(device === undefined ? [] : ["--device", device]),
+    ...(take ? ["--take"] : []),
+    ...(dhcp ? [] : ["--no-dhcp"]),
+  ]);
+  const child = new Deno.Command("setpriv", {
+    // It ends with this process, however that ends.
+    args: ["--pdeathsig", "TERM", "--", ...argv],
+    env,
+    clearEnv: true,
+    stdin: "null",
+    stdout: "piped",
+    stderr: "inherit",
+  }).spawn();
+  const stop = () => {
+    try {
+      child.kill("SIGTERM");
+    } catch {
+      // It has ended already.
+    }
+  };
+  signal.addEventListener("abort", stop);
   try {
-    if (signal.aborted) return;
-    const starting = fleet.start(manifest.name);
-    await Promise.race([starting, over.promise]);
-    await over.promise;
+    for await (const line of lines(child.stdout)) onEvent(JSON.parse(line) as RunEvent);
+    return (await child.status).code;
   } finally {
-    clearInterval(timer);
+    signal.removeEventListener("abort", stop);
+    stop();
   }
 }

@@ -1,19 +1,22 @@
-/** `ring3 run` in a lab, followed from outside: what its supervisor tells, and what it is asked to do. */
+/** A supervisor in a lab, followed from outside: what its supervisor tells, and what it is asked to do. */
 import { z } from "zod";
 import { UserError } from "../error.ts";
 import type { Lab } from "../lab/mod.ts";
 import { lines } from "../lines.ts";
+import { supervisorInLab } from "../run/lab.ts";
+import { RUNTIME_DIRECTORY } from "../run/runtime.ts";
 import type { KillWay } from "../supervisor/contract.ts";
 import { type Driver, driverSchema, type Event, eventSchema } from "../supervisor/schema.ts";
+import { SUPERVISOR_FILE, SUPERVISORS } from "../supervisor/run_folder.ts";
 import { Api } from "./api.ts";
 
 /** Longest time that anything is waited for unless said otherwise, milliseconds. */
 const WAIT_MS = 60_000;
 
 /** Where a supervisor says which process it is. */
-const SUPERVISOR = "/run/ring3/supervisor.json";
+const SUPERVISOR = `${RUNTIME_DIRECTORY}/${SUPERVISORS}/*/${SUPERVISOR_FILE}`;
 
-/** A line of `ring3 run --native --json`. */
+/** A line of what a supervisor tells. */
 const lineSchema = z.union([
   eventSchema,
   z.object({ type: z.literal("status"), driver: driverSchema }),
@@ -40,7 +43,7 @@ export class DriverRun implements AsyncDisposable {
 
   private constructor(lab: Lab, args: readonly string[]) {
     this.#lab = lab;
-    this.#child = lab.spawn(["ring3", "run", ...args, "--native", "--json"], {
+    this.#child = lab.spawn(supervisorInLab(args), {
       stdin: "null",
       stdout: "piped",
       stderr: "piped",
@@ -54,7 +57,7 @@ export class DriverRun implements AsyncDisposable {
     });
   }
 
-  /** Starts the driver of a manifest. @param args The manifest's name or file in the guest, and options of `run`. */
+  /** Starts the driver of a manifest. @param args The manifest's name or file in the guest, and options of the supervisor's. */
   static start(lab: Lab, args: readonly string[]): DriverRun {
     return new DriverRun(lab, args);
   }
@@ -117,7 +120,7 @@ export class DriverRun implements AsyncDisposable {
 
   /** Process of the supervisor, in the guest. @throws {UserError} if it has not said which that is. */
   async supervisor(): Promise<number> {
-    const { code, stdout, stderr } = await this.#lab.exec(["cat", SUPERVISOR]);
+    const { code, stdout, stderr } = await this.#lab.exec(["sh", "-c", `cat ${SUPERVISOR}`]);
     if (code !== 0) throw new UserError(`Cannot tell which process supervises: ${stderr.trim()}`);
     return z.object({ pid: z.number() }).parse(JSON.parse(stdout)).pid;
   }

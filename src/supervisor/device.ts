@@ -2,6 +2,7 @@
 import { UserError } from "../error.ts";
 import { formatProblem, type Manifest, matchManifest, resolve } from "../manifest/mod.ts";
 import { bind, isConfined, listDevices, type PciDevice, readDevice, release } from "../pci.ts";
+import { forgetPrevious, previousDriver, rememberPrevious } from "./held_devices.ts";
 
 /** First of the users that drivers become: a range that neither systemd nor containers use. */
 const FIRST_UID = 0x70000000;
@@ -57,10 +58,12 @@ export class BoundDevice implements AsyncDisposable {
    * @throws {UserError} if it is in use, or cannot be bound.
    */
   static async bind({ address, driver }: PciDevice, { take }: { take: boolean }): Promise<BoundDevice> {
-    const { previous } = await bind(address, "ring3", { take });
-    // Bound already, it may be another supervisor's: it is ours to give back once it has been claimed.
-    const bound = new BoundDevice(await readDevice(address), previous, driver !== "ring3");
-    return bound;
+    let { previous } = await bind(address, "ring3", { take });
+    // Bound already, it was taken by another supervisor, which may still hold it: it is ours to give back
+    // once it has been claimed.
+    if (driver === "ring3") previous = await previousDriver(address);
+    else await rememberPrevious(address, previous);
+    return new BoundDevice(await readDevice(address), previous, driver !== "ring3");
   }
 
   /** It has been claimed: nobody else's claim is ended by giving it back. */
@@ -73,6 +76,7 @@ export class BoundDevice implements AsyncDisposable {
     if (!this.#mine) return;
     this.#mine = false;
     await release(this.device.address, { previous: this.#previous, probe: toKernel });
+    await forgetPrevious(this.device.address);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,4 +1,5 @@
 /** What a driver carries and costs, by the kernel's counters, which no driver can forge. */
+import { PROC } from "../machine.ts";
 import { type InterfaceCounters, readCounters, readLink } from "../run/interface.ts";
 import type { Driver } from "./schema.ts";
 import type { ClaimStatus } from "./supervisor.ts";
@@ -79,7 +80,7 @@ export class Meter {
 /** Memory that only this process holds, bytes; null if it cannot be told. */
 export async function privateMemory(pid: number): Promise<number | null> {
   try {
-    const text = await Deno.readTextFile(`/proc/${pid}/smaps_rollup`);
+    const text = await Deno.readTextFile(`${PROC}/${pid}/smaps_rollup`);
     const lines = [...text.matchAll(/^Private_(?:Clean|Dirty):\s+(\d+) kB$/gm)];
     return lines.reduce((sum, [, kibibytes]) => sum + Number(kibibytes), 0) * 1024;
   } catch {

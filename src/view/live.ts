@@ -1,6 +1,6 @@
-/** Shows a status as it changes: redrawn in place on a terminal, a line a second elsewhere. */
+/** Shows a driver as it changes: redrawn in place on a terminal, a line a second elsewhere. */
 import { plain, render, renderLine } from "./render.ts";
-import type { Status } from "./status.ts";
+import type { Driver } from "../supervisor/schema.ts";
 
 /** Where a view is drawn. Replaced in tests. */
 export interface Screen {
@@ -48,10 +48,13 @@ export class LiveView implements Disposable {
     this.#now = options.now ?? (() => performance.now());
   }
 
-  /** Draws a status. On what is not a terminal, at most once a second and only if it reads differently. */
-  show(status: Status): void {
-    if (this.#screen.terminal) this.#redraw(status);
-    else this.#log(status);
+  /** Where the dashboard is, once it is known. */
+  dashboard?: string;
+
+  /** Draws a driver's state. On what is not a terminal, at most once a second and only if it reads differently. */
+  show(driver: Driver): void {
+    if (this.#screen.terminal) this.#redraw(driver);
+    else this.#log(driver);
   }
 
   /** Prints a line above the view, such as a driver's log. */
@@ -71,10 +74,11 @@ export class LiveView implements Disposable {
     this.#drawn = 0;
   }
 
-  #redraw(status: Status): void {
+  #redraw(driver: Driver): void {
     const { columns, rows } = this.#screen.size();
     // A frame taller than the screen could not be found again: the last row is the cursor's.
-    const lines = render(status, { columns, color: this.#screen.color }).slice(0, Math.max(rows - 1, 1));
+    const lines = render(driver, { columns, color: this.#screen.color, dashboard: this.dashboard })
+      .slice(0, Math.max(rows - 1, 1));
     // Overwriting, and clearing only what is left of the old frame, does not flicker.
     const frame = lines.map((line) => `${line}${CLEAR_TO_LINE_END}\n`).join("");
     this.#screen.write(`${BEGIN_FRAME}${HIDE_CURSOR}${this.#home()}${frame}${CLEAR_BELOW}${END_FRAME}`);
@@ -86,8 +90,8 @@ export class LiveView implements Disposable {
     return this.#drawn > 0 ? `\r\x1b[${this.#drawn}A` : "\r";
   }
 
-  #log(status: Status): void {
-    const line = renderLine(status);
+  #log(driver: Driver): void {
+    const line = renderLine(driver);
     if (line === this.#lastLine || this.#now() - this.#lastAt < 1000) return;
     this.#lastLine = line;
     this.#lastAt = this.#now();

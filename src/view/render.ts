@@ -1,6 +1,7 @@
-/** A status as lines of text: in full for a terminal, in one line for a log. */
+/** A driver as lines of text: in full for a terminal, in one line for a log. */
+import { writtenDuration } from "../duration.ts";
 import { grouped } from "../size.ts";
-import type { Rate, Status } from "./status.ts";
+import type { Driver } from "../supervisor/schema.ts";
 
 /** How the lines are drawn. */
 export interface RenderOptions {
@@ -8,6 +9,8 @@ export interface RenderOptions {
   columns: number;
   /** Mark states with ANSI colours. */
   color: boolean;
+  /** Where the dashboard is. */
+  dashboard?: string;
 }
 
 const COLORS = { green: 32, yellow: 33, red: 31, bold: 1, dim: 2 } as const;
@@ -18,7 +21,7 @@ interface Run {
   color?: keyof typeof COLORS;
 }
 
-const STATE_COLOR: Record<Status["state"], keyof typeof COLORS> = {
+const STATE_COLOR: Record<Driver["state"], keyof typeof COLORS> = {
   starting: "yellow",
   running: "green",
   restarting: "yellow",
@@ -28,61 +31,78 @@ const STATE_COLOR: Record<Status["state"], keyof typeof COLORS> = {
 };
 
 /** The live view of a driver. Grant and warnings wrap, what cannot wrap is cut with an ellipsis. */
-export function render(status: Status, options: RenderOptions): string[] {
+export function render(driver: Driver, options: RenderOptions): string[] {
   const lines: Run[][] = [];
   const field = (name: string, ...runs: Run[]) => {
     lines.push([{ text: `  ${name.padEnd(LABEL)}`, color: "dim" }, ...runs]);
   };
-  const { link, rx, tx } = status;
+  const wrapped = (name: string, text: string, color?: Run["color"]) => {
+    for (const [part, line] of wrap(text, options.columns - LABEL - 2).entries()) {
+      field(part === 0 ? name : "", { text: part === 0 ? line : `  ${line}`, color });
+    }
+  };
+  const { link, rx, tx, restarts, spare, state, reason } = driver;
   lines.push([
-    { text: `${status.name} `, color: "bold" },
-    { text: `${status.address}  ` },
-    { text: status.state, color: STATE_COLOR[status.state] },
-    { text: `  ${formatDuration(status.uptime)}` },
+    { text: `${driver.name} `, color: "bold" },
+    { text: `${driver.address ?? "no device"}  ` },
+    { text: state, color: STATE_COLOR[state] },
+    { text: `  ${state === "running" ? formatDuration(driver.uptime) : ""}` },
   ]);
   field(
     "link",
     link.up ? { text: `up, ${speedText(link.speed)}`, color: "green" } : { text: "down", color: "red" },
   );
   field("interface", {
-    text: status.interface === null
+    text: driver.interface === null
       ? "not there yet"
-      : `${status.interface}  ${status.addresses.join("  ") || "no address yet"}`,
+      : `${driver.interface}  ${driver.addresses.join("  ") || "no address yet"}`,
   });
   field("receive", { text: rateText(rx) });
   field("transmit", { text: rateText(tx) });
   field("interrupts", {
-    text: `${perSecond(status.interruptsPerSecond)}, ${
-      status.packetsPerWakeup.toFixed(1)
+    text: `${perSecond(driver.interruptsPerSecond)}, ${
+      driver.packetsPerWakeup.toFixed(1)
     } packets per wake-up`,
   });
-  field("restarts", { text: `${status.restarts}`, color: status.restarts > 0 ? "yellow" : undefined });
-  if (status.dashboard) field("dashboard", { text: status.dashboard });
-  for (const [index, line] of status.grant.entries()) {
-    for (const [part, text] of wrap(line, options.columns - LABEL - 2).entries()) {
-      field(index === 0 && part === 0 ? "granted" : "", { text: part === 0 ? text : `  ${text}` });
-    }
+  field("restarts", { text: restartsText(driver), color: restarts.total > 0 ? "yellow" : undefined });
+  if (reason) wrapped("last end", `${reason.kind}: ${reason.text}`, state === "failed" ? "red" : undefined);
+  if (spare.state !== "none") {
+    field("spare", {
+      text: `${spare.state}${spare.memory === null ? "" : `, ${memoryText(spare.memory)}`}`,
+    });
   }
-  for (const warning of status.warnings) {
-    for (const [part, text] of wrap(warning, options.columns - LABEL - 2).entries()) {
-      field(part === 0 ? "warning" : "", { text: part === 0 ? text : `  ${text}`, color: "yellow" });
-    }
-  }
+  field("process", {
+    text: driver.pid === null ? "none" : `${driver.pid}, version ${driver.version.id}` +
+      (driver.memory === null ? "" : `, ${memoryText(driver.memory)}`),
+  });
+  if (options.dashboard) field("dashboard", { text: options.dashboard });
+  for (const [index, line] of driver.grant.entries()) wrapped(index === 0 ? "granted" : "", line);
+  for (const warning of driver.warnings) wrapped("warning", warning, "yellow");
   return lines.map((runs) => draw(runs, options));
 }
 
-/** The status in one line without colours, for a log. */
-export function renderLine(status: Status): string {
-  const { link, rx, tx } = status;
+/** Restarts so far, and how many more there may be. */
+function restartsText({ restarts: { total, used, budget, window }, recoveries }: Driver): string {
+  const last = recoveries.at(-1);
   return [
-    `${status.name} ${status.address} ${status.state}`,
+    `${total}`,
+    ...(budget === null || total === 0 ? [] : [`${used} of ${budget} within ${writtenDuration(window)}`]),
+    ...(last === undefined ? [] : [`the last took ${last.toFixed(0)} ms`]),
+  ].join(", ");
+}
+
+/** A driver in one line without colours, for a log. */
+export function renderLine(driver: Driver): string {
+  const { link, rx, tx } = driver;
+  return [
+    `${driver.name} ${driver.address ?? "no device"} ${driver.state}`,
     `link ${link.up ? speedText(link.speed) : "down"}`,
-    status.interface === null ? "no interface" : [status.interface, ...status.addresses].join(" "),
+    driver.interface === null ? "no interface" : [driver.interface, ...driver.addresses].join(" "),
     `in ${rateText(rx)}`,
     `out ${rateText(tx)}`,
-    `interrupts ${perSecond(status.interruptsPerSecond)}`,
-    `${status.packetsPerWakeup.toFixed(1)} packets per wake-up`,
-    `restarts ${status.restarts}`,
+    `interrupts ${perSecond(driver.interruptsPerSecond)}`,
+    `${driver.packetsPerWakeup.toFixed(1)} packets per wake-up`,
+    `restarts ${driver.restarts.total}`,
   ].map(plain).join("; ");
 }
 
@@ -120,7 +140,11 @@ function perSecond(value: number): string {
   return `${grouped(value)}/s`;
 }
 
-function rateText({ packets, bytes }: Rate): string {
+function memoryText(bytes: number): string {
+  return `${grouped(bytes / 2 ** 20)} MiB of memory`;
+}
+
+function rateText({ packets, bytes }: Driver["rx"]): string {
   const units = ["B", "kB", "MB", "GB"];
   let value = bytes;
   let unit = 0;

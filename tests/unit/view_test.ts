@@ -2,12 +2,26 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { LiveView, type Screen } from "../../src/view/live.ts";
 import { formatDuration, plain, render, renderLine } from "../../src/view/render.ts";
-import type { Status } from "../../src/view/status.ts";
+import { eventText } from "../../src/view/event.ts";
+import type { Driver, Event } from "../../src/supervisor/schema.ts";
 
-const STATUS: Status = {
+const DASHBOARD = "http://127.0.0.1:7333/";
+const PLAIN = { columns: 80, color: false, dashboard: DASHBOARD };
+
+const DRIVER: Driver = {
   name: "e1000",
+  description: "A card",
   address: "0000:00:10.0",
   state: "running",
+  since: "2026-11-21T12:00:00Z",
+  uptime: 3725.9,
+  reason: { kind: "signal", text: "killed by SIGKILL" },
+  pid: 4711,
+  memory: 33 * 2 ** 20,
+  version: { id: "0123456789ab", path: "/ring3/drivers/e1000/driver.ts", since: "2026-11-21T12:00:00Z" },
+  restarts: { total: 1, used: 1, budget: 5, window: 1_800_000, next: null },
+  recoveries: [400, 12.4],
+  spare: { state: "ready", pid: 4712, memory: 30 * 2 ** 20 },
   link: { up: true, speed: 1000 },
   interface: "r3n0",
   addresses: ["10.3.0.15/24", "fe80::1/64"],
@@ -15,23 +29,52 @@ const STATUS: Status = {
   tx: { packets: 0, bytes: 12.4 },
   interruptsPerSecond: 1234,
   packetsPerWakeup: 12.34,
-  restarts: 1,
-  uptime: 3725.9,
-  dashboard: "http://127.0.0.1:8080",
+  totals: {
+    rxPackets: 0,
+    rxBytes: 0,
+    rxDropped: 0,
+    txPackets: 0,
+    txBytes: 0,
+    txDropped: 0,
+    interrupts: 0,
+    waits: 0,
+    wakeups: 0,
+  },
   grant: ["registers: BAR 0", "nothing else: no other register, interrupt, memory, file, socket or process"],
+  confined: false,
   warnings: ["no IOMMU"],
 };
 
-Deno.test("a status in full", () => {
-  assertEquals(render(STATUS, { columns: 80, color: false }), [
+/** One that has just begun: nothing but a name. */
+const NEW: Driver = {
+  ...DRIVER,
+  address: null,
+  state: "starting",
+  reason: null,
+  pid: null,
+  restarts: { ...DRIVER.restarts, total: 0, used: 0 },
+  recoveries: [],
+  spare: { state: "none", pid: null, memory: null },
+  link: { up: false, speed: 0 },
+  interface: null,
+  addresses: [],
+  grant: [],
+  warnings: [],
+};
+
+Deno.test("a driver in full", () => {
+  assertEquals(render(DRIVER, PLAIN), [
     "e1000 0000:00:10.0  running  1 h 2 min",
     "  link        up, 1 Gb/s",
     "  interface   r3n0  10.3.0.15/24  fe80::1/64",
     "  receive     12,346 packets/s, 1.0 MB/s",
     "  transmit    0 packets/s, 12 B/s",
     "  interrupts  1,234/s, 12.3 packets per wake-up",
-    "  restarts    1",
-    "  dashboard   http://127.0.0.1:8080",
+    "  restarts    1, 1 of 5 within 30 min, the last took 12 ms",
+    "  last end    signal: killed by SIGKILL",
+    "  spare       ready, 30 MiB of memory",
+    "  process     4711, version 0123456789ab, 33 MiB of memory",
+    "  dashboard   http://127.0.0.1:7333/",
     "  granted     registers: BAR 0",
     "              nothing else: no other register, interrupt, memory, file, socket",
     "                or process",
@@ -40,56 +83,71 @@ Deno.test("a status in full", () => {
 });
 
 Deno.test("a driver that has nothing yet", () => {
-  const lines = render({
-    ...STATUS,
-    state: "starting",
-    link: { up: false, speed: 0 },
-    interface: null,
-    addresses: [],
-    dashboard: undefined,
-    grant: [],
-    warnings: [],
-  }, { columns: 80, color: false });
-  assertEquals(lines.length, 7);
-  assertStringIncludes(lines[0], "starting");
-  assertEquals(lines[1], "  link        down");
-  assertEquals(lines[2], "  interface   not there yet");
-  const [, , unaddressed] = render({ ...STATUS, addresses: [] }, { columns: 80, color: false });
+  const lines = render(NEW, { columns: 80, color: false });
+  assertEquals(lines, [
+    "e1000 no device  starting",
+    "  link        down",
+    "  interface   not there yet",
+    "  receive     12,346 packets/s, 1.0 MB/s",
+    "  transmit    0 packets/s, 12 B/s",
+    "  interrupts  1,234/s, 12.3 packets per wake-up",
+    "  restarts    0",
+    "  process     none",
+  ]);
+  const [, , unaddressed] = render({ ...DRIVER, addresses: [] }, PLAIN);
   assertEquals(unaddressed, "  interface   r3n0  no address yet");
+});
+
+Deno.test("a driver that was given up says why, in red", () => {
+  const failed: Driver = {
+    ...DRIVER,
+    state: "failed",
+    pid: null,
+    link: { up: false, speed: 0 },
+    restarts: { ...DRIVER.restarts, budget: null },
+    reason: { kind: "stall", text: "no WAIT for 1000 ms; given up: 5 restarts in 30 min" },
+  };
+  const lines = render(failed, { columns: 80, color: true });
+  assertStringIncludes(lines[0], "\x1b[31mfailed\x1b[0m");
+  assertStringIncludes(lines[1], "\x1b[31mdown\x1b[0m");
+  assertStringIncludes(
+    lines.join("\n"),
+    "\x1b[31mstall: no WAIT for 1000 ms; given up: 5 restarts in 30 min",
+  );
+  assertStringIncludes(lines.join("\n"), "1, the last took 12 ms");
 });
 
 Deno.test("no line is wider than the terminal, with and without colours", () => {
   // deno-lint-ignore no-control-regex
   const escapes = /\x1b\[\d+m/g;
   for (let columns = 1; columns <= 120; columns++) {
-    const bare = render(STATUS, { columns, color: false });
-    const coloured = render(STATUS, { columns, color: true });
+    const bare = render(DRIVER, { columns, color: false });
+    const coloured = render(DRIVER, { columns, color: true });
     for (const line of bare) assertEquals([...line].length <= columns, true, `${columns}: ${line}`);
     assertEquals(
       coloured.map((line) => line.replace(escapes, "").trimEnd()),
       bare.map((line) => line.trimEnd()),
     );
   }
-  const [cut] = render(STATUS, { columns: 20, color: false });
+  const [cut] = render(DRIVER, { columns: 20, color: false });
   assertEquals(cut, "e1000 0000:00:10.0 …");
 });
 
 Deno.test("colours mark states, and end where they began", () => {
-  const [head, link] = render(STATUS, { columns: 80, color: true });
+  const [head, link] = render(DRIVER, { columns: 80, color: true });
   assertStringIncludes(head, "\x1b[32mrunning\x1b[0m");
   assertStringIncludes(link, "\x1b[32mup, 1 Gb/s\x1b[0m");
-  const [failed, down] = render(
-    { ...STATUS, state: "failed", link: { up: false, speed: 0 } },
-    { columns: 80, color: true },
-  );
-  assertStringIncludes(failed, "\x1b[31mfailed\x1b[0m");
-  assertStringIncludes(down, "\x1b[31mdown\x1b[0m");
 });
 
 Deno.test("what a driver says cannot steer the terminal", () => {
   const hostile = "\x1b]0;title\x07\r\n\x9b2Jx\tü…";
   assertEquals(plain(hostile), "␛]0;title␇␍␊\ufffd2Jx␉ü…");
-  const status = { ...STATUS, warnings: [hostile], addresses: [hostile] };
+  const status: Driver = {
+    ...DRIVER,
+    warnings: [hostile],
+    addresses: [hostile],
+    reason: { kind: "exception", text: hostile },
+  };
   // deno-lint-ignore no-control-regex
   const control = /[\x00-\x1f\x7f-\x9f]/;
   for (const line of [...render(status, { columns: 80, color: false }), renderLine(status)]) {
@@ -99,7 +157,7 @@ Deno.test("what a driver says cannot steer the terminal", () => {
 
 Deno.test("rates and durations are short", () => {
   const rate = (bytes: number) =>
-    render({ ...STATUS, rx: { packets: 1, bytes } }, { columns: 80, color: false })[3];
+    render({ ...DRIVER, rx: { packets: 1, bytes } }, { columns: 80, color: false })[3];
   assertStringIncludes(rate(999), ", 999 B/s");
   assertStringIncludes(rate(1000), ", 1.0 kB/s");
   assertStringIncludes(rate(999_949), ", 999.9 kB/s");
@@ -162,12 +220,12 @@ Deno.test("on a terminal the view is redrawn in place and leaves the cursor belo
   let all = "";
   {
     using view = new LiveView(screen);
-    view.show(STATUS);
+    view.show(DRIVER);
     all += screen.take();
     assertEquals(draw(all).cursor, false);
-    assertEquals(draw(all).lines, [...render(STATUS, { columns: 80, color: false }), ""]);
+    assertEquals(draw(all).lines, [...render(DRIVER, { columns: 80, color: false }), ""]);
 
-    const shorter: Status = { ...STATUS, state: "failed", addresses: [], dashboard: undefined, warnings: [] };
+    const shorter: Driver = { ...DRIVER, state: "failed", addresses: [], reason: null, warnings: [] };
     view.show(shorter);
     const frame = screen.take();
     all += frame;
@@ -180,18 +238,18 @@ Deno.test("on a terminal the view is redrawn in place and leaves the cursor belo
     assertEquals(frame.indexOf("\x1b[J") > frame.indexOf("failed"), true);
 
     view.print("driver: link lost");
-    view.show(STATUS);
+    view.show(DRIVER);
     all += screen.take();
     assertEquals(draw(all).lines, [
       "driver: link lost",
-      ...render(STATUS, { columns: 80, color: false }),
+      ...render(DRIVER, { columns: 80, color: false }),
       "",
     ]);
 
     // A frame that does not fit would scroll: only its head is drawn.
     screen.rows = 5;
     view.print("small now");
-    view.show(STATUS);
+    view.show(DRIVER);
     all += screen.take();
     const { lines } = draw(all);
     assertEquals(lines.slice(0, 2), ["driver: link lost", "small now"]);
@@ -201,23 +259,53 @@ Deno.test("on a terminal the view is redrawn in place and leaves the cursor belo
   assertEquals([end.cursor, end.row], [true, end.lines.length - 1]);
 });
 
+/** An event with the fields that all have. */
+const event = (detail: object) => ({ id: 1, time: DRIVER.since, driver: "e1000", ...detail }) as Event;
+
+Deno.test("an event says in words what happened, and what happens next", () => {
+  const reason = { kind: "exception", text: "Error: no", stack: "at a\nat b" };
+  const ended = { type: "ended", pid: 1, reason, next: "restart", delay: 0, report: null };
+  assertEquals(eventText(event(ended)), [
+    "ended (exception): Error: no; another takes over",
+    "at a",
+    "at b",
+  ]);
+  assertEquals(
+    eventText(event({ ...ended, delay: 400.4, report: "r1" }))[0],
+    "ended (exception): Error: no; another takes over in 400 ms; report r1",
+  );
+  assertEquals(eventText(event({ ...ended, next: "give-up" }))[0], "ended (exception): Error: no; given up");
+  assertEquals(
+    eventText(event({ type: "starting", pid: 7, spare: true, version: "x" })),
+    ["process 7 starts, a spare that was waiting"],
+  );
+  assertEquals(
+    eventText(event({ type: "upgrade", state: "reverted", from: "a", to: "b", text: "it threw" })),
+    ["upgrade from a to b reverted: it threw"],
+  );
+  assertEquals(
+    eventText(event({ type: "recovered", ms: 12.34, frame: false })),
+    ["recovered after 12.3 ms, until it was attached"],
+  );
+});
+
 Deno.test("elsewhere it is a line a second, and only when it reads differently", () => {
   const screen = new FakeScreen(false);
   let now = 0;
   using view = new LiveView(screen, { now: () => now });
-  view.show(STATUS);
+  view.show(DRIVER);
   assertEquals(
     screen.take(),
     "e1000 0000:00:10.0 running; link 1 Gb/s; r3n0 10.3.0.15/24 fe80::1/64; in 12,346 packets/s, 1.0 MB/s; " +
       "out 0 packets/s, 12 B/s; interrupts 1,234/s; 12.3 packets per wake-up; restarts 1\n",
   );
   now = 999;
-  view.show({ ...STATUS, restarts: 2 });
+  view.show({ ...DRIVER, restarts: { ...DRIVER.restarts, total: 2 } });
   assertEquals(screen.take(), "", "too soon");
   now = 5000;
-  view.show({ ...STATUS, uptime: 1 });
+  view.show({ ...DRIVER, uptime: 1 });
   assertEquals(screen.take(), "", "nothing new");
-  view.show({ ...STATUS, restarts: 2 });
+  view.show({ ...DRIVER, restarts: { ...DRIVER.restarts, total: 2 } });
   assertMatch(screen.take(), /restarts 2\n$/);
   view.print("driver: \x1b[2Jhello");
   assertEquals(screen.take(), "driver: ␛[2Jhello\n");

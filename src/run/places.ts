@@ -1,0 +1,38 @@
+/** Where things are that a supervisor is started from: on this machine, and in the lab. */
+import { dirname, resolve } from "node:path";
+import { checkout } from "../lab/checkout.ts";
+import { CHECKOUT, DENO, DENO_DIR } from "../lab/guest.ts";
+import type { Manifest } from "../manifest/mod.ts";
+import type { SupervisorPlaces } from "../supervisor/permissions.ts";
+
+/** Deno's cache, by its own rules. */
+function denoDir(): string {
+  const cache = Deno.env.get("XDG_CACHE_HOME") || `${Deno.env.get("HOME") || "/root"}/.cache`;
+  return resolve(Deno.env.get("DENO_DIR") || `${cache}/deno`);
+}
+
+/** The folders that a manifest and its driver are in. */
+export function foldersOf(manifests: readonly Manifest[]): string[] {
+  return manifests.flatMap(({ file, driverFolder }) => [dirname(resolve(file)), driverFolder]);
+}
+
+/** The places on this machine. */
+export function ownPlaces(): SupervisorPlaces {
+  return {
+    deno: Deno.execPath(),
+    checkout: checkout(),
+    denoDir: denoDir(),
+    registry: Deno.env.get("NPM_CONFIG_REGISTRY"),
+  };
+}
+
+/** The places in the lab. */
+export function labPlaces(): SupervisorPlaces {
+  return {
+    deno: DENO,
+    checkout: CHECKOUT,
+    denoDir: DENO_DIR,
+    // Deno's cache in the lab was filled under the same one.
+    registry: Deno.env.get("NPM_CONFIG_REGISTRY"),
+  };
+}
