@@ -59,7 +59,7 @@ export async function prepareMachine(options: { progress: Progress; yes?: boolea
  * Loads `ring3.ko`, unless it is loaded.
  * @throws {UserError} with the kernel's reason if it does not load.
  */
-async function loadModule(): Promise<void> {
+export async function loadModule(): Promise<void> {
   if (await exists("/sys/module/ring3")) return;
   const module = `${checkout()}/build/module/${Deno.osRelease()}/ring3.ko`;
   const { code, stderr } = await new Deno.Command("insmod", { args: [module], stdout: "null" }).output()
