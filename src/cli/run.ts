@@ -7,6 +7,7 @@ import { UserError } from "../error.ts";
 import { checkout } from "../lab/checkout.ts";
 import { CHECKOUT } from "../lab/guest.ts";
 import { parseHardware } from "../lab/mod.ts";
+import type { RunningLab } from "../lab/running.ts";
 import type { Manifest } from "../manifest/mod.ts";
 import { progressOnStderr } from "../progress.ts";
 import { inLab } from "../run/files.ts";
@@ -40,6 +41,8 @@ class Shown implements Disposable {
     const view = this.#view;
     switch (event.type) {
       case "status":
+        // Before it has its device there is nothing to be seen of it.
+        if (event.driver.address === null && event.driver.state === "stopped") break;
         this.#tellGrant(event.driver);
         view.show(event.driver);
         break;
@@ -100,15 +103,16 @@ async function shown<T>(json: boolean, work: (telling: Telling) => Promise<T>): 
 async function watched(
   manifest: Manifest,
   { onEvent, print, signal }: Telling & { signal: AbortSignal },
-  run: (onEvent: (event: RunEvent) => void) => Promise<number>,
+  run: (telling: { onEvent: Telling["onEvent"]; onLab: (lab: RunningLab) => void }) => Promise<number>,
 ): Promise<number> {
   const over = new AbortController();
   let watching: Promise<void> | undefined;
+  let lab: RunningLab | undefined;
   let url: string | undefined;
   const onSave = async () => {
     try {
-      await using targets = await findTargets();
-      const target = targets.all.find(({ client }) => client.url === url);
+      await using targets = await findTargets({ labs: lab ? [lab] : [] });
+      const target = targets.all.find((one) => one.client.url === url && one.lab === lab);
       if (target) await upgrade(target, manifest.name, manifest.driverFolder);
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
@@ -116,14 +120,17 @@ async function watched(
     }
   };
   try {
-    return await run((event) => {
-      onEvent(event);
-      if (event.type === "serving") url = event.url;
-      if (event.type === "ready" && !watching) {
-        print(`watching ${manifest.driverFolder}: each save becomes an upgrade`);
-        const ended = AbortSignal.any([over.signal, signal]);
-        watching = watchFolder(manifest.driverFolder, { onSave, signal: ended });
-      }
+    return await run({
+      onLab: (running) => lab = running,
+      onEvent(event) {
+        onEvent(event);
+        if (event.type === "serving") url = event.url;
+        if (event.type === "ready" && !watching) {
+          print(`watching ${manifest.driverFolder}: each save becomes an upgrade`);
+          const ended = AbortSignal.any([over.signal, signal]);
+          watching = watchFolder(manifest.driverFolder, { onSave, signal: ended });
+        }
+      },
     });
   } finally {
     over.abort();
@@ -171,8 +178,8 @@ export const runCommand: Command = defineCommand({
       const progress = progressOnStderr();
       const native = { manifest, device, take, yes, dhcp: !noDhcp, listen, progress, signal };
       return await shown(json, (telling) => {
-        const run = (onEvent: Telling["onEvent"]) => runNative({ ...native, onEvent });
-        return watch ? watched(manifest, { ...telling, signal }, run) : run(telling.onEvent);
+        const run = ({ onEvent }: Pick<Telling, "onEvent">) => runNative({ ...native, onEvent });
+        return watch ? watched(manifest, { ...telling, signal }, run) : run(telling);
       });
     }
     if (device !== undefined || take || listen !== undefined) {
@@ -186,8 +193,8 @@ export const runCommand: Command = defineCommand({
     const args = [inCheckout(manifest), ...(noDhcp ? ["--no-dhcp"] : [])];
     if (!check) {
       return await shown(json, (telling) => {
-        const run = (onEvent: Telling["onEvent"]) => runInLab(args, { ...lab, onEvent });
-        return watch ? watched(manifest, { ...telling, signal }, run) : run(telling.onEvent);
+        const run = (told: Pick<Telling, "onEvent">) => runInLab(args, { ...lab, ...told });
+        return watch ? watched(manifest, { ...telling, signal }, run) : run(telling);
       });
     }
     const result = await Promise.race([

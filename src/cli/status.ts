@@ -23,7 +23,7 @@ function driversOf(targets: readonly Target[]): MachineStatus["drivers"] {
 }
 
 async function machineStatus(): Promise<MachineStatus> {
-  await using targets = await findTargets({ labs: false });
+  await using targets = await findTargets({ labs: [] });
   const here = { drivers: driversOf(targets.all), module: await moduleCounters() };
   if (inLab()) return here;
   const printed = await execInRunningLabs(["ring3", "status", "--json"]);

@@ -1,5 +1,4 @@
 /** What the commands that steer one driver have in common. */
-import { ApiClient } from "../client/api_client.ts";
 import { findTargets, type Target, targetOf } from "../client/target.ts";
 import type { Driver } from "../supervisor/schema.ts";
 import { plain } from "../view/render.ts";
@@ -40,7 +39,7 @@ export function steerCommand(
     async main({ positionals: [name], options }) {
       const driver = await withTarget(
         name,
-        ({ client }: { client: ApiClient }) => client.post<Driver>(actionPath(name, action)),
+        ({ client }) => client.post<Driver>(actionPath(name, action)),
       );
       console.log(options.json ? JSON.stringify(driver) : stateText(driver));
       return 0;

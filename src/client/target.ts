@@ -34,8 +34,8 @@ export interface Targets extends AsyncDisposable {
 /** How to start a supervisor, for those who find none. */
 const HOW_TO_START = "start one with: ring3 run e1000";
 
-/** Finds every supervisor with an API on this machine and, unless `labs` is false, in this user's labs. */
-export async function findTargets({ labs = true } = {}): Promise<Targets> {
+/** Finds every supervisor with an API on this machine, and in labs: those given, or else all of this user's. */
+export async function findTargets({ labs }: { labs?: readonly RunningLab[] } = {}): Promise<Targets> {
   const undo = new AsyncDisposableStack();
   const all: Target[] = [];
   const add = async (target: Omit<Target, "drivers">) => {
@@ -53,7 +53,7 @@ export async function findTargets({ labs = true } = {}): Promise<Targets> {
       const client = new ApiClient({ url, token: () => ownToken(state) });
       await add({ where: "here", client, stage: (folder) => stageHere(folder, state) });
     }
-    for (const lab of labs && !inLab() ? await runningLabs() : []) {
+    for (const lab of labs ?? (inLab() ? [] : await runningLabs())) {
       for (const { url, state } of await supervisorsIn(lab)) {
         if (url === null) continue;
         const client = undo.use(await LabConnection.open(lab, url)).client(state);

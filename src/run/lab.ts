@@ -3,6 +3,7 @@ import { dirname } from "node:path";
 import { check, type CheckResult } from "../check/mod.ts";
 import { UserError } from "../error.ts";
 import { boot, freePort, type Hardware, type Lab, nicNetwork, prepare } from "../lab/mod.ts";
+import type { RunningLab } from "../lab/running.ts";
 import type { Progress } from "../progress.ts";
 import { lines } from "../lines.ts";
 import { CHECKOUT } from "../lab/guest.ts";
@@ -93,9 +94,10 @@ async function freeDefaultPort(): Promise<number> {
 /** Runs a driver in a lab until the user has had enough, and passes on what happens. The exit status. */
 export async function runInLab(
   args: string[],
-  options: LabOptions & { onEvent: (event: RunEvent) => void },
+  options: LabOptions & { onEvent: (event: RunEvent) => void; onLab?: (lab: RunningLab) => void },
 ): Promise<number> {
   await using lab = await startLab(options);
+  options.onLab?.(lab.running);
   const child = await supervise(lab, args);
   const aborted = new Promise<undefined>((resolve) =>
     options.signal.addEventListener("abort", () => resolve(undefined))

@@ -5,6 +5,9 @@ import { supervisorCommand, type SupervisorPlaces } from "../supervisor/permissi
 /** Folders that `ProtectHome` hides. */
 const HOMES = /^\/(home|root|run\/user)(\/|$)/;
 
+/** Folders that `PrivateTmp` hides. */
+const TEMPORARY = /^(\/var)?\/tmp(\/|$)/;
+
 /** A word of a command line or an assignment of a unit: systemd.service(5), "Command lines". */
 export function unitWord(word: string): string {
   const escaped = word.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("%", "%%");
@@ -18,9 +21,9 @@ function commandWord(word: string): string {
 
 /** The unit's text, for a machine with things in these places. */
 export function serviceUnit(places: SupervisorPlaces): string {
-  const { deno, checkout, denoDir, registry } = places;
+  const { deno, checkout, denoDir } = places;
   const { argv, env } = supervisorCommand(places, ["--all"]);
-  const inHome = [deno, checkout, denoDir].some((path) => HOMES.test(path));
+  const within = (folder: RegExp) => [deno, checkout, denoDir].some((path) => folder.test(path));
   const environment = Object.entries(env).map(([name, value]) =>
     `Environment=${unitWord(`${name}=${value}`)}`
   );
@@ -70,12 +73,17 @@ ${places.state === undefined ? "StateDirectory=ring3" : `ReadWritePaths=${unitWo
 # Mounting, becoming other users, limits, interfaces, DHCP, and reading what other users' processes cost.
 CapabilityBoundingSet=CAP_SYS_ADMIN CAP_SETUID CAP_SETGID CAP_SETPCAP CAP_KILL CAP_SYS_RESOURCE CAP_NET_ADMIN CAP_NET_RAW CAP_NET_BIND_SERVICE CAP_DAC_OVERRIDE CAP_SYS_PTRACE
 ${
-    inHome
+    within(HOMES)
       ? "# Deno, its cache or the checkout are in a home; elsewhere, this could be yes.\nProtectHome=read-only"
       : "ProtectHome=yes"
   }
 ProtectSystem=strict
-PrivateTmp=yes
+${
+    within(TEMPORARY)
+      ? "# Deno, its cache or the checkout are in a folder for temporary files; elsewhere, this could be yes.\nPrivateTmp=no"
+      : "PrivateTmp=yes"
+  }
+NoNewPrivileges=yes
 ProtectClock=yes
 ProtectHostname=yes
 ProtectKernelLogs=yes

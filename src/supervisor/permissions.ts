@@ -81,7 +81,7 @@ export function permissionFlags(places: SupervisorPlaces): string[] {
     ],
     write: [state, RUNTIME_DIRECTORY, NOTIFY.systemd, sys("bus/pci"), sys("devices")],
     net: [...addresses, ...sockets],
-    env: ["DENO_DIR", "NOTIFY_SOCKET", "WATCHDOG_USEC", MACHINE_VARIABLE],
+    env: ["NOTIFY_SOCKET", "WATCHDOG_USEC", MACHINE_VARIABLE],
     sys: ["uid"],
   };
   return Object.entries(flags).map(([name, values]) => `--allow-${name}=${values.map(escaped).join(",")}`);
@@ -99,8 +99,6 @@ export function supervisorCommand(places: SupervisorPlaces, args: readonly strin
     // deno-fmt-ignore
     argv: [
       `${source}/start.sh`, deno, "run", "--quiet", "--no-prompt", "--cached-only", "--no-remote", "--frozen",
-      // For datagrams on unix sockets, which is how systemd is spoken to.
-      "--unstable-net",
       `--config=${checkout}/deno.json`, ...permissionFlags(places), `${source}/main.ts`, ...args, ...own,
     ],
     env: {

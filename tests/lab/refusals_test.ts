@@ -116,7 +116,7 @@ Deno.test("whoever may not, or has no module that loads, is told in a line", asy
   const { stdout: release } = await lab.exec(["uname", "-r"]);
   const module = `/ring3/build/module/${release.trim()}/ring3.ko`;
   await lab.exec(["mount", "--bind", "/etc/hostname", module]);
-  const broken = await fails(lab, ["e1000"]);
+  const broken = await lab.exec(["ring3", "run", "e1000", "--native"]);
   assertEquals(broken.code, 1);
   assertStringIncludes(broken.stderr, `ring3: Cannot load the module: could not insert module ${module}: `);
   assertEquals(broken.stderr.trimEnd().split("\n").length, 1, broken.stderr);

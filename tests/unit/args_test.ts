@@ -87,6 +87,16 @@ Deno.test("what is not understood is refused with status 2 and a hint", () => {
   }
 });
 
+Deno.test("an argument with an ellipsis takes all that are left", () => {
+  const spec = {
+    ...SPEC,
+    positionals: [{ name: "FIRST", description: "" }, { name: "[MORE…]", description: "" }],
+  };
+  assertEquals(parse(["a"], spec).positionals, ["a"]);
+  assertEquals(parse(["a", "b", "--json", "c"], spec).positionals, ["a", "b", "c"]);
+  assertThrows(() => parse([], spec), UserError, "run needs FIRST");
+});
+
 Deno.test("after -- stands another command line, for a command that takes one", () => {
   const spec: CommandSpec<{ json: typeof OPTIONS.json }> = {
     name: "ring3 lab exec",
@@ -164,7 +174,8 @@ Deno.test("the command line prints one line and exits with a status", async () =
     code: 2,
     out: "",
     err:
-      'ring3: there is no command "lits"; did you mean "list"? (ring3 COMMAND: run, list, status, report, soak, lab)\n',
+      'ring3: there is no command "lits"; did you mean "list"? (ring3 COMMAND: run, list, status, report, soak, ' +
+      "start, stop, restart, upgrade, kill, events, dashboard, release, prepare, service, lab)\n",
   });
   assertEquals(await ring3("list", "--jason"), {
     code: 2,
@@ -179,7 +190,9 @@ Deno.test("the command line prints one line and exits with a status", async () =
 Deno.test("help names every command, and no command at all is status 2", async () => {
   const shown = await ring3("--help");
   assertEquals([shown.code, shown.err], [0, ""]);
-  for (const name of ["run", "list", "status", "report", "lab"]) {
+  const names =
+    "run list status report soak start stop restart upgrade kill events dashboard release service lab";
+  for (const name of names.split(" ")) {
     assertMatch(shown.out, new RegExp(`^ {2}${name} +\\S`, "m"));
   }
   const bare = await ring3();
