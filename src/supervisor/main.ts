@@ -15,6 +15,7 @@ import { STATE_DIRECTORY } from "../run/state.ts";
 import { eventText } from "../view/event.ts";
 import { plain } from "../view/render.ts";
 import { parseListen } from "./listen.ts";
+import { FleetError } from "./contract.ts";
 import { DriverFleet } from "./fleet.ts";
 import { Notifier } from "./notify.ts";
 import { Output } from "./output.ts";
@@ -42,13 +43,18 @@ async function serve(
   { listen, state }: { listen: ReturnType<typeof parseListen>; state: string },
 ): Promise<Api | undefined> {
   if (listen === null) return undefined;
-  if (listen) return await serveApi(fleet, { ...listen, state });
+  const isTaken = (error: unknown): error is UserError =>
+    error instanceof UserError && error.cause instanceof Deno.errors.AddrInUse;
+  if (listen) {
+    return await serveApi(fleet, { ...listen, state }).catch((error) => {
+      throw isTaken(error) ? new UserError(`${error.message} with --listen`, { cause: error.cause }) : error;
+    });
+  }
   for (const port of DEFAULT_PORTS) {
     try {
       return await serveApi(fleet, { port, state });
     } catch (error) {
-      const taken = error instanceof UserError && error.cause instanceof Deno.errors.AddrInUse;
-      if (!taken) throw error;
+      if (!isTaken(error)) throw error;
     }
   }
   throw new UserError(
@@ -76,6 +82,7 @@ async function start(fleet: DriverFleet, name: string): Promise<void> {
     await fleet.start(name);
   } catch (error) {
     const { cause } = error as Error;
+    if (error instanceof FleetError) throw new UserError(error.message, { cause: error });
     if (!(cause instanceof KernelError) || cause.errno !== ERRNO.EBUSY) throw error;
     const others = (await runningSupervisors()).filter(({ pid }) => pid !== Deno.pid);
     const named = others.map(({ pid, url }) => `process ${pid}${url === null ? "" : ` (${url})`}`).join(", ");

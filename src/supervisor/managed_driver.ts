@@ -58,6 +58,7 @@ export class ManagedDriver implements AsyncDisposable {
   #since = new Date();
   #readings = 0;
   #busy?: Promise<void>;
+  #upgrading = false;
 
   constructor(manifest: Manifest, options: ManagedOptions) {
     this.#manifest = manifest;
@@ -141,15 +142,22 @@ export class ManagedDriver implements AsyncDisposable {
   /** @param path Another driver file of which to take the content. */
   async upgrade(path?: string): Promise<{ from: string; to: string }> {
     const supervisor = this.#supervisor;
-    const from = supervisor.view.version.id;
-    const version = await this.#takeVersion(path);
+    // Two at once would clear away each other's versions.
+    if (this.#upgrading) throw new FleetError("conflict", `An upgrade of ${this.name} is under way`);
+    this.#upgrading = true;
     try {
-      await supervisor.upgrade(version);
+      const from = supervisor.view.version.id;
+      const version = await this.#takeVersion(path);
+      try {
+        await supervisor.upgrade(version);
+      } finally {
+        await this.#options.versions.keepOnly(new Set(this.versions));
+      }
+      this.#version = version;
+      return { from, to: version.id };
     } finally {
-      await this.#options.versions.keepOnly(new Set(this.versions));
+      this.#upgrading = false;
     }
-    this.#version = version;
-    return { from, to: version.id };
   }
 
   kill(how: KillWay): void {

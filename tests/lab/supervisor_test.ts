@@ -36,7 +36,7 @@ async function killSupervisor(lab: Lab, run: DriverRun): Promise<void> {
   const pid = await run.supervisor();
   await lab.exec(["kill", "-KILL", `${pid}`]);
   await run.ended();
-  await eventually(lab, "! pgrep -f 'src/host/main.ts|udhcpc'", "drivers and DHCP clients to end");
+  await eventually(lab, "! pgrep -f '[s]rc/host/main.ts|[u]dhcpc'", "drivers and DHCP clients to end");
 }
 
 Deno.test("the supervisor has few permissions, reads manifests on SIGHUP, and ends in order on SIGTERM", async () => {
