@@ -142,6 +142,8 @@ async function transfer(
   const giveUp = new AbortController();
   const watch = setInterval(() => {
     if (performance.now() - moved < options.stall) return;
+    // On a slow machine the next look may come before the end of the stream: only one may close it.
+    clearInterval(watch);
     stalled = true;
     giveUp.abort();
     close();

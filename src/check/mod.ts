@@ -1,6 +1,6 @@
 /** The traffic check: its outside here, its inside wherever the caller can run a command. */
 import { type CheckResult, formatCheck } from "./result.ts";
-import { startOutside } from "./outside.ts";
+import { type Outside, startOutside } from "./outside.ts";
 import type { Direction } from "./stream.ts";
 
 export { type CheckResult, type Direction, formatCheck, startOutside };
@@ -8,25 +8,40 @@ export { type CheckResult, type Direction, formatCheck, startOutside };
 /** Runs `src/check/inside.ts` with these arguments, where the interface is. */
 export type RunInside = (args: string[]) => Promise<{ code: number; stdout: string }>;
 
+/** What to check; what is left out has the defaults of `inside.ts`. */
+export interface CheckOptions {
+  interface: string;
+  /** The outside's address as seen through the interface. */
+  host: string;
+  pings?: number;
+  datagrams?: number;
+  bytes?: number;
+  direction?: Direction;
+  /** Seconds without progress that end a part. */
+  stall?: number;
+}
+
 /**
- * Checks an interface with ping, datagrams and streams. `host` is this machine's address as seen through
- * the interface; what is left out has the defaults of `inside.ts`.
+ * Checks an interface with ping, datagrams and streams against servers of this machine.
  * @throws {Error} if the inside ended without a result.
  */
 export async function check(
   runInside: RunInside,
-  options: {
-    interface: string;
-    host: string;
-    pings?: number;
-    datagrams?: number;
-    bytes?: number;
-    direction?: Direction;
-    stall?: number;
-    outside?: Parameters<typeof startOutside>[0];
-  },
+  options: CheckOptions & { outside?: Parameters<typeof startOutside>[0] },
 ): Promise<CheckResult> {
   await using outside = await startOutside(options.outside);
+  return await checkAgainst(outside, runInside, options);
+}
+
+/**
+ * Checks an interface against servers that run already, wherever that is.
+ * @throws {Error} if the inside ended without a result.
+ */
+export async function checkAgainst(
+  outside: Pick<Outside, "udp" | "tcp" | "errors">,
+  runInside: RunInside,
+  options: CheckOptions,
+): Promise<CheckResult> {
   const args = [
     ["host", options.host],
     ["interface", options.interface],

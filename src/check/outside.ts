@@ -1,6 +1,12 @@
-/** The outside of a check: an echo for datagrams, a source and sink for streams, on this machine. */
+/**
+ * The outside of a check: an echo for datagrams, a source and sink for streams. Run as a program it serves
+ * until its standard input ends, and tells by lines of JSON: see `OutsideLine`.
+ */
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
+import { defineCommand, text } from "../cli/args.ts";
+import { exitStatus } from "../cli/exit.ts";
+import { UserError } from "../error.ts";
 import { ContentReader, parseRequest, sendContent, type TransferRequest, writeLine } from "./stream.ts";
 
 /** Largest transfer that is served, in bytes. */
@@ -97,3 +103,35 @@ async function serve(
   await writeLine(connection, { ...account, sha256: shown(account.sha256) });
   await connection.closeWrite();
 }
+
+/** A line of the program: first its ports; then how far a transfer is; and whatever could not be served. */
+export type OutsideLine = { udp: number; tcp: number } | { moved: number } | { error: string };
+
+/** Milliseconds from one line about a transfer to the next. */
+const TELL_MS = 200;
+
+const outsideCommand = defineCommand({
+  name: "deno run -A src/check/outside.ts",
+  summary: "serve a check's traffic until standard input ends",
+  options: { hostname: text("Address to listen on", { value: "ADDRESS" }) },
+  async main({ options: { hostname } }) {
+    if (hostname === undefined) throw new UserError("--hostname is needed", { code: 2 });
+    const tell = (line: OutsideLine) => console.log(JSON.stringify(line));
+    let told = -Infinity;
+    await using outside = await startOutside({
+      hostname,
+      moved(bytes) {
+        if (bytes > 0 && performance.now() - told < TELL_MS) return;
+        told = performance.now();
+        tell({ moved: bytes });
+      },
+    });
+    const { udp, tcp, errors } = outside;
+    tell({ udp, tcp });
+    for await (const _ of Deno.stdin.readable);
+    for (const error of errors) tell({ error });
+    return 0;
+  },
+});
+
+if (import.meta.main) Deno.exit(await exitStatus(() => outsideCommand.run(Deno.args)));

@@ -45,9 +45,12 @@ export async function followFault(run: DriverRun, how: KillWay, from: number): P
   return { how, reason, waited, spare: starting.spare, from, to: ready.id };
 }
 
+/** How long a driver is left to work at least before it is ended again, milliseconds: else nothing would ever move. */
+export const LEAST_UP_MS = 500;
+
 /**
  * Ends the driver every so often, in turn in each of these ways, until told that it is over. When a recovery
- * takes longer than that, the next end comes as soon as the next driver is ready.
+ * takes so long that the next driver would not have had {@link LEAST_UP_MS}, its end comes that much later.
  * @param options `every`: milliseconds from one end to the next; the first comes after as long.
  */
 export async function faultLoop(
@@ -56,11 +59,12 @@ export async function faultLoop(
 ): Promise<Fault[]> {
   const { ways, every, over, onFault = () => {} } = options;
   const faults: Fault[] = [];
-  for (let at = performance.now() + every;; at = Math.max(at + every, performance.now())) {
+  for (let at = performance.now() + every;;) {
     await pause(at - performance.now(), over);
     if (over.aborted) return faults;
-    at = performance.now();
+    const ended = performance.now();
     faults.push(await fault(run, ways[faults.length % ways.length]));
+    at = Math.max(ended + every, performance.now() + LEAST_UP_MS);
     onFault(faults[faults.length - 1]);
   }
 }

@@ -10,6 +10,7 @@ import { kernelComplaints, leftInModule, sh, unloadModule } from "./lab.ts";
 import { writeManifest } from "./manifest.ts";
 import { parseSwitches, type Switches, switchesBetween } from "./process.ts";
 import { type Distribution, distribution } from "./statistics.ts";
+import { DEVICE, keepQuiet, layWire, OURS, PEER, WIRE } from "./wire.ts";
 
 /** `limits.stall` of the manifest, milliseconds: that of users. */
 const LIMIT_MS = 1000;
@@ -22,10 +23,6 @@ const PHASE_MS = 1500;
 
 /** How long the driver is left alone before it counts as idle, milliseconds: all timers of activity have passed. */
 const SETTLE_MS = 10_000;
-
-/** The second card and its address: the other end of the wire, driven by the kernel's own driver. */
-const PEER = "10.9.0.2";
-const OURS = "10.9.0.1";
 
 /** When a driver hung: with frames on their way, or with nothing to do until one came. */
 export type Phase = "traffic" | "idle";
@@ -80,18 +77,14 @@ export interface StallSoakOptions extends LabOptions {
 export async function soakStall(options: StallSoakOptions): Promise<StallSoak> {
   const { progress } = options;
   const start = performance.now();
-  const hardware = { ...options.hardware, nic: ["e1000", "e1000"] as const, oneWire: true };
-  await using lab = await startLab({ ...options, hardware });
-  // No router is asked for, no address is made up: what moves on the wire is what the soak sends.
-  await sh(lab, "for i in all default; do echo 1 > /proc/sys/net/ipv6/conf/$i/disable_ipv6; done");
+  await using lab = await startLab({ ...options, hardware: { ...options.hardware, ...WIRE } });
+  await keepQuiet(lab);
   const manifest = await writeManifest(lab, "e1000", { spare: true, stall: LIMIT_MS });
-  const run = DriverRun.start(lab, [manifest, "--device", "0000:01:00.0", "--no-dhcp"]);
+  const run = DriverRun.start(lab, [manifest, "--device", DEVICE, "--no-dhcp"]);
   await using _ = run;
   await run.next("ready");
   await run.next("interface");
-  await sh(lab, "ip netns add peer; modprobe e1000; ip link set eth1 netns peer");
-  await sh(lab, `ip netns exec peer dash -ec 'ip link set eth1 up; ip address add ${PEER}/24 dev eth1'`);
-  await sh(lab, `ip address add ${OURS}/24 dev r3n0; ping -q -c 1 -w 20 ${PEER}`);
+  await layWire(lab);
 
   const problems: string[] = [];
   const faults: Fault[] = [];

@@ -1,7 +1,8 @@
 /** TCP streams through a driver that is ended every second, beside the same streams undisturbed. */
-import { check, type Direction } from "../check/mod.ts";
+import type { Direction } from "../check/mod.ts";
 import { megabits, tcpProblem, type TcpResult } from "../check/result.ts";
 import type { Lab } from "../lab/mod.ts";
+import { UserError } from "../error.ts";
 import { type LabOptions, startLab } from "../run/lab.ts";
 import { formatSize, grouped } from "../size.ts";
 import type { KillWay } from "../supervisor/contract.ts";
@@ -16,9 +17,10 @@ import {
   recoveryText,
   summarise,
 } from "./fault.ts";
-import { FAR, kernelComplaints, leftInModule, unloadModule, within } from "./lab.ts";
+import { kernelComplaints, leftInModule, unloadModule, within } from "./lab.ts";
 import { writeManifest } from "./manifest.ts";
 import { mean } from "./statistics.ts";
+import { DEVICE, FarEnd, keepQuiet, layWire, WIRE } from "./wire.ts";
 
 /** Ways in which the driver is ended, in turn. */
 const WAYS: readonly KillWay[] = ["kill", "stall", "exception"];
@@ -79,12 +81,16 @@ export interface TcpSoakOptions extends LabOptions {
 export async function soakTcp(options: TcpSoakOptions): Promise<TcpSoak> {
   const { bytes, progress } = options;
   const start = performance.now();
-  await using lab = await startLab(options);
+  await using lab = await startLab({ ...options, hardware: { ...options.hardware, ...WIRE } });
+  await keepQuiet(lab);
   const manifest = await writeManifest(lab, "e1000", { spare: true, stall: STALL_MS });
   progress("starting the driver");
-  const run = DriverRun.start(lab, [manifest]);
+  const run = DriverRun.start(lab, [manifest, "--device", DEVICE, "--no-dhcp"]);
   await using _ = run;
-  await run.next("address");
+  await run.next("interface");
+  await layWire(lab);
+  const far = await FarEnd.start(lab);
+  await using __ = far;
   await run.next("spare", { where: ({ state }) => state === "ready" });
 
   const problems: string[] = [];
@@ -93,7 +99,7 @@ export async function soakTcp(options: TcpSoakOptions): Promise<TcpSoak> {
   const undisturbed: TcpResult[] = [];
   for (const direction of ["out", "in"] as const) {
     progress(`TCP ${direction}, ${formatSize(bytes)}, undisturbed`);
-    undisturbed.push(await transfer(lab, { direction, bytes, problems }));
+    undisturbed.push(await transfer(lab, far, { direction, bytes, problems }));
   }
   for (const [index, direction] of (["out", "in"] as const).entries()) {
     progress(`TCP ${direction}, ${formatSize(bytes)}, the driver ended every second`);
@@ -110,7 +116,11 @@ export async function soakTcp(options: TcpSoakOptions): Promise<TcpSoak> {
       reported = performance.now();
       progress(`TCP ${direction}: ${grouped(done)} of ${grouped(bytes)} bytes`);
     };
-    const streaming = within(transfer(lab, { direction, bytes, problems, moved }), bound, `TCP ${direction}`);
+    const streaming = within(
+      transfer(lab, far, { direction, bytes, problems, moved }),
+      bound,
+      `TCP ${direction}`,
+    );
     // A recovery that fails is why the stream stands still: it must not wait for that.
     const disturbed = await Promise.race([streaming, faulting.then(() => streaming)]);
     over.abort();
@@ -147,27 +157,15 @@ export async function soakTcp(options: TcpSoakOptions): Promise<TcpSoak> {
 /** One transfer through the interface; what is wrong with it goes to `problems`. */
 async function transfer(
   lab: Lab,
+  far: FarEnd,
   options: { direction: Direction; bytes: number; problems: string[]; moved?: (bytes: number) => void },
 ): Promise<TcpResult> {
   const { direction, bytes, problems, moved } = options;
-  const found = await check(async (args) => {
-    const inside = ["deno", "run", "-A", "--quiet", "--cached-only", "src/check/inside.ts", ...args];
-    // Its lines of progress are left out: the outside tells the same.
-    const { code, stdout } = await lab.exec(inside, { stderr: "null" });
-    return { code, stdout };
-  }, {
-    interface: "r3n0",
-    host: FAR,
-    pings: 0,
-    datagrams: 0,
-    bytes,
-    direction,
-    stall: STANDSTILL_S,
-    outside: { moved },
-  });
+  const only = { pings: 0, datagrams: 0, bytes, direction };
+  const found = await far.check(lab, { ...only, stall: STANDSTILL_S, moved });
   problems.push(...found.problems);
   const result = direction === "out" ? found.tcpOut : found.tcpIn;
-  if (!result) throw new Error(found.problems.join("; ") || `TCP ${direction} was not done`);
+  if (!result) throw new UserError(found.problems.join("; ") || `TCP ${direction} was not done`);
   return result;
 }
 
