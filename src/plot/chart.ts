@@ -143,7 +143,7 @@ function legend(series: readonly Series[]): string[] {
   });
 }
 
-/** A thin line across the plot with its label at the top, on the side that has room. */
+/** A thin line across the plot with its label at the bottom, on the side that has room. */
 function drawMark(mark: Mark, { at, level }: { at: number; level: number }): string[] {
   const colour = mark.series === undefined ? "" : ` s${mark.series}`;
   const room = MARGIN.left + PLOT.width - at > mark.label.length * CHARACTER * 12 + 8;
@@ -151,7 +151,7 @@ function drawMark(mark: Mark, { at, level }: { at: number; level: number }): str
     `<line class="mark${colour}" x1="${at}" y1="${MARGIN.top}" x2="${at}" y2="${MARGIN.top + PLOT.height}"/>`,
     text(mark.label, {
       x: room ? at + 5 : at - 5,
-      y: MARGIN.top + 14 + 16 * level,
+      y: MARGIN.top + PLOT.height - 10 - 16 * level,
       class: room ? "small" : "small end",
     }),
   ];
@@ -170,10 +170,10 @@ function style(): string {
     COLORS.map((colour, index) => `.s${index}{stroke:${colour[shade]}}`).join("");
   const dashes = DASHES.map((dash, index) => `.series.s${index}{stroke-dasharray:${dash}}`).join("");
   return "text{font:13px system-ui,sans-serif;fill:#1b1f24}.title{font-size:17px;font-weight:600}" +
-    ".small{font-size:12px}.muted{font-size:12px;fill:#59636e}.middle{text-anchor:middle}.end{text-anchor:end}" +
+    ".small{font-size:12px;paint-order:stroke;stroke:#fff;stroke-width:4px}.muted{font-size:12px;fill:#59636e}.middle{text-anchor:middle}.end{text-anchor:end}" +
     ".ground{fill:#fff}.grid{stroke:#e3e6ea}.axis{stroke:#6e7781}.series{fill:none;stroke-width:2}" +
     `.mark{stroke:#6e7781;stroke-width:1;stroke-dasharray:1 3}${colours("light")}${dashes}` +
-    "@media(prefers-color-scheme:dark){text{fill:#e6edf3}.muted{fill:#9aa5b1}.ground{fill:#0d1117}" +
+    "@media(prefers-color-scheme:dark){text{fill:#e6edf3}.muted{fill:#9aa5b1}.ground{fill:#0d1117}.small{stroke:#0d1117}" +
     `.grid{stroke:#262c34}.axis{stroke:#8b949e}${colours("dark")}}`;
 }
 

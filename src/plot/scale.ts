@@ -33,25 +33,34 @@ export function linear([low, high]: Domain, { count = 6 } = {}): Scale {
   return { ticks, at: (value) => (value - first * step) / ((last - first) * step) };
 }
 
+/** Marks of a decade: as few as do, then more where the domain is short. */
+const LADDERS = [[1], [1, 2, 5], [1, 1.5, 2, 3, 4, 5, 7]];
+
+/** Most and fewest marks of a logarithmic axis. */
+const MARKS = { most: 13, fewest: 5 };
+
 /**
- * Equal distances for equal ratios; the domain is widened to 1, 2 or 5 times a power of ten.
+ * Equal distances for equal ratios; the domain is widened to round values.
  * @throws {RangeError} if it reaches zero or below, where there is no logarithm.
  */
 export function logarithmic([low, high]: Domain): Scale {
   if (!(low > 0)) throw new RangeError(`Cannot draw ${low} on a logarithmic axis`);
+  const candidates = LADDERS.map((ladder) => marksWithin(ladder, [low, high]));
+  const fitting = candidates.filter((marks) => marks.length <= MARKS.most);
+  const ticks = fitting.find((marks) => marks.length >= MARKS.fewest) ?? fitting.at(-1) ?? candidates[0];
+  const [first, last] = [Math.log(ticks[0]), Math.log(ticks[ticks.length - 1])];
+  return { ticks, at: (value) => (Math.log(value) - first) / (last - first) };
+}
+
+/** The marks of a ladder from the last at or below `low` to the first at or above `high`, two at least. */
+function marksWithin(ladder: readonly number[], [low, high]: Domain): number[] {
   const marks: number[] = [];
   for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)) + 1; power++) {
-    for (const factor of [1, 2, 5]) marks.push(tidy(factor * 10 ** power));
+    for (const factor of ladder) marks.push(tidy(factor * 10 ** power));
   }
   const from = marks.findLastIndex((mark) => mark <= low);
   const to = Math.max(marks.findIndex((mark) => mark >= high), from + 1);
-  const [first, last] = [Math.log(marks[from]), Math.log(marks[to])];
-  const within = marks.slice(from, to + 1);
-  // Over many decades 2 and 5 would be crowded.
-  const ticks = within.length > 13
-    ? within.filter((mark) => Number.isInteger(tidy(Math.log10(mark))))
-    : within;
-  return { ticks, at: (value) => (Math.log(value) - first) / (last - first) };
+  return marks.slice(from, to + 1);
 }
 
 /** Without the last digits, which are errors of arithmetic. */
