@@ -111,7 +111,7 @@ function recoveryOf({ events }: Pick<DriverRun, "events">, { from }: Fault): num
   const ended = events.findIndex(({ id, type }) => id > from && type === "ended");
   for (const event of events.slice(ended + 1)) {
     if (event.type === "ended") return [];
-    if (event.type === "recovered") return [event.ms];
+    if (event.type === "recovered") return event.frame ? [event.ms] : [];
   }
   return [];
 }
