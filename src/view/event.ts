@@ -13,15 +13,13 @@ export function eventText(event: Event): string[] {
       return [`says: ${event.text}`];
     case "ended":
       return [
-        `ended (${event.reason.kind}): ${event.reason.text}; ${nextText(event)}` +
+        `ended (${event.reason.kind}): ${event.reason.text}${nextText(event)}` +
         (event.report === null ? "" : `; report ${event.report}`),
         ...(event.reason.stack ? event.reason.stack.split("\n") : []),
       ];
     case "recovered":
       return [
-        `recovered after ${event.ms.toFixed(1)} ms, ${
-          event.frame ? "until the first frame" : "until it was attached"
-        }`,
+        `recovered: ${event.frame ? "first frame" : "attached"} ${event.ms.toFixed(1)} ms after the death`,
       ];
     case "spare":
       return [`spare ${event.pid} ${event.state === "starting" ? "starts" : `is ${event.state}`}`];
@@ -40,8 +38,12 @@ export function eventText(event: Event): string[] {
   }
 }
 
-function nextText({ next, delay }: Extract<Event, { type: "ended" }>): string {
-  if (next === "stop") return "stays stopped";
-  if (next === "give-up") return "given up";
-  return delay === 0 ? "another takes over" : `another takes over in ${writtenDuration(Math.round(delay))}`;
+function nextText({ reason, next, delay }: Extract<Event, { type: "ended" }>): string {
+  // That says itself who comes next.
+  if (reason.kind === "upgrade") return "";
+  if (next === "stop") return "; stays stopped";
+  if (next === "give-up") return "; given up";
+  return delay === 0
+    ? "; another takes over"
+    : `; another takes over in ${writtenDuration(Math.round(delay))}`;
 }

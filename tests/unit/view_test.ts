@@ -284,8 +284,12 @@ Deno.test("an event says in words what happened, and what happens next", () => {
     ["upgrade from a to b reverted: it threw"],
   );
   assertEquals(
+    eventText(event({ ...ended, reason: { kind: "upgrade", text: "version b takes over" } })),
+    ["ended (upgrade): version b takes over"],
+  );
+  assertEquals(
     eventText(event({ type: "recovered", ms: 12.34, frame: false })),
-    ["recovered after 12.3 ms, until it was attached"],
+    ["recovered: attached 12.3 ms after the death"],
   );
 });
 
