@@ -155,7 +155,7 @@ export async function soakTcp(options: TcpSoakOptions): Promise<TcpSoak> {
 }
 
 /** One transfer through the interface; what is wrong with it goes to `problems`. */
-async function transfer(
+export async function transfer(
   lab: Lab,
   far: FarEnd,
   options: { direction: Direction; bytes: number; problems: string[]; moved?: (bytes: number) => void },

@@ -1,5 +1,6 @@
 /** The ways in which tests run a driver in a lab. */
 import type { Lab } from "../../src/lab/mod.ts";
+import type { Event } from "../../src/supervisor/schema.ts";
 import { DriverRun } from "../../src/soak/driver_run.ts";
 
 /** Starts a driver and waits until its interface has an address. */
@@ -17,7 +18,11 @@ export async function ready(lab: Lab, args: readonly string[]): Promise<DriverRu
   return run;
 }
 
-/** Starts a driver that is expected to fail. Its exit status and what it said on standard error. */
-export async function fails(lab: Lab, args: readonly string[]): Promise<{ code: number; stderr: string }> {
-  return await DriverRun.start(lab, args).ended();
+/** Starts a driver that is expected to fail: its exit status, what it said on standard error, and what happened. */
+export async function fails(
+  lab: Lab,
+  args: readonly string[],
+): Promise<{ code: number; stderr: string; events: Event[] }> {
+  const run = DriverRun.start(lab, args);
+  return { ...await run.ended(), events: run.events };
 }

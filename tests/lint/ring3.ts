@@ -7,6 +7,8 @@ import { dirname, resolve } from "node:path";
 /** What gives raw memory or native code, of the `Deno` namespace. */
 const UNSAFE = /^(dlopen|UnsafePointer\w*|UnsafeCallback|UnsafeFnPointer)$/;
 
+/** The only file outside its own folder that a driver imports, in the tree. */
+const API = "src/driver/mod.ts";
 const UNSAFE_FILE = /_unsafe\.ts$/;
 
 /** The folder that may import unsafe files. */
@@ -81,16 +83,21 @@ const unsafeByName: Deno.lint.Rule = {
   },
 };
 
+/** True for the file that drivers import, of the tree that a folder with drivers lies in. */
+function isApi(target: string, root: string): boolean {
+  const tree = target.endsWith(API) ? target.slice(0, -API.length) : undefined;
+  return tree !== undefined && root.startsWith(tree);
+}
+
 const driverImports: Deno.lint.Rule = {
   create(context) {
     const place = DRIVER_FILE.exec(context.filename)?.groups;
     if (!place) return {};
     const own = `${place.root}drivers/${place.name}/`;
-    const api = `${place.root}src/driver/mod.ts`;
     return imports((specifier, node) => {
       const relative = specifier !== undefined && /^\.\.?\//.test(specifier);
       const target = relative ? resolve(dirname(context.filename), specifier) : undefined;
-      if (target !== undefined && (target === api || target.startsWith(own))) return;
+      if (target !== undefined && (isApi(target, place.root) || target.startsWith(own))) return;
       context.report({
         node,
         message: `A driver imports src/driver/mod.ts and files of its own folder, not ${
