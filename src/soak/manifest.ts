@@ -1,4 +1,5 @@
 /** The manifest under which a driver is soaked: that of its users, with another policy for its ends. */
+import { relative, resolve } from "node:path";
 import { checkout } from "../lab/checkout.ts";
 import type { Lab } from "../lab/mod.ts";
 import { CHECKOUT } from "../lab/guest.ts";
@@ -14,13 +15,16 @@ export interface SoakPolicy {
 
 /**
  * A manifest's text with the policy of a soak: ended as often as it may be, the driver is started again at
- * once. Its `driver` has to be found beside `drivers`, so it belongs into a folder like `manifests`.
+ * once.
  * @param text The manifest that users have.
+ * @param policy With the folders that it comes from and goes to: its `driver` is relative to them.
  */
-export function soakManifest(text: string, { spare, stall }: SoakPolicy): string {
+export function soakManifest(text: string, policy: SoakPolicy & { from: string; to: string }): string {
+  const { spare, stall, from, to } = policy;
   const manifest = JSON.parse(text) as Record<string, unknown>;
   return JSON.stringify({
     ...manifest,
+    driver: relative(to, resolve(from, manifest.driver as string)),
     spare,
     restart: { on: "always", budget: "unlimited", backoff: { from: "0ms", to: "0ms" } },
     limits: { ...manifest.limits as Record<string, unknown> | undefined, stall: `${stall}ms` },
@@ -39,10 +43,10 @@ export async function writeManifest(lab: Lab, driver: string, policy: SoakPolicy
   const text = await Deno.readTextFile(`${checkout()}/manifests/${driver}.json`).catch((cause) => {
     throw new UserError(`There is no manifest of the driver ${driver} in ${checkout()}/manifests`, { cause });
   });
-  const folder = `${FOLDER}/manifests`;
-  const path = `${folder}/${driver}-${policy.spare ? "spare" : "alone"}-${policy.stall}.json`;
-  const script = `mkdir -p ${folder} && ln -sfn ${CHECKOUT}/drivers ${FOLDER}/drivers && cat > ${path}`;
-  const { code, stderr } = await lab.exec(["dash", "-c", script], { stdin: soakManifest(text, policy) });
+  const path = `${FOLDER}/${driver}-${policy.spare ? "spare" : "alone"}-${policy.stall}.json`;
+  const { code, stderr } = await lab.exec(["dash", "-c", `mkdir -p ${FOLDER} && cat > ${path}`], {
+    stdin: soakManifest(text, { ...policy, from: `${CHECKOUT}/manifests`, to: FOLDER }),
+  });
   if (code !== 0) throw new UserError(`Cannot write a manifest into the lab: ${stderr.trim()}`);
   return path;
 }
