@@ -13,8 +13,7 @@ export function eventText(event: Event): string[] {
       return [`says: ${event.text}`];
     case "ended":
       return [
-        `ended (${event.reason.kind}): ${event.reason.text}${nextText(event)}` +
-        (event.report === null ? "" : `; report ${event.report}`),
+        `ended (${event.reason.kind}): ${event.reason.text}${nextText(event)}; report ${event.report}`,
         ...(event.reason.stack ? event.reason.stack.split("\n") : []),
       ];
     case "recovered":

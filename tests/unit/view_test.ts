@@ -264,17 +264,20 @@ const event = (detail: object) => ({ id: 1, time: DRIVER.since, driver: "e1000",
 
 Deno.test("an event says in words what happened, and what happens next", () => {
   const reason = { kind: "exception", text: "Error: no", stack: "at a\nat b" };
-  const ended = { type: "ended", pid: 1, reason, next: "restart", delay: 0, report: null };
+  const ended = { type: "ended", pid: 1, reason, next: "restart", delay: 0, report: "r0" };
   assertEquals(eventText(event(ended)), [
-    "ended (exception): Error: no; another takes over",
+    "ended (exception): Error: no; another takes over; report r0",
     "at a",
     "at b",
   ]);
   assertEquals(
-    eventText(event({ ...ended, delay: 400.4, report: "r1" }))[0],
-    "ended (exception): Error: no; another takes over in 400 ms; report r1",
+    eventText(event({ ...ended, delay: 400.4 }))[0],
+    "ended (exception): Error: no; another takes over in 400 ms; report r0",
   );
-  assertEquals(eventText(event({ ...ended, next: "give-up" }))[0], "ended (exception): Error: no; given up");
+  assertEquals(
+    eventText(event({ ...ended, next: "give-up" }))[0],
+    "ended (exception): Error: no; given up; report r0",
+  );
   assertEquals(
     eventText(event({ type: "starting", pid: 7, spare: true, version: "x" })),
     ["process 7 starts, a spare that was waiting"],
@@ -285,7 +288,7 @@ Deno.test("an event says in words what happened, and what happens next", () => {
   );
   assertEquals(
     eventText(event({ ...ended, reason: { kind: "upgrade", text: "version b takes over" } })),
-    ["ended (upgrade): version b takes over"],
+    ["ended (upgrade): version b takes over; report r0"],
   );
   assertEquals(
     eventText(event({ type: "recovered", ms: 12.34, frame: false })),
