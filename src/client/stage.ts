@@ -13,9 +13,19 @@ export interface Staged extends AsyncDisposable {
   folder: string;
 }
 
-/** Where copies are, below a state directory. */
+/** Below a state directory, a folder for each copy. */
+const INCOMING = "incoming";
+
+/** Removes the copies that commands have left which were killed: for a supervisor that is the only one. */
+export async function clearStaged(state: string): Promise<void> {
+  await Deno.remove(`${state}/${INCOMING}`, { recursive: true }).catch((error) => {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  });
+}
+
+/** A new place for a copy. */
 function incoming(state: string, folder: string): { parent: string; copy: string } {
-  const parent = `${state}/incoming/${crypto.randomUUID()}`;
+  const parent = `${state}/${INCOMING}/${crypto.randomUUID()}`;
   return { parent, copy: `${parent}/drivers/${basename(folder)}` };
 }
 

@@ -5,6 +5,7 @@
 import { DEFAULT_PORT, serveApi } from "../api/mod.ts";
 import { type Command, defineCommand, flag, text } from "../cli/args.ts";
 import { exitStatus } from "../cli/exit.ts";
+import { clearStaged } from "../client/stage.ts";
 import { USAGE, UserError } from "../error.ts";
 import { ERRNO, KernelError } from "../kernel/mod.ts";
 import { findManifests, type Manifest, matchManifest } from "../manifest/mod.ts";
@@ -176,6 +177,7 @@ export const supervisorCommand: Command = defineCommand({
     };
     using notifier = Notifier.open();
     await using own = await RunFolder.make();
+    if ((await runningSupervisors()).length === 0) await clearStaged(state);
     await using fleet = new DriverFleet(manifests, {
       files: builtFiles(),
       runtime: own.path,

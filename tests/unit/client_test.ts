@@ -1,7 +1,7 @@
 /** Commands that talk to a supervisor: over HTTP on this machine, to a server that answers as one does. */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { ApiClient, UnreachableError } from "../../src/client/api_client.ts";
-import { stageHere } from "../../src/client/stage.ts";
+import { clearStaged, stageHere } from "../../src/client/stage.ts";
 import { type Target, targetOf } from "../../src/client/target.ts";
 import { upgrade } from "../../src/client/upgrade.ts";
 import { UserError } from "../../src/error.ts";
@@ -152,6 +152,11 @@ Deno.test("a folder is staged as it is, and taken away again", async () => {
       assertEquals(await Deno.readTextFile(`${copy}/tests/a.ts`), "two");
     }
     assertEquals(await Array.fromAsync(Deno.readDir(`${folder}/state/incoming`)), []);
+
+    await stageHere(`${folder}/drivers/mine`, `${folder}/state`);
+    await clearStaged(`${folder}/state`);
+    await clearStaged(`${folder}/state`);
+    assertEquals(await Array.fromAsync(Deno.readDir(`${folder}/state`)), []);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
