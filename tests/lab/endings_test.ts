@@ -10,18 +10,20 @@ import { fails, up } from "./driver_run.ts";
 import { assertHealthy, assertNothingLeft, silent } from "./health.ts";
 
 const CARD = "0000:01:00.0";
+/** The driver, from where manifests are written. */
+const DRIVER = "../ring3/drivers/e1000/driver.ts";
 const SHIPPED = new URL("../../manifests/e1000.json", import.meta.url);
 
-/** Writes a manifest into the lab, beside links to the folders of drivers; its path. */
-async function write(lab: Lab, manifest: Record<string, unknown>, drivers = "drivers"): Promise<string> {
-  const file = `/tmp/${drivers}/manifests/it.json`;
-  await sh(lab, `mkdir -p /tmp/${drivers}/manifests; ln -sfn /ring3/${drivers} /tmp/${drivers}/drivers`);
+/** Writes a manifest into the lab; its path. */
+async function write(lab: Lab, manifest: Record<string, unknown>): Promise<string> {
+  const file = "/tmp/manifest.json";
   await lab.exec(["tee", file], { stdin: JSON.stringify(manifest) });
   return file;
 }
 
+/** The manifest that users have, from where the lab reads it, with changes. */
 async function shipped(changes: Record<string, unknown>): Promise<Record<string, unknown>> {
-  return { ...JSON.parse(await Deno.readTextFile(SHIPPED)), ...changes };
+  return { ...JSON.parse(await Deno.readTextFile(SHIPPED)), driver: DRIVER, ...changes };
 }
 
 async function reportOf(lab: Lab, id: string): Promise<Report> {
@@ -35,7 +37,7 @@ async function carrier(lab: Lab): Promise<string> {
 Deno.test("each way to end is told for what it is and leaves a report, and another takes over", async (t) => {
   await using lab = await boot({}, { progress: silent });
   const policy = JSON.parse(soakManifest(await Deno.readTextFile(SHIPPED), { spare: true, stall: 1000 }));
-  await using run = await up(lab, [await write(lab, { ...policy, recordRegisters: true })]);
+  await using run = await up(lab, [await write(lab, { ...policy, driver: DRIVER, recordRegisters: true })]);
   for (const how of KILL_WAYS) {
     await t.step(how, async () => {
       const { reason, to } = await fault(run, how);
@@ -79,12 +81,12 @@ Deno.test("a driver that throws again and again is restarted as its budget allow
   await using lab = await boot({}, { progress: silent });
   const manifest = await shipped({
     name: "thrower",
-    driver: "../drivers/thrower/driver.ts",
+    driver: "../ring3/tests/lab/drivers/thrower/driver.ts",
     spare: false,
     restart: { budget: 2, backoff: { from: "400ms", to: "1s" } },
   });
   const { code, stderr, events } = await fails(lab, [
-    await write(lab, manifest, "tests/lab/drivers"),
+    await write(lab, manifest),
     "--no-dhcp",
   ]);
   const ends = events.filter((event) => event.type === "ended");
