@@ -36,8 +36,12 @@ async function carrier(lab: Lab): Promise<string> {
 
 Deno.test("each way to end is told for what it is and leaves a report, and another takes over", async (t) => {
   await using lab = await boot({}, { progress: silent });
-  const policy = JSON.parse(soakManifest(await Deno.readTextFile(SHIPPED), { spare: true, stall: 1000 }));
-  await using run = await up(lab, [await write(lab, { ...policy, driver: DRIVER, recordRegisters: true })]);
+  const policy = JSON.parse(soakManifest(await Deno.readTextFile(SHIPPED), {
+    ...{ spare: true, stall: 1000 },
+    from: "/ring3/manifests",
+    to: "/tmp",
+  }));
+  await using run = await up(lab, [await write(lab, { ...policy, recordRegisters: true })]);
   for (const how of KILL_WAYS) {
     await t.step(how, async () => {
       const { reason, to } = await fault(run, how);
