@@ -41,6 +41,7 @@ const REQUIREMENTS: Record<Purpose, Requirement[]> = {
     { file: "sparse", package: "sparse" },
     { file: "ping", package: "iputils-ping" },
     { file: "spin", package: "spin" },
+    { file: "chromium", package: "chromium" },
   ],
 };
 

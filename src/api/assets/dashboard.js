@@ -110,7 +110,7 @@ class Card {
    * @param {number} now milliseconds since 1970
    */
   update(driver, now) {
-    const { text, lists, shown, tone, budget, active } = words.cardOf(driver, now);
+    const { text, lists, shown, tone, budget, actions } = words.cardOf(driver, now);
     this.#root.dataset.tone = tone;
     for (const [name, value] of Object.entries(text)) {
       for (const field of this.#root.querySelectorAll(`[data-field="${name}"]`)) setText(field, value);
@@ -134,8 +134,7 @@ class Card {
       meter.value = budget.used;
     }
     for (const button of this.#buttons()) {
-      if (button.dataset.action === "stop") button.hidden = !active;
-      if (button.dataset.action === "start") button.hidden = active;
+      button.hidden = !actions.includes(button.dataset.action ?? "");
     }
     this.#charts.add(driver, { time: now, written });
     if (this.#state !== undefined && this.#state !== driver.state) {

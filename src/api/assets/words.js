@@ -179,7 +179,7 @@ export function cardOf(driver, now) {
       link: link.up ? speed(link.speed) : "down",
       interface: name === null ? "none yet" : visible(name),
       process: driver.pid === null ? "none" : String(driver.pid),
-      memory: driver.memory === null ? "–" : memory(driver.memory),
+      memory: driver.memory === null ? "" : `, ${memory(driver.memory)}`,
       spare: {
         none: "none",
         starting: "starting",
@@ -217,8 +217,12 @@ export function cardOf(driver, now) {
       budget: restarts.budget !== null,
     },
     budget: { used: restarts.used, max: restarts.budget ?? 1 },
-    /** Whether there is something to stop, rather than to start. */
-    active: state !== "stopped" && state !== "failed",
+    /** Actions that make sense in its state. */
+    actions: state === "stopped" || state === "failed"
+      ? ["start"]
+      : driver.pid === null
+      ? ["restart", "stop"]
+      : ["restart", "stop", "kill"],
   };
 }
 

@@ -6,6 +6,9 @@ import { cardOf, clock, ENDS, reportPath, visible } from "../assets/words.js";
 /** Reports that a card links to; a page has the rest. */
 const LINKED_REPORTS = 3;
 
+/** Buttons, in their order. Those that ask before they act have an ellipsis. */
+const ACTIONS = [["restart", "Restart…"], ["stop", "Stop…"], ["start", "Start"], ["kill", "Kill…"]] as const;
+
 /** The texts of a card, by the names that they have in the page. */
 type Texts = ReturnType<typeof cardOf>["text"];
 
@@ -20,7 +23,7 @@ export interface CardProps {
 
 /** A card. */
 export function Card({ driver, reports, now }: CardProps) {
-  const { tone, text, lists, shown, budget, active } = cardOf(driver, now);
+  const { tone, text, lists, shown, budget, actions } = cardOf(driver, now);
   const Field = ({ of }: { of: keyof Texts }) => <span data-field={of}>{text[of]}</span>;
   const label = text.name;
   return (
@@ -43,10 +46,11 @@ export function Card({ driver, reports, now }: CardProps) {
           </p>
         </div>
         <div class="actions" role="group" aria-label={`Actions on ${label}`}>
-          <button type="button" data-action="restart" disabled>Restart…</button>
-          <button type="button" data-action="stop" disabled hidden={!active}>Stop…</button>
-          <button type="button" data-action="start" disabled hidden={active}>Start</button>
-          <button type="button" data-action="kill" disabled>Kill…</button>
+          {ACTIONS.map(([action, words]) => (
+            <button type="button" data-action={action} disabled hidden={!actions.includes(action)}>
+              {words}
+            </button>
+          ))}
         </div>
       </header>
       <p class="quiet about">
@@ -87,9 +91,7 @@ export function Card({ driver, reports, now }: CardProps) {
         </Fact>
         <Fact name="Process">
           <Field of="process" />
-          <span class="quiet">
-            , <Field of="memory" />
-          </span>
+          <span class="quiet" data-field="memory">{text.memory}</span>
         </Fact>
         <Fact name="Spare">
           <Field of="spare" />
@@ -176,7 +178,8 @@ function Chart(
   return (
     <figure class={wide ? "chart wide" : "chart"}>
       <figcaption>
-        <span class="chart-title">{title}</span> <span class="numbers">{children}</span>
+        <span class="chart-title">{title}</span>
+        <span class="numbers">{children}</span>
       </figcaption>
       <div class="plot">
         <span class="scale" data-scale={name} aria-hidden="true"></span>
