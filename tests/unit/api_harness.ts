@@ -2,7 +2,7 @@
 import { serveApi } from "../../src/api/mod.ts";
 import { readToken } from "../../src/api/token.ts";
 import type { Timing } from "../../src/api/stream.ts";
-import { FakeFleet, fakeDriver } from "../fakes/fleet.ts";
+import { fakeDriver, FakeFleet } from "../fakes/fleet.ts";
 
 /** Time that stands still until told. */
 export class FakeTiming implements Timing {
