@@ -40,7 +40,8 @@ export async function compile(files: HostFiles, version: Version): Promise<void>
     // deno-fmt-ignore
     args: [
       "--uid", `${COMPILER_UID}`, "--nofile", `${OPEN_FILES}`, "--",
-      files.deno, "cache", ...moduleFlags(version), files.main,
+      // The host imports the driver by itself, but what is imported like that may be missing or wrong.
+      files.deno, "cache", ...moduleFlags(version), files.main, version.file,
     ],
     clearEnv: true,
     env: moduleEnvironment(version),

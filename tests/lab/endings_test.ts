@@ -37,7 +37,8 @@ async function carrier(lab: Lab): Promise<string> {
 Deno.test("each way to end is told for what it is and leaves a report, and another takes over", async (t) => {
   await using lab = await boot({}, { progress: silent });
   const policy = JSON.parse(soakManifest(await Deno.readTextFile(SHIPPED), {
-    ...{ spare: true, stall: 1000 },
+    // Filling a heap takes its time on an emulated machine, and is no stall.
+    ...{ spare: true, stall: 5000 },
     from: "/ring3/manifests",
     to: "/tmp",
   }));
@@ -58,7 +59,7 @@ Deno.test("each way to end is told for what it is and leaves a report, and anoth
       assertEquals(report.counters.rx_buffers > 0, true);
       assert(report.events.some(({ type }) => type === "ready"), "what came before");
       if (how === "exception") assertStringIncludes(reason.stack!, "/ring3/src/host/fault.ts:");
-      if (how === "stall") assert(ended.waited! >= 1000, `it had waited ${ended.waited} ms`);
+      if (how === "stall") assert(ended.waited! >= 5000, `it had waited ${ended.waited} ms`);
     });
   }
 
