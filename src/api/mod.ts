@@ -70,7 +70,7 @@ export async function serveApi(
   fleet: Fleet,
   { hostname = "127.0.0.1", port = DEFAULT_PORT, state, hosts = [], timing }: ServeOptions,
 ): Promise<ApiServer> {
-  const auth = new Auth({ token: await loadToken(state), now: timing?.now });
+  const auth = new Auth({ token: await loadToken(state), now: timing && (() => timing.now()) });
   const abort = new AbortController();
   const server = listen({ hostname, port }, abort.signal, (request) => api.app.fetch(request));
   const name = urlHost(/^(0\.0\.0\.0|::)$/.test(hostname) ? "127.0.0.1" : hostname);

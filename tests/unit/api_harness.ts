@@ -98,7 +98,9 @@ export class EventReader {
   }
 
   /** The next one; undefined at the end. */
-  async next(): Promise<{ event?: string; id?: string; data?: string; comment?: boolean } | undefined> {
+  async next(): Promise<
+    { event?: string; id?: string; data?: string; retry?: string; comment?: boolean } | undefined
+  > {
     while (!this.#text.includes("\n\n")) {
       const { done, value } = await this.#reader.read();
       if (done) return undefined;

@@ -278,7 +278,7 @@ function ask({ title, text, yes, ways }) {
  */
 async function send(name, action, body) {
   try {
-    const response = await fetch(`/api/v1/drivers/${encodeURIComponent(name)}/${action}`, {
+    const response = await fetch(words.actionPath(name, action), {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify(body),
@@ -467,7 +467,7 @@ function addCard(name) {
   root.setAttribute("aria-label", words.visible(name));
   root.querySelector(".actions")?.setAttribute("aria-label", `Actions on ${words.visible(name)}`);
   root.querySelector("nav")?.setAttribute("aria-label", `Reports of ${words.visible(name)}`);
-  part("all-reports", root).setAttribute("href", `/reports?driver=${encodeURIComponent(name)}`);
+  part("all-reports", root).setAttribute("href", words.reportsPath(name));
   const card = new Card(root, name);
   cards.set(name, card);
   part("cards").append(root);

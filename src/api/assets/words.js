@@ -312,9 +312,34 @@ function parts(event) {
 }
 
 /**
+ * Text as a part of a path or a query. Half of a surrogate pair has no place in one.
+ * @param {string} text
+ */
+function inUrl(text) {
+  return encodeURIComponent(text.toWellFormed());
+}
+
+/**
  * Where a report's page is.
  * @param {string} id
  */
 export function reportPath(id) {
-  return `/reports/${encodeURIComponent(id)}`;
+  return `/reports/${inUrl(id)}`;
+}
+
+/**
+ * Where the list of a driver's reports is.
+ * @param {string} driver
+ */
+export function reportsPath(driver) {
+  return `/reports?driver=${inUrl(driver)}`;
+}
+
+/**
+ * Where an action on a driver is sent.
+ * @param {string} driver
+ * @param {string} action
+ */
+export function actionPath(driver, action) {
+  return `/api/v1/drivers/${inUrl(driver)}/${action}`;
 }

@@ -1,7 +1,7 @@
 /** One driver on the dashboard. The script finds the parts by their data attributes and keeps them up to date. */
 import type { Child } from "hono/jsx";
 import type { Driver, ReportSummary } from "../../supervisor/schema.ts";
-import { cardOf, clock, ENDS, reportPath, visible } from "../assets/words.js";
+import { cardOf, clock, ENDS, reportPath, reportsPath, visible } from "../assets/words.js";
 
 /** Reports that a card links to; a page has the rest. */
 const LINKED_REPORTS = 3;
@@ -155,7 +155,7 @@ export function Card({ driver, reports, now }: CardProps) {
               </li>
             ))}
           </ul>
-          <a data-all-reports href={`/reports?driver=${encodeURIComponent(driver.name)}`}>All reports</a>
+          <a data-all-reports href={reportsPath(driver.name)}>All reports</a>
         </nav>
       </div>
     </article>

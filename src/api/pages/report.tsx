@@ -1,7 +1,16 @@
 /** Reports: the list, and the black box of one death. */
 import type { Child } from "hono/jsx";
 import type { Report, ReportSummary } from "../../supervisor/schema.ts";
-import { clock, count, ENDS, eventOf, milliseconds, reportPath, visible } from "../assets/words.js";
+import {
+  clock,
+  count,
+  ENDS,
+  eventOf,
+  milliseconds,
+  reportPath,
+  reportsPath,
+  visible,
+} from "../assets/words.js";
 import { PREFIX } from "../openapi.ts";
 import { Layout } from "./layout.tsx";
 
@@ -66,7 +75,7 @@ export function ReportPage({ report }: { report: Report }) {
     <Layout title={`${name}: ${ENDS[reason.kind]} · ring3`}>
       <article class="panel page">
         <p class="quiet">
-          <a href={`/reports?driver=${encodeURIComponent(driver)}`}>Reports of {name}</a> ·{" "}
+          <a href={reportsPath(driver)}>Reports of {name}</a> ·{" "}
           <a href={`${PREFIX}${reportPath(id)}`}>This report as JSON</a>
         </p>
         <h1>
