@@ -70,8 +70,11 @@ void r3_port_detach(struct r3_grant *grant)
 		return;
 	RCU_INIT_POINTER(port->grant, NULL);
 	RCU_INIT_POINTER(grant->port, NULL);
-	/* No kick and no configuration event is under way after this. */
-	synchronize_rcu();
+	/*
+	 * No kick and no configuration event is under way after this. Expedited:
+	 * ends are few, and the port's traffic waits for the next driver.
+	 */
+	synchronize_rcu_expedited();
 	port->ops->detach(port, grant);
 }
 

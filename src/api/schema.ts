@@ -96,7 +96,10 @@ export const reportsQuery = z.strictObject({ driver: driver.optional() });
 /** Body of `POST drivers/:name/upgrade`. */
 export const upgradeBody = z.strictObject({
   path: z.string().min(1).max(4096).optional().describe(
-    "The driver's file or folder to take; without it, what the driver's own folder now holds.",
+    "The driver's file to take, with the folder it lies in; without it, what the driver's own folder now holds.",
+  ),
+  source: z.string().min(1).max(4096).optional().describe(
+    "The file that it is a copy of: what is shown of the version.",
   ),
 });
 

@@ -34,5 +34,8 @@ export async function upgrade(target: Target, name: string, from?: string): Prom
   const there = await Deno.stat(`${source}/${relative}`).then(({ isFile }) => isFile, () => false);
   if (!there) throw new UserError(`Cannot upgrade ${name}: there is no ${source}/${relative}`);
   await using staged = await target.stage(source);
-  return await target.client.post<Upgrade>(path, { path: `${staged.folder}/${relative}` });
+  return await target.client.post<Upgrade>(path, {
+    path: `${staged.folder}/${relative}`,
+    source: `${source}/${relative}`,
+  });
 }

@@ -19,6 +19,12 @@ export class FleetError extends Error {
   }
 }
 
+/** What to upgrade to. */
+export interface UpgradeOptions {
+  path?: string;
+  source?: string;
+}
+
 /** Several supervised drivers. All methods that take a name throw a `FleetError` if there is no such driver. */
 export interface Fleet {
   /** All drivers as they are now, by name. */
@@ -40,10 +46,11 @@ export interface Fleet {
   /** Replaces the process by another of the same version. Resolves when that is ready. */
   restart(name: string): Promise<void>;
   /**
-   * Replaces it by what its folder, or that of `path`, now holds. Resolves when the new version has stood
-   * its first seconds; throws `failed` if it was refused or reverted, with the old version running.
+   * Replaces it by what its folder, or that of the driver file `path`, now holds. Resolves when the new version
+   * has stood its first seconds; throws `failed` if it was refused or reverted, with the old version running.
+   * `source` is shown as its file where `path` is a copy of that.
    */
-  upgrade(name: string, options?: { path?: string }): Promise<{ from: string; to: string }>;
+  upgrade(name: string, options?: UpgradeOptions): Promise<{ from: string; to: string }>;
   /** Has the process end in that way, as a fault would. Resolves at once. */
   kill(name: string, how: KillWay): Promise<void>;
 }

@@ -1,7 +1,8 @@
 /** All drivers that one supervisor runs. */
+import { UserError } from "../error.ts";
 import type { Manifest } from "../manifest/mod.ts";
 import { listDevices, type PciDevice } from "../pci.ts";
-import { type Fleet, FleetError, type KillWay } from "./contract.ts";
+import { type Fleet, FleetError, type KillWay, type UpgradeOptions } from "./contract.ts";
 import type { HostFiles } from "./driver_process.ts";
 import { reportDirectory } from "../run/state.ts";
 import { EventLog } from "./events.ts";
@@ -88,7 +89,7 @@ export class DriverFleet implements Fleet, AsyncDisposable {
   }
 
   async start(name: string): Promise<void> {
-    await this.#find(name).start();
+    await asked(this.#find(name).start());
   }
 
   async stop(name: string): Promise<void> {
@@ -99,8 +100,8 @@ export class DriverFleet implements Fleet, AsyncDisposable {
     await this.#find(name).restart();
   }
 
-  async upgrade(name: string, { path }: { path?: string } = {}): Promise<{ from: string; to: string }> {
-    return await this.#find(name).upgrade(path);
+  async upgrade(name: string, options: UpgradeOptions = {}): Promise<{ from: string; to: string }> {
+    return await asked(this.#find(name).upgrade(options));
   }
 
   kill(name: string, how: KillWay): Promise<void> {
@@ -166,6 +167,16 @@ export class DriverFleet implements Fleet, AsyncDisposable {
         console.error(error);
       }
     }
+  }
+}
+
+/** What somebody asked for: a failure that is the machine's or the driver's is told as such. */
+async function asked<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new FleetError("failed", error.message, { cause: error.cause ?? error });
   }
 }
 

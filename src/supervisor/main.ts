@@ -83,8 +83,9 @@ async function start(fleet: DriverFleet, name: string): Promise<void> {
     await fleet.start(name);
   } catch (error) {
     const { cause } = error as Error;
-    if (error instanceof FleetError) throw new UserError(error.message, { cause: error });
-    if (!(cause instanceof KernelError) || cause.errno !== ERRNO.EBUSY) throw error;
+    if (!(cause instanceof KernelError) || cause.errno !== ERRNO.EBUSY) {
+      throw error instanceof FleetError ? new UserError(error.message, { cause: error }) : error;
+    }
     const others = (await runningSupervisors()).filter(({ pid }) => pid !== Deno.pid);
     const named = others.map(({ pid, url }) => `process ${pid}${url === null ? "" : ` (${url})`}`).join(", ");
     const who = others.length === 0 ? "" : `; drivers are supervised by ${named}`;

@@ -4,7 +4,7 @@ import { KernelError, openLibrary } from "../kernel/mod.ts";
 import { describeGrant, loadManifest, type Manifest } from "../manifest/mod.ts";
 import { isConfined } from "../pci.ts";
 import { addresses, bringUp, DhcpClient, interfaceOf } from "../run/interface.ts";
-import { FleetError, type KillWay } from "./contract.ts";
+import { FleetError, type KillWay, type UpgradeOptions } from "./contract.ts";
 import { BoundDevice, checkDevice, chooseDevice, uidOf, warningsOf } from "./device.ts";
 import { compile } from "./compile.ts";
 import type { HostFiles } from "./driver_process.ts";
@@ -139,15 +139,14 @@ export class ManagedDriver implements AsyncDisposable {
     await this.#supervisor.restart();
   }
 
-  /** @param path Another driver file of which to take the content. */
-  async upgrade(path?: string): Promise<{ from: string; to: string }> {
+  async upgrade(options: UpgradeOptions): Promise<{ from: string; to: string }> {
     const supervisor = this.#supervisor;
     // Two at once would clear away each other's versions.
     if (this.#upgrading) throw new FleetError("conflict", `An upgrade of ${this.name} is under way`);
     this.#upgrading = true;
     try {
       const from = supervisor.view.version.id;
-      const version = await this.#takeVersion(path);
+      const version = await this.#takeVersion(options);
       try {
         await supervisor.upgrade(version);
       } finally {
@@ -236,9 +235,9 @@ export class ManagedDriver implements AsyncDisposable {
     }
   }
 
-  async #takeVersion(path?: string): Promise<Version> {
+  async #takeVersion(options?: UpgradeOptions): Promise<Version> {
     const { driver, driverFolder } = this.#manifest;
-    const version = await this.#options.versions.take({ file: driver, folder: driverFolder }, path);
+    const version = await this.#options.versions.take({ file: driver, folder: driverFolder }, options);
     await compile(this.#options.files, version);
     return version;
   }

@@ -90,15 +90,19 @@ export class VersionStore {
   /**
    * Takes a version.
    * @param driver The manifest's driver file and folder: where the version is to believe that it lies.
-   * @param from A driver file of which to take the content instead; its folder is the one it lies in.
+   * @param path A driver file of which to take the content instead; its folder is the one it lies in.
+   * @param source The file that `path` is a copy of, if it is.
    * @throws {UserError} if the folder cannot be read, or is too large.
    */
-  async take(driver: { file: string; folder: string }, from = driver.file): Promise<Version> {
+  async take(
+    driver: { file: string; folder: string },
+    { path: from = driver.file, source = from }: { path?: string; source?: string } = {},
+  ): Promise<Version> {
     const relative = driver.file.slice(driver.folder.length + 1);
-    const folder = from === driver.file ? driver.folder : from.slice(0, -relative.length - 1);
-    if (`${folder}/${relative}` !== from) {
+    const folder = from.slice(0, -relative.length - 1);
+    if (`${folder}/${relative}` !== from || !source.endsWith(`/${relative}`)) {
       throw new UserError(
-        `Cannot take ${from}: expected a path that ends in ${relative}, as the manifest's does`,
+        `Cannot take ${source}: expected a path that ends in ${relative}, as the manifest's does`,
       );
     }
     const files = await readFolder(folder).catch((error) => {
@@ -116,10 +120,10 @@ export class VersionStore {
     const url = (path: string) => new URL(`file://${path}`).href;
     return {
       id,
-      path: from,
+      path: source,
       file: `${copy}/${relative}`,
       folder: copy,
-      source: folder,
+      source: source.slice(0, -relative.length - 1),
       cache: `${this.#directory}/${id}.cache`,
       imports: { [url(`${root}/`)]: "file:///", [url(`${copy}/`)]: url(`${copy}/`) },
       since: new Date(),

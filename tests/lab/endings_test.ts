@@ -105,7 +105,7 @@ Deno.test("a driver that throws again and again is restarted as its budget allow
   for (const { reason } of ends) {
     assertEquals(reason.kind, "exception");
     assertMatch(reason.text, /^TypeError: a defect of this driver/);
-    assertMatch(reason.stack!, /at fail \(\/tmp\/drivers\/thrower\/driver\.ts:17:9\)/);
+    assertMatch(reason.stack!, /at fail \(\/tmp\/drivers\/thrower\/driver\.ts:16:9\)/);
   }
   assertEquals([code, stderr], [
     1,

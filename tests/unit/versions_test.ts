@@ -62,7 +62,7 @@ Deno.test("another folder's content runs in the place of the manifest's", async 
   await Deno.mkdir(`${other}/parts`, { recursive: true });
   await Deno.copyFile(at.driver.file, `${other}/driver.ts`);
   await Deno.writeTextFile(`${other}/parts/part.ts`, `export const part = "new";`);
-  const version = await at.store.take(at.driver, `${other}/driver.ts`);
+  const version = await at.store.take(at.driver, { path: `${other}/driver.ts` });
   assertEquals(version.path, `${other}/driver.ts`);
   assertEquals(await run(version, at.root), "new");
 });
@@ -70,11 +70,15 @@ Deno.test("another folder's content runs in the place of the manifest's", async 
 Deno.test("what is not a driver's folder is refused, and says why", async () => {
   await using at = await setting();
   await assertRejects(
-    () => at.store.take(at.driver, `${at.root}/src/shared.ts`),
+    () => at.store.take(at.driver, { path: `${at.root}/src/shared.ts` }),
     UserError,
     "expected a path that ends in driver.ts",
   );
-  await assertRejects(() => at.store.take(at.driver, `${at.root}/none/driver.ts`), UserError, "Cannot read");
+  await assertRejects(
+    () => at.store.take(at.driver, { path: `${at.root}/none/driver.ts` }),
+    UserError,
+    "Cannot read",
+  );
   await Deno.symlink("/etc/passwd", `${at.driver.folder}/link.ts`);
   await assertRejects(() => at.store.take(at.driver), UserError, "link.ts is neither a file nor a folder");
   await Deno.remove(`${at.driver.folder}/link.ts`);
