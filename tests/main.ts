@@ -63,7 +63,7 @@ const command = defineCommand({
         counts[failure === undefined ? "passed" : "failed"]++;
       }
     }
-    const paths = file ? [file] : unit ? ["tests/unit"] : ["tests/unit", "tests/lab"];
+    const paths = file ? [file] : ["tests/unit", "tests/browser", ...(unit ? [] : ["tests/lab"])];
     const tests = await denoTest(paths);
     for (const key of Object.keys(counts) as (keyof Counts)[]) counts[key] += tests[key];
     const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : "";

@@ -3,7 +3,14 @@ import { assert, assertEquals } from "@std/assert";
 import { manifestSchema } from "../../src/manifest/schema.ts";
 
 const ROOT = new URL("../../", import.meta.url);
-const PAGES = ["README.md", "docs/design.md", "docs/rings.md", "docs/uapi.md", "drivers/README.md"];
+const PAGES = [
+  "README.md",
+  "docs/api.md",
+  "docs/design.md",
+  "docs/rings.md",
+  "docs/uapi.md",
+  "drivers/README.md",
+];
 
 /** The one block of the README in a language. */
 async function block(language: string): Promise<string> {
