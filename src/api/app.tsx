@@ -104,7 +104,13 @@ function addPages(app: Hono, { fleet, auth }: AppServices): void {
       return c.html(<ReportPage report={await findReport(fleet, c.req.param("id"))} />);
     } catch (error) {
       if (!(error instanceof FleetError) || error.kind !== "not-found") throw error;
-      return c.html(<MessagePage title="No such report" text="It may have given way to newer ones." />, 404);
+      return c.html(
+        <MessagePage
+          title="No such report"
+          text="It may have given way to newer ones. One of a death just now may still be being written: reload the page."
+        />,
+        404,
+      );
     }
   });
   app.get("/enter", (c) => {

@@ -139,6 +139,22 @@ Deno.test("hostile: what hides is shown", () => {
   assertEquals(text, "⟨U+2067⟩x");
 });
 
+Deno.test("events in words: how long, and what was not seen", () => {
+  const base = { id: 1, time: "2026-01-02T03:04:05.000Z", driver: "x" };
+  const recovered = { ...base, type: "recovered" as const, ms: 44 };
+  assertEquals(eventOf({ ...recovered, frame: true }).text, "first frame 44 ms after the death");
+  assertEquals(
+    eventOf({ ...recovered, frame: false }).text,
+    "attached, and no frame yet, 44 ms after the death",
+  );
+  const reason = { kind: "stall" as const, text: "no progress" };
+  const ended = { ...base, type: "ended" as const, pid: 1, reason, next: "restart" as const, report: "r" };
+  assertEquals(
+    eventOf({ ...ended, delay: 2000, waited: 1043 }).text,
+    "stall: no progress; work had waited 1.04 s; next try in 2.00 s",
+  );
+});
+
 Deno.test("hostile: scripts and pages make no markup of text", async () => {
   const forbidden =
     /\b(innerHTML|outerHTML|insertAdjacentHTML|document\.write|setHTML\w*|parseFromString|createContextualFragment|dangerouslySetInnerHTML|eval|Function\()|\braw\(/;

@@ -492,7 +492,7 @@ function connect() {
     stream.addEventListener(type, (message) => {
       const event = /** @type {Event} */ (JSON.parse(message.data));
       timeline.add([event]);
-      if (event.type === "ended" && event.report !== null) {
+      if (event.type === "ended") {
         const { report: id, time, driver, reason } = event;
         cards.get(driver)?.addReport({ id, time, text: words.ENDS[reason.kind] });
       }

@@ -251,7 +251,7 @@ export function eventOf(event) {
 
 /**
  * @param {Event} event
- * @returns {{ word: string, tone: "good" | "busy" | "off" | "bad", text: string, report?: string | null }}
+ * @returns {{ word: string, tone: "good" | "busy" | "off" | "bad", text: string, report?: string }}
  */
 function parts(event) {
   switch (event.type) {
@@ -277,7 +277,9 @@ function parts(event) {
       return {
         word: "ended",
         tone: asked ? "off" : "bad",
-        text: `${ENDS[event.reason.kind]}: ${event.reason.text}${next}`,
+        text: `${ENDS[event.reason.kind]}: ${event.reason.text}${
+          event.waited === undefined ? "" : `; work had waited ${milliseconds(event.waited)}`
+        }${next}`,
         report: event.report,
       };
     }
@@ -285,7 +287,9 @@ function parts(event) {
       return {
         word: "recovered",
         tone: "good",
-        text: `first frame ${milliseconds(event.ms)} after the death`,
+        text: `${event.frame ? "first frame" : "attached, and no frame yet,"} ${
+          milliseconds(event.ms)
+        } after the death`,
       };
     case "spare":
       return {
