@@ -124,7 +124,7 @@ Deno.test("an upgrade takes the folder that is named, and the path in it that th
   try {
     await withServer(async (request) => Response.json(await request.json()), async (client) => {
       const one = target(client, "e1000", "/ring3/drivers/e1000/deep/driver.ts");
-      const there = { path: "/there/drivers/x/deep/driver.ts" } as unknown;
+      const there: unknown = { path: "/there/drivers/x/deep/driver.ts", source: `${next}/deep/driver.ts` };
       assertEquals(await upgrade(one, "e1000", next) as unknown, there);
       assertEquals(await upgrade(one, "e1000", `${next}/deep/driver.ts`) as unknown, there);
       assertEquals(one.staged, [next, next]);
