@@ -127,7 +127,9 @@ export const eventSchema = z.discriminatedUnion("type", [
     waited: ms.optional().describe(
       "For a stall: how long work had waited when the kernel ended it, milliseconds.",
     ),
-    report: z.string().describe("Id of its black box, which is written in the background."),
+    report: z.string().nullable().describe(
+      "Id of its black box, which is written in the background; null if no process could be started.",
+    ),
   }),
   z.object({ ...base, type: z.literal("recovered"), ms, frame: z.boolean() }).describe(
     "Since the kernel's word of the last driver's death: until the first frame went through the new one, or, " +

@@ -182,7 +182,7 @@ export class Supervisor implements AsyncDisposable {
   start(): Promise<void> {
     if (this.#life) throw new FleetError("conflict", `${this.#manifest.name} is not stopped`);
     this.#budget.reset();
-    this.#life = this.#live().finally(() => this.#life = undefined);
+    this.#life = this.#live().catch((error) => this.#giveUp(error)).finally(() => this.#life = undefined);
     return this.#ready.promise;
   }
 
@@ -314,6 +314,18 @@ export class Supervisor implements AsyncDisposable {
       }
       this.#enter("restarting");
     }
+  }
+
+  /** Without a process there is no death, but an end: the machine has no room for another, say. */
+  #giveUp(error: unknown): void {
+    const reason: Reason = { kind: "refused", text: error instanceof Error ? error.message : String(error) };
+    this.#process?.kill();
+    this.#process = undefined;
+    this.#readyAt = undefined;
+    this.#claim.revoke();
+    this.#reason = reason;
+    this.#tell({ type: "ended", pid: 0, reason, next: "give-up", delay: 0, report: null });
+    this.#end("failed", reason);
   }
 
   /** Waits before the next process; false if it is not wanted any more. */

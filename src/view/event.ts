@@ -13,7 +13,9 @@ export function eventText(event: Event): string[] {
       return [`says: ${event.text}`];
     case "ended":
       return [
-        `ended (${event.reason.kind}): ${event.reason.text}${nextText(event)}; report ${event.report}`,
+        `ended (${event.reason.kind}): ${event.reason.text}${nextText(event)}${
+          event.report ? `; report ${event.report}` : ""
+        }`,
         ...(event.reason.stack ? event.reason.stack.split("\n") : []),
       ];
     case "recovered":

@@ -49,7 +49,7 @@ Deno.test("each way to end is told for what it is and leaves a report, and anoth
       assertEquals(reason.kind, EXPECTED[how], reason.text);
       await run.next("recovered", { after: to });
       const ended = run.last("ended")!;
-      const report = await reportOf(lab, ended.report);
+      const report = await reportOf(lab, ended.report!);
       assertEquals([report.reason, report.pid, report.driver], [reason, ended.pid, "e1000"]);
       assert(report.registers.length > 0, "its register accesses");
       assertEquals(report.channels.map(({ kind, size }) => [kind, size]), [["transmit", 256], [

@@ -494,7 +494,7 @@ function connect() {
       timeline.add([event]);
       if (event.type === "ended") {
         const { report: id, time, driver, reason } = event;
-        cards.get(driver)?.addReport({ id, time, text: words.ENDS[reason.kind] });
+        if (id) cards.get(driver)?.addReport({ id, time, text: words.ENDS[reason.kind] });
       }
     });
   }

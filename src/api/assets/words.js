@@ -280,7 +280,7 @@ function parts(event) {
         text: `${ENDS[event.reason.kind]}: ${event.reason.text}${
           event.waited === undefined ? "" : `; work had waited ${milliseconds(event.waited)}`
         }${next}`,
-        report: event.report,
+        report: event.report ?? undefined,
       };
     }
     case "recovered":
