@@ -5,6 +5,7 @@ import { lines } from "../lines.ts";
 import { Recording } from "./recording.ts";
 import type { RegisterAccess } from "./schema.ts";
 import { parseHostMessage } from "./host_message.ts";
+import { paced } from "./paced.ts";
 import { moduleEnvironment, moduleFlags } from "./compile.ts";
 import type { Version } from "./versions.ts";
 
@@ -47,6 +48,9 @@ export interface SpawnOptions {
 /** Lines of standard error that are kept. */
 const KEPT_LINES = 20;
 
+/** Most lines a second that are read of what a process says. */
+const LINES_PER_SECOND = 200;
+
 /** Descriptor number of the control socket in the process: the launcher moves it there. */
 const CONTROL_FD = 3;
 
@@ -88,7 +92,7 @@ export class DriverProcess {
     const read = Promise.all([
       this.#read(child.stdout),
       (async () => {
-        for await (const line of lines(child.stderr)) {
+        for await (const line of paced(lines(child.stderr), { perSecond: LINES_PER_SECOND })) {
           stderr.push(line);
           if (stderr.length > KEPT_LINES) stderr.shift();
         }
@@ -175,7 +179,8 @@ export class DriverProcess {
   }
 
   async #read(stream: ReadableStream<Uint8Array<ArrayBuffer>>) {
-    for await (const line of lines(stream)) {
+    // A driver that floods its log is slowed by it, and not its supervisor.
+    for await (const line of paced(lines(stream), { perSecond: LINES_PER_SECOND })) {
       const message = parseHostMessage(line);
       if (message?.type === "failed") this.#failed = message;
       if (message?.type === "waiting") {
