@@ -2,7 +2,9 @@
 /// <reference lib="dom" />
 /// <reference lib="dom.iterable" />
 import { assert, assertEquals, assertGreater, assertMatch, assertStringIncludes } from "@std/assert";
-import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
+// What deno.json names is fetched by everybody, and nobody else needs this.
+// deno-lint-ignore no-import-prefix
+import { type Browser, type BrowserContextOptions, chromium, type Page } from "npm:playwright-core@1.65.1";
 import { type ApiServer, serveApi } from "../../src/api/mod.ts";
 import { FleetError } from "../../src/supervisor/contract.ts";
 import { fakeDriver, FakeFleet, fakeReport } from "../fakes/fleet.ts";
