@@ -23,6 +23,12 @@ const lineSchema = z.union([
   z.object({ type: z.literal("serving"), url: z.string(), enter: z.string() }),
 ]);
 
+/** Where a supervisor's API is, and a URL that lets a browser in once. */
+export interface Serving {
+  url: string;
+  enter: string;
+}
+
 /** An event of one type. */
 export type EventOf<T extends Event["type"]> = Extract<Event, { type: T }>;
 
@@ -35,7 +41,7 @@ export class DriverRun implements AsyncDisposable {
   readonly #read: Promise<void>;
   readonly #said: Promise<string>;
   #driver?: Driver;
-  #url?: string;
+  #serving?: Serving;
   #api?: Promise<Api>;
   #ended = false;
   #failure?: Error;
@@ -109,11 +115,14 @@ export class DriverRun implements AsyncDisposable {
     );
   }
 
+  /** Where its API is, in the guest. @throws {UserError} if it does not say. */
+  async serving(): Promise<Serving> {
+    return await this.#until("API of the supervisor", () => this.#serving);
+  }
+
   /** Has the driver end in that way, through the supervisor's API. @throws {UserError} if that refuses. */
   async kill(how: KillWay): Promise<void> {
-    this.#api ??= this.#until("API of the supervisor", () => this.#url).then((url) =>
-      Api.open(this.#lab, url)
-    );
+    this.#api ??= this.serving().then(({ url }) => Api.open(this.#lab, url));
     const { driver } = this.events[0] ?? await this.next("starting");
     await (await this.#api).kill(driver, how);
   }
@@ -148,7 +157,7 @@ export class DriverRun implements AsyncDisposable {
     for await (const text of lines(this.#child.stdout)) {
       const line = lineSchema.parse(JSON.parse(text));
       if (line.type === "status") this.#driver = line.driver;
-      else if (line.type === "serving") this.#url = line.url;
+      else if (line.type === "serving") this.#serving = line;
       else this.events.push(line);
       this.#notify();
     }

@@ -2,27 +2,10 @@
 /// <reference lib="dom" />
 /// <reference lib="dom.iterable" />
 import { assert, assertEquals, assertGreater, assertMatch, assertStringIncludes } from "@std/assert";
-// What deno.json names is fetched by everybody, and nobody else needs this.
-// deno-lint-ignore no-import-prefix
-import { type Browser, type BrowserContextOptions, chromium, type Page } from "npm:playwright-core@1.65.1";
+import { type Browser, type BrowserContextOptions, launch, type Page, PATIENCE } from "./chromium.ts";
 import { type ApiServer, serveApi } from "../../src/api/mod.ts";
 import { FleetError } from "../../src/supervisor/contract.ts";
 import { fakeDriver, FakeFleet, fakeReport } from "../fakes/fleet.ts";
-
-/** Nothing that the browser does by itself leaves this machine. */
-const FLAGS = [
-  "--headless",
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
-
-/** Milliseconds that a page has to come to what is awaited. */
-const PATIENCE = 10_000;
 
 /** A page, and what is behind it. */
 interface Visit {
@@ -80,7 +63,7 @@ let started: Promise<Browser> | undefined;
 
 /** One browser for all tests. */
 function browser(): Promise<Browser> {
-  return started ??= chromium.launch({ executablePath: "/usr/bin/chromium", args: FLAGS });
+  return started ??= launch();
 }
 
 Deno.test.afterAll(async () => {
