@@ -121,9 +121,11 @@ export class ManagedDriver implements AsyncDisposable {
   /** Takes the device if it is not ours, and starts the driver. Resolves when it is ready. */
   async start(): Promise<void> {
     await this.#alone(async () => {
-      if (this.#pending && !this.#held?.supervisor.view.pid) {
+      const { pid, reason } = this.view;
+      // A device that was lost may be there again, and is another to the kernel.
+      if (pid === null && (this.#pending || reason?.kind === "device-lost")) {
         await this.#letGo();
-        this.#manifest = this.#pending;
+        this.#manifest = this.#pending ?? this.#manifest;
         this.#pending = undefined;
       }
       this.#held ??= await this.#take();
