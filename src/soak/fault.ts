@@ -45,13 +45,9 @@ export async function followFault(run: DriverRun, how: KillWay, from: number): P
   return { how, reason, waited, spare: starting.spare, from, to: ready.id };
 }
 
-/** How long a driver is left to work at least before it is ended again, milliseconds: else nothing would ever move. */
-export const LEAST_UP_MS = 500;
-
 /**
- * Ends the driver every so often, in turn in each of these ways, until told that it is over. When a recovery
- * takes so long that the next driver would not have had {@link LEAST_UP_MS}, its end comes that much later.
- * @param options `every`: milliseconds from one end to the next; the first comes after as long.
+ * Ends the driver again and again, in turn in each of these ways, until told that it is over.
+ * @param options `every`: milliseconds that each driver has, from being ready to its end.
  */
 export async function faultLoop(
   run: DriverRun,
@@ -59,12 +55,10 @@ export async function faultLoop(
 ): Promise<Fault[]> {
   const { ways, every, over, onFault = () => {} } = options;
   const faults: Fault[] = [];
-  for (let at = performance.now() + every;;) {
-    await pause(at - performance.now(), over);
+  for (;;) {
+    await pause(every, over);
     if (over.aborted) return faults;
-    const ended = performance.now();
     faults.push(await fault(run, ways[faults.length % ways.length]));
-    at = Math.max(ended + every, performance.now() + LEAST_UP_MS);
     onFault(faults[faults.length - 1]);
   }
 }

@@ -25,14 +25,17 @@ import { DEVICE, FarEnd, keepQuiet, layWire, WIRE } from "./wire.ts";
 /** Ways in which the driver is ended, in turn. */
 const WAYS: readonly KillWay[] = ["kill", "stall", "exception"];
 
-/** From one end to the next, milliseconds. */
+/** Time that each driver has, from being ready to its end, milliseconds. */
 const EVERY_MS = 1000;
 
 /** `limits.stall` of the manifest, milliseconds: short, so that a stall costs little more than a kill. */
 const STALL_MS = 300;
 
-/** Seconds in which nothing moves after which a stream is given up. */
-const STANDSTILL_S = 60;
+/**
+ * Seconds in which nothing moves after which a stream is given up. TCP waits twice as long after each segment
+ * that is lost, and on an emulated machine most of the time nobody carries them.
+ */
+const STANDSTILL_S = 180;
 
 /** Times an undisturbed transfer, and milliseconds besides, that a disturbed one may take. */
 const BOUND = { times: 20, ms: 60_000 };
