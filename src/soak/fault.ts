@@ -47,7 +47,8 @@ export async function followFault(run: DriverRun, how: KillWay, from: number): P
 
 /**
  * Ends the driver again and again, in turn in each of these ways, until told that it is over.
- * @param options `every`: milliseconds that each driver has, from being ready to its end.
+ * @param options `every`: milliseconds that each driver has at least, from being ready to its end: until a spare
+ * is ready to take over.
  */
 export async function faultLoop(
   run: DriverRun,
@@ -56,7 +57,11 @@ export async function faultLoop(
   const { ways, every, over, onFault = () => {} } = options;
   const faults: Fault[] = [];
   for (;;) {
-    await pause(every, over);
+    const after = faults.at(-1)?.to;
+    const spare = after === undefined
+      ? undefined
+      : run.next("spare", { after, where: ({ state }) => state === "ready" });
+    await Promise.all([pause(every, over), spare]);
     if (over.aborted) return faults;
     faults.push(await fault(run, ways[faults.length % ways.length]));
     onFault(faults[faults.length - 1]);
