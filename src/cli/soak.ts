@@ -55,7 +55,7 @@ const tcpCommand = defineCommand({
   summary: "transfer over TCP with the driver ended every second, and compare with an undisturbed run",
   options: OPTIONS,
   notes: [
-    "256 MiB each way (--quick: 32 MiB), first undisturbed. Then the driver is killed, made to hang and made to\n" +
+    "256 MiB each way (--quick: 96 MiB), first undisturbed. Then the driver is killed, made to hang and made to\n" +
     "throw, in turn, every second, or as soon as it has recovered if that takes longer.",
   ],
   async main({ options }) {
