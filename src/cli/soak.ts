@@ -59,7 +59,7 @@ const tcpCommand = defineCommand({
     "throw, in turn, every second, or as soon as it has recovered if that takes longer.",
   ],
   async main({ options }) {
-    const bytes = (options.quick ? 32 : 256) * 2 ** 20;
+    const bytes = (options.quick ? 96 : 256) * 2 ** 20;
     return await soak(options, { run: (lab) => soakTcp({ ...lab, bytes }), format: formatTcpSoak });
   },
 });
