@@ -64,9 +64,9 @@ export interface SupervisorOptions {
 type Intent =
   | { kind: "stop" }
   | { kind: "restart"; text: string }
-  | { kind: "upgrade"; process: DriverProcess };
+  | { kind: "upgrade" };
 
-/** A version that has yet to stand its first seconds. */
+/** A version that is to run, and has yet to stand its first seconds. */
 interface Trial {
   process: DriverProcess;
   from: Version;
@@ -200,36 +200,34 @@ export class Supervisor implements AsyncDisposable {
   }
 
   /**
-   * Replaces the running version by another. Resolves when that has stood its first seconds.
+   * Replaces the running version by another. Resolves when that has stood its first seconds. One at a time.
    * @throws {FleetError} `failed` if it was refused, or did not stand: the old version then runs.
    */
   async upgrade(version: Version): Promise<void> {
     const { name, limits } = this.#manifest;
     const from = this.#version;
     if (this.#state !== "running") throw new FleetError("conflict", `${name} is ${this.#state}, not running`);
-    if (this.#trial) throw new FleetError("conflict", `An upgrade of ${name} is under way`);
     if (version.id === from.id) {
       throw new FleetError("conflict", `${name} runs version ${from.id} already: its files have not changed`);
     }
     const told = { type: "upgrade", from: from.id, to: version.id } as const;
     this.#tell({ ...told, state: "started", text: "" });
     const process = this.#spawn(version);
-    const trial: Trial = { process, from, result: Promise.withResolvers() };
-    trial.result.promise.catch(() => {});
-    this.#trial = trial;
     const late = setTimeout(() => process.kill(), limits.start);
     const waits = await process.waiting;
     clearTimeout(late);
     if (!waits || this.#state !== "running") {
-      this.#trial = undefined;
       process.kill();
       const { text } = processReason(await process.ended, version);
       const why = waits ? `${name} is ${this.#state} by now` : `the new version does not start: ${text}`;
       this.#tell({ ...told, state: "refused", text: why });
       throw new FleetError("failed", `Cannot upgrade ${name}: ${why}`);
     }
+    const trial: Trial = { process, from, result: Promise.withResolvers() };
+    trial.result.promise.catch(() => {});
+    this.#trial = trial;
     this.#version = version;
-    this.#ask({ kind: "upgrade", process });
+    this.#ask({ kind: "upgrade" });
     await trial.result.promise;
   }
 
@@ -268,11 +266,9 @@ export class Supervisor implements AsyncDisposable {
   async #live(): Promise<void> {
     let since = performance.now();
     let lastDeath: bigint | undefined;
-    let handed: DriverProcess | undefined;
     this.#enter("starting");
     for (let first = true;; first = false) {
-      const process: DriverProcess = handed ?? this.#take();
-      handed = undefined;
+      const process = this.#take();
       const { reason, status, wasReady, death } = await this.#serve(process, lastDeath);
       lastDeath = death.status.ended_ns;
       this.#readyAt = undefined;
@@ -285,7 +281,6 @@ export class Supervisor implements AsyncDisposable {
       let next: ReturnType<RestartBudget["decide"]> = { next: "restart", delay: 0 };
       const trial = this.#trial?.process === process ? this.#trial : undefined;
       if (intent?.kind === "stop") next = { next: "stop" };
-      else if (intent?.kind === "upgrade") handed = intent.process;
       else if (!intent && !trial) {
         next = this.#budget.decide({ reason, status, wasReady, first, now, since });
         if (next.next === "restart") this.#restarts++;
@@ -349,6 +344,8 @@ export class Supervisor implements AsyncDisposable {
 
   #end(state: "stopped" | "failed", reason: Reason): void {
     this.#dropSpare();
+    // It was to be the next, and there is none.
+    if (this.#trial) this.#revert(this.#trial, reason);
     // Nobody serves it any more: who uses it is to know.
     this.#claim.portDown();
     this.#enter(state);
@@ -406,9 +403,8 @@ export class Supervisor implements AsyncDisposable {
     this.#claim.revoke();
     const status = this.kernelStatus();
     const channels = this.#channels();
-    const intent = this.#intent;
     let reason: Reason | undefined = refused ?? (isLate ? this.#lateReason() : kernelReason(status)) ??
-      intentReason(intent);
+      this.#intentReason(this.#intent);
     if (reason) process.kill();
     const end = reason ? undefined : await this.#endOf(process);
     reason ??= processReason(end!, process.version);
@@ -444,6 +440,18 @@ export class Supervisor implements AsyncDisposable {
       kind: "stall",
       text: `not ready ${writtenDuration(this.#manifest.limits.start)} after it got its device`,
     };
+  }
+
+  /** The reason of an end that somebody asked for. */
+  #intentReason(intent: Intent | undefined): Reason | undefined {
+    switch (intent?.kind) {
+      case "stop":
+        return { kind: "operator", text: "stopped on request" };
+      case "restart":
+        return { kind: "operator", text: intent.text };
+      case "upgrade":
+        return { kind: "upgrade", text: `version ${this.#version.id} takes over` };
+    }
   }
 
   #becomeReady(
@@ -505,6 +513,7 @@ export class Supervisor implements AsyncDisposable {
   /** It has not: the next process is of the version before it. */
   #revert(trial: Trial, { text }: Reason): void {
     clearTimeout(trial.timer);
+    trial.process.kill();
     this.#trial = undefined;
     this.#version = trial.from;
     this.#tell({
@@ -533,8 +542,12 @@ export class Supervisor implements AsyncDisposable {
     });
   }
 
-  /** The spare, if it is of the right version: even one that is not ready is ahead of a new process. */
+  /**
+   * The process that a new version waits in; or the spare, if it is of the right version: even one that is not
+   * ready is ahead of a new process.
+   */
   #take(): DriverProcess {
+    if (this.#trial) return this.#trial.process;
     const spare = this.#spare;
     if (spare?.version.id !== this.#version.id) return this.#spawn(this.#version);
     this.#spare = undefined;
@@ -612,17 +625,5 @@ export class Supervisor implements AsyncDisposable {
         await new Promise((resolve) => setTimeout(resolve, WATCH_INTERVAL));
       }
     }
-  }
-}
-
-/** The reason of an end that somebody asked for. */
-function intentReason(intent: Intent | undefined): Reason | undefined {
-  switch (intent?.kind) {
-    case "stop":
-      return { kind: "operator", text: "stopped on request" };
-    case "restart":
-      return { kind: "operator", text: intent.text };
-    case "upgrade":
-      return { kind: "upgrade", text: `version ${intent.process.version.id} takes over` };
   }
 }
