@@ -2,7 +2,7 @@
 import type { Driver } from "../supervisor/schema.ts";
 import { KILL_WAYS } from "../supervisor/contract.ts";
 import { choice, type Command, defineCommand, flag } from "./args.ts";
-import { actionPath, withTarget } from "./steer.ts";
+import { withTarget } from "./steer.ts";
 
 /** The command. */
 export const killCommand: Command = defineCommand({
@@ -19,10 +19,7 @@ export const killCommand: Command = defineCommand({
   ],
   notes: ["It counts against the driver's budget of restarts, as a real fault would."],
   async main({ positionals: [name], options: { how, json } }) {
-    const driver = await withTarget(
-      name,
-      ({ client }) => client.post<Driver>(actionPath(name, "kill"), { how }),
-    );
+    const driver = await withTarget(name, ({ client }) => client.act<Driver>(name, "kill", { how }));
     console.log(
       json ? JSON.stringify(driver) : `${name} will end: ${how}; ring3 events shows what comes of it`,
     );

@@ -10,11 +10,6 @@ export async function withTarget<T>(name: string, work: (target: Target) => Prom
   return await work(targetOf(targets, name));
 }
 
-/** The path of a driver's action, below the API. */
-export function actionPath(name: string, action: string): string {
-  return `drivers/${encodeURIComponent(name)}/${action}`;
-}
-
 /** A driver's state in a line. */
 export function stateText({ name, state, pid, address }: Driver): string {
   return plain(`${name} ${address ?? "without a device"} ${state}${pid === null ? "" : `, process ${pid}`}`);
@@ -37,10 +32,7 @@ export function steerCommand(
     examples: [{ line: `ring3 ${action} e1000`, does: example }],
     notes,
     async main({ positionals: [name], options }) {
-      const driver = await withTarget(
-        name,
-        ({ client }) => client.post<Driver>(actionPath(name, action)),
-      );
+      const driver = await withTarget(name, ({ client }) => client.act<Driver>(name, action));
       console.log(options.json ? JSON.stringify(driver) : stateText(driver));
       return 0;
     },

@@ -15,6 +15,9 @@ export interface ApiOptions {
   http?: Deno.HttpClient;
 }
 
+/** What a supervisor does to a driver when it is asked to. */
+export type Action = "start" | "stop" | "restart" | "upgrade" | "kill";
+
 /** No supervisor answers there. */
 export class UnreachableError extends UserError {
   override readonly name = "UnreachableError";
@@ -47,6 +50,11 @@ export class ApiClient {
       },
     });
     return await response.json() as T;
+  }
+
+  /** Has something done to a driver, and waits for it. @throws {UserError} with the problem's own words. */
+  async act<T>(driver: string, action: Action, body: Record<string, unknown> = {}): Promise<T> {
+    return await this.post<T>(`drivers/${encodeURIComponent(driver)}/${action}`, body);
   }
 
   /** The data of each server-sent event of a stream, with its type, until it ends or `signal` aborts. */

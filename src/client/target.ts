@@ -12,6 +12,7 @@ import {
 } from "../supervisor/run_folder.ts";
 import type { Driver } from "../supervisor/schema.ts";
 import { ApiClient, UnreachableError } from "./api_client.ts";
+import { LabConnection } from "./lab_connection.ts";
 import { type Staged, stageHere, stageInLab } from "./stage.ts";
 
 /** One supervisor that can be talked to. */
@@ -120,44 +121,4 @@ async function supervisorsIn(lab: RunningLab): Promise<RunningSupervisor[]> {
   return stdout.split("\n").filter((line) => line !== "").map((line) =>
     JSON.parse(line) as RunningSupervisor
   );
-}
-
-/** A way to an API in a lab: a socket of this machine's that leads there. The address stays what it is there. */
-class LabConnection implements AsyncDisposable {
-  readonly #lab: RunningLab;
-  readonly #url: string;
-  readonly #path: string;
-  readonly #http: Deno.HttpClient;
-
-  private constructor(lab: RunningLab, url: string, path: string) {
-    this.#lab = lab;
-    this.#url = url;
-    this.#path = path;
-    this.#http = Deno.createHttpClient({ proxy: { transport: "unix", path } });
-  }
-
-  static async open(lab: RunningLab, url: string): Promise<LabConnection> {
-    const path = `${lab.directory}/api-${Deno.pid}-${new URL(url).port}`;
-    const refused = await lab.forward(path, Number(new URL(url).port));
-    if (refused !== undefined) throw new UserError(`Cannot reach the lab ${lab.directory}: ${refused}`);
-    return new LabConnection(lab, url, path);
-  }
-
-  client(state: string): ApiClient {
-    return new ApiClient({
-      url: this.#url,
-      http: this.#http,
-      token: async () => {
-        const { code, stdout, stderr } = await this.#lab.exec(["cat", `${state}/token`]);
-        if (code !== 0) throw new UserError(`Cannot read the token in the lab: ${stderr.trim()}`);
-        return stdout.trim();
-      },
-    });
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#http.close();
-    await this.#lab.cancel(this.#path, Number(new URL(this.#url).port));
-    await Deno.remove(this.#path).catch(() => {});
-  }
 }

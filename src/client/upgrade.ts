@@ -25,8 +25,7 @@ function split(file: string): { folder: string; relative: string } {
 export async function upgrade(target: Target, name: string, from?: string): Promise<Upgrade> {
   const driver = target.drivers.find((one) => one.name === name);
   if (!driver) throw new UserError(`No driver ${name} is supervised there`);
-  const path = `drivers/${encodeURIComponent(name)}/upgrade`;
-  if (from === undefined && !target.lab) return await target.client.post<Upgrade>(path);
+  if (from === undefined && !target.lab) return await target.client.act<Upgrade>(name, "upgrade");
   const { folder, relative } = split(driver.version.path);
   const source = from === undefined
     ? `${checkout()}/drivers/${basename(folder)}`
@@ -34,7 +33,7 @@ export async function upgrade(target: Target, name: string, from?: string): Prom
   const there = await Deno.stat(`${source}/${relative}`).then(({ isFile }) => isFile, () => false);
   if (!there) throw new UserError(`Cannot upgrade ${name}: there is no ${source}/${relative}`);
   await using staged = await target.stage(source);
-  return await target.client.post<Upgrade>(path, {
+  return await target.client.act<Upgrade>(name, "upgrade", {
     path: `${staged.folder}/${relative}`,
     source: `${source}/${relative}`,
   });

@@ -9,6 +9,7 @@ import { lines } from "../lines.ts";
 import { CHECKOUT } from "../lab/guest.ts";
 import type { RunEvent } from "../supervisor/main.ts";
 import { DEFAULT_PORTS, supervisorCommand, type SupervisorPlaces } from "../supervisor/permissions.ts";
+import { within } from "../within.ts";
 import { labPlaces } from "./places.ts";
 
 /** How to run in the lab. */
@@ -132,7 +133,9 @@ export async function checkInLab(args: string[], options: LabOptions): Promise<L
   progress("starting the driver");
   const child = await supervise(lab, args);
   const events = lines(child.stdout);
-  const { name, bringUpMs, addresses } = await before(comeUp(events), ADDRESS_MS);
+  const { name, bringUpMs, addresses } = await within(comeUp(events), ADDRESS_MS, {
+    message: `The interface had no address after ${ADDRESS_MS / 1000} s`,
+  });
   // Read on, so that the driver's supervisor never waits for us.
   const rest = (async () => {
     for await (const _ of events);
@@ -165,20 +168,5 @@ async function comeUp(events: AsyncGenerator<string>) {
     if (event.type === "interface") name = event.interface;
     if (event.type === "ready") bringUpMs = event.ms;
     if (event.type === "address") return { name, bringUpMs, addresses: event.addresses };
-  }
-}
-
-async function before<T>(work: Promise<T>, ms: number): Promise<T> {
-  let timer;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new UserError(`The interface had no address after ${ms / 1000} s`)),
-      ms,
-    );
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
   }
 }

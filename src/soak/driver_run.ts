@@ -1,5 +1,7 @@
 /** A supervisor in a lab, followed from outside: what its supervisor tells, and what it is asked to do. */
 import { z } from "zod";
+import type { ApiClient } from "../client/api_client.ts";
+import { LabConnection } from "../client/lab_connection.ts";
 import { UserError } from "../error.ts";
 import type { Lab } from "../lab/mod.ts";
 import { lines } from "../lines.ts";
@@ -8,13 +10,19 @@ import { RUNTIME_DIRECTORY } from "../run/runtime.ts";
 import type { KillWay } from "../supervisor/contract.ts";
 import { type Driver, driverSchema, type Event, eventSchema } from "../supervisor/schema.ts";
 import { SUPERVISOR_FILE, SUPERVISORS } from "../supervisor/run_folder.ts";
-import { Api } from "./api.ts";
+import { within } from "../within.ts";
 
 /** Longest time that anything is waited for unless said otherwise, milliseconds. */
 const WAIT_MS = 60_000;
 
+/** Longest time that an answer may take on a loaded lab, milliseconds. */
+const ANSWER_MS = 30_000;
+
 /** Where a supervisor says which process it is. */
 const SUPERVISOR = `${RUNTIME_DIRECTORY}/${SUPERVISORS}/*/${SUPERVISOR_FILE}`;
+
+/** Of what it says there, what is used here. */
+const supervisorSchema = z.object({ pid: z.number(), state: z.string() });
 
 /** A line of what a supervisor tells. */
 const lineSchema = z.union([
@@ -40,9 +48,11 @@ export class DriverRun implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
   readonly #read: Promise<void>;
   readonly #said: Promise<string>;
+  /** Ends the way to the API. */
+  readonly #undo = new AsyncDisposableStack();
   #driver?: Driver;
   #serving?: Serving;
-  #api?: Promise<Api>;
+  #client?: Promise<ApiClient>;
   #ended = false;
   #failure?: Error;
   #wake = Promise.withResolvers<void>();
@@ -122,22 +132,40 @@ export class DriverRun implements AsyncDisposable {
 
   /** Has the driver end in that way, through the supervisor's API. @throws {UserError} if that refuses. */
   async kill(how: KillWay): Promise<void> {
-    this.#api ??= this.serving().then(({ url }) => Api.open(this.#lab, url));
     const { driver } = this.events[0] ?? await this.next("starting");
-    await (await this.#api).kill(driver, how);
+    await within((await this.client()).act(driver, "kill", { how }), ANSWER_MS, {
+      message: `The supervisor in the lab did not answer within ${ANSWER_MS / 1000} s`,
+    });
+  }
+
+  /** Its API, until the run has ended. @throws {UserError} if it does not say where that is, or the lab refuses. */
+  async client(): Promise<ApiClient> {
+    this.#client ??= this.#connect();
+    return await this.#client;
+  }
+
+  async #connect(): Promise<ApiClient> {
+    const { url } = await this.serving();
+    const { state } = await this.#supervisor();
+    return this.#undo.use(await LabConnection.open(this.#lab.running, url)).client(state);
   }
 
   /** Process of the supervisor, in the guest. @throws {UserError} if it has not said which that is. */
   async supervisor(): Promise<number> {
+    return (await this.#supervisor()).pid;
+  }
+
+  async #supervisor(): Promise<z.infer<typeof supervisorSchema>> {
     const { code, stdout, stderr } = await this.#lab.exec(["sh", "-c", `cat ${SUPERVISOR}`]);
     if (code !== 0) throw new UserError(`Cannot tell which process supervises: ${stderr.trim()}`);
-    return z.object({ pid: z.number() }).parse(JSON.parse(stdout)).pid;
+    return supervisorSchema.parse(JSON.parse(stdout));
   }
 
   /** Waits for a run that ends by itself. Its exit status and what it said on standard error. */
   async ended(): Promise<{ code: number; stderr: string }> {
     const { code } = await this.#child.status;
     await this.#read;
+    await this.#undo.disposeAsync();
     if (this.#failure) throw this.#failure;
     return { code, stderr: await this.#said };
   }
@@ -151,6 +179,7 @@ export class DriverRun implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     // Where it cannot be stopped, the lab has gone or is about to go, and takes it along.
     if (!this.#ended) await this.stop().catch(() => {});
+    await this.#undo.disposeAsync();
   }
 
   async #follow(): Promise<void> {

@@ -32,17 +32,3 @@ export async function unloadModule(lab: Lab): Promise<string[]> {
 export function kernelComplaints(lab: Lab): string[] {
   return lab.kernelProblems().map((problem) => `kernel: ${problem.split("\n")[0]}`);
 }
-
-/** Gives up what does not end in time. @throws {UserError} `‹what› did not end within ‹s› s` */
-export async function within<T>(work: Promise<T>, ms: number, what: string): Promise<T> {
-  const { promise, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(
-    () => reject(new UserError(`${what} did not end within ${(ms / 1000).toFixed(0)} s`)),
-    ms,
-  );
-  try {
-    return await Promise.race([work, promise]);
-  } finally {
-    clearTimeout(timer);
-  }
-}

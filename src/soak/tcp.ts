@@ -7,6 +7,7 @@ import { type LabOptions, startLab } from "../run/lab.ts";
 import { formatSize, grouped } from "../size.ts";
 import type { KillWay } from "../supervisor/contract.ts";
 import { type Finding, formatVerdict, verdictOf } from "../verdict.ts";
+import { within } from "../within.ts";
 import { DriverRun } from "./driver_run.ts";
 import {
   EXPECTED,
@@ -17,7 +18,7 @@ import {
   recoveryText,
   summarise,
 } from "./fault.ts";
-import { kernelComplaints, leftInModule, unloadModule, within } from "./lab.ts";
+import { kernelComplaints, leftInModule, unloadModule } from "./lab.ts";
 import { writeManifest } from "./manifest.ts";
 import { mean } from "./statistics.ts";
 import { DEVICE, FarEnd, keepQuiet, layWire, WIRE } from "./wire.ts";
@@ -119,11 +120,9 @@ export async function soakTcp(options: TcpSoakOptions): Promise<TcpSoak> {
       reported = performance.now();
       progress(`TCP ${direction}: ${grouped(done)} of ${grouped(bytes)} bytes`);
     };
-    const streaming = within(
-      transfer(lab, far, { direction, bytes, problems, moved }),
-      bound,
-      `TCP ${direction}`,
-    );
+    const streaming = within(transfer(lab, far, { direction, bytes, problems, moved }), bound, {
+      message: `TCP ${direction} did not end within ${(bound / 1000).toFixed(0)} s`,
+    });
     // A recovery that fails is why the stream stands still: it must not wait for that.
     const disturbed = await Promise.race([streaming, faulting.then(() => streaming)]);
     over.abort();
