@@ -1,9 +1,13 @@
 /** Versions of a driver that take over from one another, under a TCP stream. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { boot, type Lab } from "../../src/lab/mod.ts";
+import type { DriverRun } from "../../src/soak/driver_run.ts";
 import { sh } from "../../src/soak/lab.ts";
+import { writeManifest } from "../../src/soak/manifest.ts";
 import { transfer } from "../../src/soak/tcp.ts";
 import { DEVICE, FarEnd, keepQuiet, layWire, WIRE } from "../../src/soak/wire.ts";
+import type { Driver } from "../../src/supervisor/schema.ts";
+import { within } from "../../src/within.ts";
 import { ready } from "./driver_run.ts";
 import { assertHealthy, assertNothingLeft, silent } from "./health.ts";
 
@@ -22,6 +26,67 @@ async function upgrade(lab: Lab, folder: string): Promise<{ code: number; said: 
   const { code, stdout, stderr } = await lab.exec(["ring3", "upgrade", "e1000", "--to", folder]);
   return { code, said: stdout + stderr };
 }
+
+/** Longest time for an upgrade to get under way, and for one to end; milliseconds. */
+const UPGRADE_MS = 60_000;
+
+/**
+ * Asks for something while the driver hands over to the version in `folder`: it is halted, so that it does not
+ * leave by itself. What `ring3 upgrade` said of it.
+ */
+async function duringHandOver(
+  lab: Lab,
+  run: DriverRun,
+  { folder, action }: { folder: string; action: "stop" | "restart" },
+): Promise<{ code: number; said: string }> {
+  const client = await run.client();
+  const { pid, version } = run.last("starting")!;
+  await sh(lab, `kill -STOP ${pid}`);
+  const upgrading = upgrade(lab, folder);
+  const deadline = performance.now() + UPGRADE_MS;
+  while ((await client.get<Driver>("drivers/e1000")).version.id === version) {
+    if (performance.now() > deadline) throw new Error("The upgrade did not get under way");
+  }
+  await client.act("e1000", action);
+  return await within(upgrading, UPGRADE_MS, { message: "The upgrade did not end" });
+}
+
+Deno.test("what is asked for while a driver hands over to another version is done", async (t) => {
+  await using lab = await boot({}, { progress: silent });
+  // A driver that is halted is to be left alone.
+  const manifest = await writeManifest(lab, "e1000", { spare: false, stall: 0 });
+  await using run = await ready(lab, [manifest]);
+  const first = run.last("starting")!.version;
+  const folder = await version(lab, "second", "1i // another version");
+  const started = () => run.events.flatMap((event) => event.type === "starting" ? [event.version] : []);
+
+  await t.step("a stop ends both versions, and the old one stays", async () => {
+    const { code, said } = await duringHandOver(lab, run, { folder, action: "stop" });
+    assertEquals(code, 1, said);
+    assertStringIncludes(said, `e1000 is back at version ${first}: stopped on request`);
+    const { reason, next } = await run.next("ended");
+    assertEquals([reason.kind, next], ["operator", "stop"], "it came before the other version had its grant");
+    assertEquals(started(), [first]);
+    // One that was killed may take a moment.
+    await sh(lab, "for i in $(seq 50); do pgrep -f [s]rc/host/main.ts || exit 0; sleep 0.1; done; exit 1");
+    const { state, version } = await (await run.client()).act<Driver>("e1000", "start");
+    assertEquals([state, version.id], ["running", first]);
+  });
+
+  await t.step("a restart is to the new version", async () => {
+    const { lastId } = run;
+    const { code, said } = await duringHandOver(lab, run, { folder, action: "restart" });
+    assertEquals(code, 0, said);
+    assertEquals((await run.next("ended", { after: lastId })).reason.text, "restarted on request");
+    const { version } = run.last("starting")!;
+    assertEquals(said, `e1000: version ${first} has become ${version}\n`);
+    assertEquals(started(), [first, first, version]);
+  });
+
+  assertEquals(await run.stop(), { code: 0, stderr: "" });
+  await assertNothingLeft(lab);
+  assertHealthy(lab);
+});
 
 Deno.test("a TCP stream stays up while its driver is upgraded, and when an upgrade fails", async (t) => {
   await using lab = await boot(WIRE, { progress: silent });
