@@ -2,6 +2,7 @@
 import { basename, resolve } from "node:path";
 import { UserError } from "../error.ts";
 import { checkout } from "../lab/checkout.ts";
+import { folderOf } from "../manifest/folder.ts";
 import type { Target } from "./target.ts";
 
 /** The ids of the versions before and after. */
@@ -12,7 +13,7 @@ export interface Upgrade {
 
 /** A driver's file as its folder below one named `drivers`, and the path in that. */
 function split(file: string): { folder: string; relative: string } {
-  const folder = /^.*\/drivers\/[^/]+(?=\/)/.exec(file)?.[0];
+  const folder = folderOf(file);
   if (!folder) throw new UserError(`Cannot upgrade: ${file} is not in a folder of its own below "drivers"`);
   return { folder, relative: file.slice(folder.length + 1) };
 }

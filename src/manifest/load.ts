@@ -1,5 +1,6 @@
 /** Reads manifests from files, and checks what the schema alone cannot. */
 import { basename, dirname, join, resolve as absolute } from "node:path";
+import { folderOf } from "./folder.ts";
 import { JsonError, parseJson, type Place } from "./json.ts";
 import { type Finding, findings, ManifestError, type Problem, problems } from "./problem.ts";
 import { type InterruptType, type ManifestFile, manifestSchema } from "./schema.ts";
@@ -204,7 +205,7 @@ async function findDriver(
     if (error instanceof Deno.errors.NotFound) return wrong(`there is no file ${meant}`);
     return wrong(`${meant} cannot be read: ${error instanceof Error ? error.message : error}`);
   }
-  const folder = /^.*\/drivers\/[^/]+(?=\/)/.exec(driver)?.[0];
+  const folder = folderOf(driver);
   if (!folder) return wrong(`${driver} is not in a folder of its own below "drivers"`);
   return { findings: [], driver, folder };
 }
