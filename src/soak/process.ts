@@ -1,27 +1,4 @@
-/** What Linux tells of a process, as soaks read it: its memory, and how often its threads went to sleep. */
-
-/** Memory of a process, bytes. */
-export interface Memory {
-  /** Resident, shared pages included. */
-  rss: number;
-  /** Resident, and of no other process. */
-  private: number;
-}
-
-/**
- * Memory from the text of `/proc/PID/smaps_rollup`.
- * @throws {Error} if it is not such a text.
- */
-export function parseMemory(text: string): Memory {
-  const field = (name: string) => {
-    const kib = new RegExp(`^${name}: +(\\d+) kB$`, "m").exec(text)?.[1];
-    if (kib === undefined) {
-      throw new Error(`There is no ${name} in what the kernel says of a process's memory`);
-    }
-    return Number(kib) * 1024;
-  };
-  return { rss: field("Rss"), private: field("Private_Clean") + field("Private_Dirty") };
-}
+/** What Linux tells of a process, as soaks read it: how often its threads went to sleep. */
 
 /** How often each thread gave the processor up by itself: each time it had been woken, or has gone to sleep. */
 export type Switches = Record<string, number>;

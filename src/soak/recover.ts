@@ -1,6 +1,7 @@
 /** A driver killed a thousand times, with a spare and without: how long each recovery takes, and what is left. */
 import type { Lab } from "../lab/mod.ts";
 import { type LabOptions, startLab } from "../run/lab.ts";
+import { type Memory, parseMemory } from "../memory.ts";
 import { drawChart, empirical } from "../plot/mod.ts";
 import { grouped } from "../size.ts";
 import { type Finding, formatVerdict, verdictOf } from "../verdict.ts";
@@ -8,7 +9,6 @@ import { DriverRun } from "./driver_run.ts";
 import { EXPECTED, type Fault, fault, faultProblems, recoveryText } from "./fault.ts";
 import { FAR, kernelComplaints, leftInModule, sh, unloadModule } from "./lab.ts";
 import { writeManifest } from "./manifest.ts";
-import { type Memory, parseMemory } from "./process.ts";
 import { type Distribution, distribution, leastSquares } from "./statistics.ts";
 
 /** `limits.stall` of the manifest, milliseconds: that of users. */

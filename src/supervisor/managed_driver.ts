@@ -8,7 +8,7 @@ import { FleetError, type KillWay, type UpgradeOptions } from "./contract.ts";
 import { BoundDevice, checkDevice, chooseDevice, uidOf, warningsOf } from "./device.ts";
 import { compile } from "./compile.ts";
 import type { HostFiles } from "./driver_process.ts";
-import { Meter, privateMemory } from "./meter.ts";
+import { Meter, privateMemory, UNMEASURED } from "./meter.ts";
 import type { Driver, EventDetail, Reason } from "./schema.ts";
 import { type Death, Supervisor } from "./supervisor.ts";
 import type { Version, VersionStore } from "./versions.ts";
@@ -111,7 +111,7 @@ export class ManagedDriver implements AsyncDisposable {
       },
       interface: held?.interface ?? null,
       addresses: held?.addresses ?? [],
-      ...(held?.meter ?? new Meter()).measured,
+      ...(held?.meter.measured ?? UNMEASURED),
       grant: device ? describeGrant(this.#manifest, device, { interface: held?.interface }) : [],
       confined: device ? isConfined(device) : null,
       warnings: device ? warningsOf(device) : [],

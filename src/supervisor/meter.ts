@@ -1,5 +1,6 @@
 /** What a driver carries and costs, by the kernel's counters, which no driver can forge. */
 import { PROC } from "../machine.ts";
+import { parseMemory } from "../memory.ts";
 import { type InterfaceCounters, readCounters, readLink } from "../run/interface.ts";
 import type { Driver } from "./schema.ts";
 import type { ClaimStatus } from "./supervisor.ts";
@@ -26,17 +27,20 @@ const NOTHING: InterfaceCounters = {
   txDropped: 0,
 };
 
+/** Before the first reading. */
+export const UNMEASURED: Measured = {
+  link: { up: false, speed: 0 },
+  rx: { packets: 0, bytes: 0 },
+  tx: { packets: 0, bytes: 0 },
+  interruptsPerSecond: 0,
+  packetsPerWakeup: 0,
+  totals: { ...NOTHING, interrupts: 0, waits: 0, wakeups: 0 },
+};
+
 /** Turns counters into rates: over the time between two readings. */
 export class Meter {
   #last?: Reading;
-  #measured: Measured = {
-    link: { up: false, speed: 0 },
-    rx: { packets: 0, bytes: 0 },
-    tx: { packets: 0, bytes: 0 },
-    interruptsPerSecond: 0,
-    packetsPerWakeup: 0,
-    totals: { ...NOTHING, interrupts: 0, waits: 0, wakeups: 0 },
-  };
+  #measured = UNMEASURED;
 
   /** The latest reading. */
   get measured(): Measured {
@@ -80,9 +84,7 @@ export class Meter {
 /** Memory that only this process holds, bytes; null if it cannot be told. */
 export async function privateMemory(pid: number): Promise<number | null> {
   try {
-    const text = await Deno.readTextFile(`${PROC}/${pid}/smaps_rollup`);
-    const lines = [...text.matchAll(/^Private_(?:Clean|Dirty):\s+(\d+) kB$/gm)];
-    return lines.reduce((sum, [, kibibytes]) => sum + Number(kibibytes), 0) * 1024;
+    return parseMemory(await Deno.readTextFile(`${PROC}/${pid}/smaps_rollup`)).private;
   } catch {
     return null;
   }

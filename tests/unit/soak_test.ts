@@ -1,10 +1,11 @@
 /** What soaks make of what they see: statistics, processes, manifests, faults, verdicts. */
 import { assert, assertAlmostEquals, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { loadManifest } from "../../src/manifest/mod.ts";
+import { parseMemory } from "../../src/memory.ts";
 import type { DriverRun } from "../../src/soak/driver_run.ts";
 import { type Fault, faultProblems, pause, summarise } from "../../src/soak/fault.ts";
 import { soakManifest } from "../../src/soak/manifest.ts";
-import { parseMemory, parseSwitches, switchesBetween } from "../../src/soak/process.ts";
+import { parseSwitches, switchesBetween } from "../../src/soak/process.ts";
 import {
   formatRecoverSoak,
   memoryGrowth,

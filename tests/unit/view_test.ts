@@ -3,6 +3,7 @@ import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { LiveView, type Screen } from "../../src/view/live.ts";
 import { formatDuration, plain, render, renderLine } from "../../src/view/render.ts";
 import { eventText } from "../../src/view/event.ts";
+import { UNMEASURED } from "../../src/supervisor/meter.ts";
 import type { Driver, Event } from "../../src/supervisor/schema.ts";
 
 const DASHBOARD = "http://127.0.0.1:7333/";
@@ -29,17 +30,7 @@ const DRIVER: Driver = {
   tx: { packets: 0, bytes: 12.4 },
   interruptsPerSecond: 1234,
   packetsPerWakeup: 12.34,
-  totals: {
-    rxPackets: 0,
-    rxBytes: 0,
-    rxDropped: 0,
-    txPackets: 0,
-    txBytes: 0,
-    txDropped: 0,
-    interrupts: 0,
-    waits: 0,
-    wakeups: 0,
-  },
+  totals: UNMEASURED.totals,
   grant: ["registers: BAR 0", "nothing else: no other register, interrupt, memory, file, socket or process"],
   confined: false,
   warnings: ["no IOMMU"],

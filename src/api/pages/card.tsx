@@ -2,6 +2,7 @@
 import type { Child } from "hono/jsx";
 import type { Driver, ReportSummary } from "../../supervisor/schema.ts";
 import { cardOf, clock, ENDS, reportPath, reportsPath, visible } from "../assets/words.js";
+import { Fact } from "./parts.tsx";
 
 /** Reports that a card links to; a page has the rest. */
 const LINKED_REPORTS = 3;
@@ -159,15 +160,6 @@ export function Card({ driver, reports, now }: CardProps) {
         </nav>
       </div>
     </article>
-  );
-}
-
-function Fact({ name, children }: { name: string; children: Child }) {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd>{children}</dd>
-    </div>
   );
 }
 

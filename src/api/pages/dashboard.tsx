@@ -1,9 +1,11 @@
 /** The dashboard: all drivers, and what happens to them. Without its script it is true, and stands still. */
+import { UNMEASURED } from "../../supervisor/meter.ts";
 import type { Driver, Event, ReportSummary } from "../../supervisor/schema.ts";
-import { clock, eventOf, KILLS, overview, reportPath, visible } from "../assets/words.js";
+import { KILLS, overview, visible } from "../assets/words.js";
 import { HOW_TO_ENTER } from "../guard.ts";
 import { Card } from "./card.tsx";
 import { Layout } from "./layout.tsx";
+import { EventRow } from "./parts.tsx";
 
 /** What the page shows. */
 export interface DashboardProps {
@@ -37,22 +39,7 @@ const BLANK: Driver = {
   spare: { state: "none", pid: null, memory: null },
   interface: null,
   addresses: [],
-  link: { up: false, speed: 0 },
-  rx: { packets: 0, bytes: 0 },
-  tx: { packets: 0, bytes: 0 },
-  interruptsPerSecond: 0,
-  packetsPerWakeup: 0,
-  totals: {
-    rxPackets: 0,
-    rxBytes: 0,
-    rxDropped: 0,
-    txPackets: 0,
-    txBytes: 0,
-    txDropped: 0,
-    interrupts: 0,
-    waits: 0,
-    wakeups: 0,
-  },
+  ...UNMEASURED,
   grant: [],
   confined: null,
   warnings: [],
@@ -132,23 +119,9 @@ function Timeline({ drivers, events, filter }: { drivers: Driver[]; events: Even
       <p class="quiet held" data-held hidden></p>
       <p class="quiet" data-zone>Times are UTC, newest first.</p>
       <ol class="events" data-events tabindex={0} aria-label="Events, newest first">
-        {events.toReversed().map((event) => <EventRow event={event} />)}
+        {events.toReversed().map((event) => <EventRow event={event} of="all" />)}
       </ol>
     </section>
-  );
-}
-
-function EventRow({ event }: { event: Event }) {
-  const { word, tone, text, report } = eventOf(event);
-  return (
-    <li data-tone={tone}>
-      <time datetime={event.time}>{clock(event.time, { utc: true })}</time>
-      <bdi class="who">{visible(event.driver)}</bdi>
-      <span class="word">{word}</span>
-      <span class="what">
-        <bdi>{text}</bdi> {report !== null && <a href={reportPath(report)}>Report</a>}
-      </span>
-    </li>
   );
 }
 

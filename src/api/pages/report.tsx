@@ -1,18 +1,10 @@
 /** Reports: the list, and the black box of one death. */
 import type { Child } from "hono/jsx";
 import type { Report, ReportSummary } from "../../supervisor/schema.ts";
-import {
-  clock,
-  count,
-  ENDS,
-  eventOf,
-  milliseconds,
-  reportPath,
-  reportsPath,
-  visible,
-} from "../assets/words.js";
+import { clock, count, ENDS, milliseconds, reportPath, reportsPath, visible } from "../assets/words.js";
 import { PREFIX } from "../openapi.ts";
 import { Layout } from "./layout.tsx";
+import { EventRow, Fact } from "./parts.tsx";
 
 /** All reports, or those of one driver. */
 export function ReportsPage({ reports, driver }: { reports: ReportSummary[]; driver?: string }) {
@@ -124,18 +116,7 @@ function Events({ report: { events } }: { report: Report }) {
   return (
     <Section title="What happened before">
       <ol class="events plain">
-        {events.map((event) => {
-          const { word, tone, text } = eventOf(event);
-          return (
-            <li data-tone={tone}>
-              <time datetime={event.time}>{clock(event.time, { utc: true })}</time>
-              <span class="word">{word}</span>
-              <span class="what">
-                <bdi>{text}</bdi>
-              </span>
-            </li>
-          );
-        })}
+        {events.map((event) => <EventRow event={event} of="one" />)}
       </ol>
     </Section>
   );
@@ -229,15 +210,6 @@ function Scroll({ label, tall = false, children }: { label: string; tall?: boole
   return (
     <div class={tall ? "scroll tall" : "scroll"} role="region" aria-label={label} tabindex={0}>
       {children}
-    </div>
-  );
-}
-
-function Fact({ name, children }: { name: string; children: Child }) {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd>{children}</dd>
     </div>
   );
 }
