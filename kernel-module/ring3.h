@@ -243,8 +243,8 @@ void r3_grant_unhold(struct r3_grant *grant);
 /* ---- stalls (stall.c) ---- */
 
 void r3_stall_init(struct r3_grant *grant, u32 limit_ms);
-/* There is work and the driver was idle: watch it. Any context. */
 void r3_stall_first(struct r3_grant *grant);
+/* There is work and the driver was idle: watch it. Any context. */
 void r3_stall_begin(struct r3_grant *grant);
 /* Work may have been taken without WAIT telling of it: see whether the driver is idle. */
 void r3_stall_settle(struct r3_grant *grant);
