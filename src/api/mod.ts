@@ -15,7 +15,7 @@ export { readToken, tokenPath } from "./token.ts";
 /** The port unless another is asked for. */
 export const DEFAULT_PORT = 7333;
 
-/** Milliseconds that open connections have to end when the server does. */
+/** Milliseconds that requests have to be answered once the server is to end. */
 const GRACE = 1000;
 
 /** Options of {@link createApi}. */
@@ -71,8 +71,7 @@ export async function serveApi(
   { hostname = "127.0.0.1", port = DEFAULT_PORT, state, hosts = [], timing }: ServeOptions,
 ): Promise<ApiServer> {
   const auth = new Auth({ token: await loadToken(state), now: timing && (() => timing.now()) });
-  const abort = new AbortController();
-  const server = listen({ hostname, port }, abort.signal, (request) => api.app.fetch(request));
+  const server = listen({ hostname, port }, (request) => api.app.fetch(request));
   const name = urlHost(/^(0\.0\.0\.0|::)$/.test(hostname) ? "127.0.0.1" : hostname);
   const own = served([name, "127.0.0.1", "localhost", "[::1]"], server.addr.port);
   const api = createApi(fleet, { auth, hosts: [...own, ...hosts], timing });
@@ -81,20 +80,20 @@ export async function serveApi(
     enterUrl: () => entryUrl(own[0], auth),
     async [Symbol.asyncDispose]() {
       api[Symbol.dispose]();
-      const late = setTimeout(() => abort.abort(), GRACE);
-      await server.shutdown();
-      clearTimeout(late);
+      // What is not answered by then waits for a driver; it can be for as long as the process goes on.
+      let timer;
+      await Promise.race([server.shutdown(), new Promise((resolve) => timer = setTimeout(resolve, GRACE))]);
+      clearTimeout(timer);
     },
   };
 }
 
 function listen(
   { hostname, port }: { hostname: string; port: number },
-  signal: AbortSignal,
   handler: (request: Request) => Response | Promise<Response>,
 ): Deno.HttpServer<Deno.NetAddr> {
   try {
-    return Deno.serve({ hostname, port, signal, onListen() {} }, handler);
+    return Deno.serve({ hostname, port, onListen() {} }, handler);
   } catch (error) {
     const cannot = `Cannot serve the dashboard on ${urlHost(hostname)}:${port}`;
     if (error instanceof Deno.errors.AddrInUse) {

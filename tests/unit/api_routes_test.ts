@@ -1,11 +1,11 @@
 /** Every route, and every way in which a request is refused, over HTTP. */
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { problemSchema } from "../../src/api/problem.ts";
 import { deviceSchema, driversSchema, grantSchema } from "../../src/api/schema.ts";
 import { FleetError } from "../../src/supervisor/contract.ts";
 import { driverSchema, eventSchema, reportSchema, reportSummarySchema } from "../../src/supervisor/schema.ts";
 import { fakeDriver, FakeFleet, fakeReport } from "../fakes/fleet.ts";
-import { harness, raw } from "./api_harness.ts";
+import { eventually, harness, raw } from "./api_harness.ts";
 
 /** A problem, checked, and that it is of the response's status. */
 async function problem(response: Response, status: number) {
@@ -273,4 +273,17 @@ Deno.test("api: assets are sent once, and asked after by their ETag", async () =
     assertEquals(changed.status, 200);
     await changed.body?.cancel();
   }
+});
+
+Deno.test("api: a request that is not answered keeps no server from ending, and is answered yet", async () => {
+  const api = await harness();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  api.fleet.pending = promise;
+  const asking = api.ask("/api/v1/drivers/e1000/restart", { method: "POST" });
+  await eventually("it has come", () => api.fleet.asked.length > 0);
+  await api[Symbol.asyncDispose]();
+  await assertRejects(() => api.ask("/api/v1/drivers"), TypeError);
+  resolve();
+  const response = await asking;
+  assertEquals([response.status, (await response.json()).name], [200, "e1000"]);
 });
