@@ -5,6 +5,7 @@ import { lines } from "../lines.ts";
 import { Recording } from "./recording.ts";
 import type { RegisterAccess } from "./schema.ts";
 import { parseHostMessage } from "./host_message.ts";
+import { LastLines } from "./last_lines.ts";
 import { paced } from "./paced.ts";
 import { moduleEnvironment, moduleFlags } from "./compile.ts";
 import type { Version } from "./versions.ts";
@@ -41,8 +42,6 @@ export interface SpawnOptions {
   record: boolean;
   /** Most memory for its JavaScript objects, bytes. */
   heap: number;
-  /** Called with `ready` and `log`. */
-  onMessage: (message: HostMessage) => void;
 }
 
 /** Lines of standard error that are kept. */
@@ -68,8 +67,8 @@ export class DriverProcess {
   readonly waiting: Promise<boolean>;
   readonly pid: number;
   readonly version: Version;
-  /** Where `ready` and `log` go; another may take over a process that waits. */
-  onMessage: (message: HostMessage) => void;
+  /** Called with all that it says, by whoever gives it the device. */
+  onMessage: (message: HostMessage) => void = () => {};
   readonly #control: ControlSocket;
   readonly #recording: Recording | undefined;
   readonly #child: Deno.ChildProcess;
@@ -86,15 +85,13 @@ export class DriverProcess {
     this.#recording = options.record ? new Recording(library) : undefined;
     this.pid = child.pid;
     this.version = options.version;
-    this.onMessage = options.onMessage;
     this.waiting = this.#waits.promise;
-    const stderr: string[] = [];
+    const stderr = new LastLines(KEPT_LINES);
     const read = Promise.all([
       this.#read(child.stdout),
       (async () => {
         for await (const line of paced(lines(child.stderr), { perSecond: LINES_PER_SECOND })) {
-          stderr.push(line);
-          if (stderr.length > KEPT_LINES) stderr.shift();
+          stderr.add(line);
         }
       })(),
     ]);
@@ -105,7 +102,7 @@ export class DriverProcess {
       control[Symbol.dispose]();
       this.#isWaiting = false;
       this.#waits.resolve(false);
-      return { code, signal, failed: this.#failed, stderr };
+      return { code, signal, failed: this.#failed, stderr: stderr.lines };
     });
   }
 

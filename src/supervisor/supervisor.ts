@@ -76,7 +76,6 @@ interface Trial {
 
 /** How a process's time on the device went. */
 interface Stint {
-  reason: Reason;
   /** Exit status, if it ended by itself. */
   status: number | null;
   wasReady: boolean;
@@ -269,7 +268,8 @@ export class Supervisor implements AsyncDisposable {
     this.#enter("starting");
     for (let first = true;; first = false) {
       const process = this.#take();
-      const { reason, status, wasReady, death } = await this.#serve(process, lastDeath);
+      const { status, wasReady, death } = await this.#serve(process, lastDeath);
+      const { reason } = death;
       lastDeath = death.status.ended_ns;
       this.#readyAt = undefined;
       this.#process = undefined;
@@ -295,7 +295,9 @@ export class Supervisor implements AsyncDisposable {
         reason: this.#reason,
         next: next.next,
         delay: next.next === "restart" ? next.delay : 0,
-        ...(death.status.stalled_ms > 0 ? { waited: death.status.stalled_ms } : {}),
+        ...(reason.kind === "stall" && death.status.stalled_ms > 0
+          ? { waited: death.status.stalled_ms }
+          : {}),
         report: this.#options.onDeath({ ...death, reason: this.#reason }),
       });
       if (trial) this.#revert(trial, reason);
@@ -410,7 +412,6 @@ export class Supervisor implements AsyncDisposable {
     reason ??= processReason(end!, process.version);
     const ran = readyAt === undefined ? 0 : performance.now() - readyAt;
     return {
-      reason,
       status: end && !end.signal ? end.code : null,
       wasReady: readyAt !== undefined,
       death: { process, time: new Date(), reason, ran, status, channels },
@@ -538,7 +539,6 @@ export class Supervisor implements AsyncDisposable {
       uid,
       heap: this.#manifest.limits.heap,
       record: this.#manifest.recordRegisters,
-      onMessage: () => {},
     });
   }
 

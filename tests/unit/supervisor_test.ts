@@ -4,6 +4,7 @@ import { EXIT_FAILED, MAX_TEXT } from "../../src/host/messages.ts";
 import { uapi } from "../../src/kernel/mod.ts";
 import { lines } from "../../src/lines.ts";
 import { parseHostMessage } from "../../src/supervisor/host_message.ts";
+import { LastLines } from "../../src/supervisor/last_lines.ts";
 import { kernelReason, processReason } from "../../src/supervisor/reason.ts";
 
 const { END } = uapi;
@@ -71,6 +72,12 @@ Deno.test("only messages of the known shapes are taken", () => {
       '{"__proto__":{"type":"ready"}}',
     ]
   ) assertEquals(parseHostMessage(line), undefined, line.slice(0, 40));
+});
+
+Deno.test("of what a process writes, the last lines are kept, and of each its start", () => {
+  const last = new LastLines(3);
+  for (const line of ["1", "2", "3", "y".repeat(MAX_TEXT) + "z"]) last.add(line);
+  assertEquals(last.lines, ["2", "3", "y".repeat(MAX_TEXT)]);
 });
 
 async function split(...parts: string[]): Promise<string[]> {
