@@ -6,6 +6,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -13,11 +15,15 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "ring3.h"
 
 #define EXPORT __attribute__((visibility("default")))
+
+/* Most instructions of a filter. */
+#define MAX_FILTER 1024
 
 /* Once set, memory can no longer be mapped and files no longer be opened. Never cleared. */
 static atomic_int sealed;
@@ -27,9 +33,34 @@ static int result(int value)
 	return value < 0 ? -errno : value;
 }
 
-EXPORT void r3_seal(void)
+/*
+ * Seal this library, and take on the filter of system calls that a file holds as
+ * a BPF program, in every thread. An empty file is no filter. The file is closed.
+ */
+EXPORT int r3_seal(int filter)
 {
+	struct sock_filter code[MAX_FILTER];
+	struct sock_fprog program = { .filter = code };
+	const ssize_t size = pread(filter, code, sizeof(code), 0);
+
 	atomic_store(&sealed, 1);
+	if (size < 0)
+		return -errno;
+	if (size == sizeof(code) || (size_t)size % sizeof(code[0]))
+		return -EINVAL;
+	close(filter);
+	if (!size)
+		return 0;
+	program.len = (unsigned short)((size_t)size / sizeof(code[0]));
+	/* A thread that cannot take it on is returned by its number. */
+	switch (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program)) {
+	case 0:
+		return 0;
+	case -1:
+		return -errno;
+	default:
+		return -ESRCH;
+	}
 }
 
 EXPORT int r3_open(const char *path)

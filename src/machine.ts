@@ -9,6 +9,9 @@ export const MACHINE_VARIABLE = "RING3_MACHINE";
 
 const machine = Deno.env.get(MACHINE_VARIABLE) ?? "";
 
+/** Names the cgroup below which this supervisor has one made for each process; not set where there is none. */
+export const CGROUP_VARIABLE = "RING3_CGROUP";
+
 /** The mount point of sysfs. */
 export const SYS = `${machine}/sys`;
 

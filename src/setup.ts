@@ -28,6 +28,7 @@ const REQUIREMENTS: Record<Purpose, Requirement[]> = {
     { file: "gcc", package: "gcc" },
     { file: "make", package: "make" },
     { file: "/usr/include/stdio.h", package: "libc6-dev" },
+    { file: "/usr/include/seccomp.h", package: "libseccomp-dev" },
     // Debian's kernel headers name their compiler, and their object tool links to libelf.
     { file: "gcc-12", package: "gcc-12" },
     { file: "/usr/lib/x86_64-linux-gnu/libelf.so.1", package: "libelf1" },

@@ -2,11 +2,11 @@
  * The process that runs one driver: gives up every permission, waits for its grant, maps what it holds, seals
  * the library, and only then loads the driver, whose first line finds typed arrays and nothing else.
  *
- * Started by the supervisor as `deno run … src/host/main.ts LIBRARY CONTROL_FD`, with an import map that
+ * Started by the supervisor as `deno run … src/host/main.ts LIBRARY CONTROL_FD FILTER_FD`, with an import map that
  * says what `ring3-driver` is: a literal specifier is part of the module graph, so that importing it needs
  * no permission that would have to outlast the seal.
  */
-import { ControlSocket, Grant, type Library, mapMemory, openLibrary } from "../kernel/mod.ts";
+import { check, ControlSocket, Grant, type Library, mapMemory, openLibrary } from "../kernel/mod.ts";
 import { commitFault } from "./fault.ts";
 import {
   type ControlMessage,
@@ -61,8 +61,17 @@ function mapRecord(library: Library, fd: number): SharedArrayBuffer {
   return memory;
 }
 
-async function main([libraryPath, controlFd]: string[]): Promise<never> {
+/** Has what starts only when it is first needed, and takes a system call that will be denied, started now. */
+function startAll(): void {
+  const nothing = () => {};
+  // Deno makes the socket over which it hears of signals; its event loop wants one of them soon or late.
+  Deno.addSignalListener("SIGUSR1", nothing);
+  Deno.removeSignalListener("SIGUSR1", nothing);
+}
+
+async function main([libraryPath, controlFd, filterFd]: string[]): Promise<never> {
   const library = openLibrary(libraryPath);
+  startAll();
   const control = new ControlSocket(library, Number(controlFd));
   revokeAll();
   await rehearse();
@@ -82,7 +91,7 @@ async function main([libraryPath, controlFd]: string[]): Promise<never> {
   return await runDriver(new Grant(library, received.fd), {
     start: received.message as StartMessage,
     recorder,
-    seal: () => library.r3_seal(),
+    seal: () => void check(library.r3_seal(Number(filterFd)), "Cannot seal the process"),
     load: async () => (await import("ring3-driver")).default,
     log,
     onReady: () => say({ type: "ready" }),

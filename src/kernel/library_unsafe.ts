@@ -8,7 +8,7 @@
  */
 
 const SYMBOLS = {
-  r3_seal: { parameters: [], result: "void" },
+  r3_seal: { parameters: ["i32"], result: "i32" },
   r3_open: { parameters: ["buffer"], result: "i32" },
   r3_close: { parameters: ["i32"], result: "i32" },
   r3_memory: { parameters: ["u64"], result: "i32" },

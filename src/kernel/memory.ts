@@ -15,11 +15,21 @@ export function mapMemory(library: Pick<GrantCalls, "r3_map">, fd: number, { off
   length: number;
   action: string;
 }): SharedArrayBuffer {
+  const memory = wholePages(length);
+  check(library.r3_map(fd, offset, BigInt(length), new Uint8Array(memory)), action);
+  return memory;
+}
+
+/** Shared memory of at least this length, in pages that hold nothing else. */
+function wholePages(length: number): SharedArrayBuffer {
   const pages = Math.ceil(length / WASM_PAGE);
+  // An interpreting V8 has no WebAssembly. What could grow is in pages of its own too, but compiled code is
+  // slower with it.
+  if (typeof WebAssembly === "undefined") {
+    return new SharedArrayBuffer(pages * WASM_PAGE, { maxByteLength: pages * WASM_PAGE });
+  }
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
   // With `shared`, the buffer is a SharedArrayBuffer; the FFI takes a view of one as it takes any other.
-  const view = new Uint8Array(memory.buffer);
-  check(library.r3_map(fd, offset, BigInt(length), view), action);
   return memory.buffer as unknown as SharedArrayBuffer;
 }
 

@@ -3,7 +3,8 @@ import { basename, dirname, join, resolve as absolute } from "node:path";
 import { folderOf } from "./folder.ts";
 import { JsonError, parseJson, type Place } from "./json.ts";
 import { type Finding, findings, ManifestError, type Problem, problems } from "./problem.ts";
-import { type InterruptType, type ManifestFile, manifestSchema } from "./schema.ts";
+import { formatSize } from "../size.ts";
+import { type Demand, type InterruptType, type ManifestFile, manifestSchema, type Wall } from "./schema.ts";
 
 /** What happens when a driver ends; times in milliseconds. */
 export interface RestartPolicy {
@@ -49,11 +50,24 @@ export interface Manifest {
     stall: number;
     /** Bytes of JavaScript objects. */
     heap: number;
+    /** Bytes in all. */
+    memory: number;
+    threads: number;
+    /** Processors. */
+    cpu: number;
   };
+  /** What to do without parts of the sandbox. */
+  walls: Record<Wall, Demand>;
+  /** Let V8 compile. */
+  jit: boolean;
   /** Keep the last register accesses for the report of its death. */
   recordRegisters: boolean;
   options: Record<string, unknown>;
 }
+
+/** Memory that a driver has unless its manifest says otherwise, bytes: for objects, and for all else. */
+const DEFAULT_HEAP = 64 * 2 ** 20;
+const BESIDE_HEAP = 192 * 2 ** 20;
 
 /**
  * Reads one manifest.
@@ -72,14 +86,15 @@ export async function loadManifest(file: string): Promise<Manifest> {
   const { value, places } = located(text, file);
   // reportInput: problems show what was found.
   const parsed = manifestSchema.safeParse(value, { reportInput: true });
-  const found = parsed.success ? grantFindings(parsed.data) : findings(parsed.error.issues, manifestSchema);
+  const found = parsed.success ? crossFindings(parsed.data) : findings(parsed.error.issues, manifestSchema);
   const written = (value as { driver?: unknown } | null)?.driver;
   const driver = typeof written === "string" && written !== ""
     ? await findDriver(file, written)
     : { findings: [], driver: "", folder: "" };
   found.push(...driver.findings);
   if (!parsed.success || found.length > 0) throw new ManifestError(problems(found, { file, places }));
-  const { name, description, match, grant, iommu, options, restart, limits } = parsed.data;
+  const { name, description, match, grant, iommu, options, restart, limits, walls } = parsed.data;
+  const heap = limits?.heap ?? DEFAULT_HEAP;
   return {
     file,
     name,
@@ -111,8 +126,18 @@ export async function loadManifest(file: string): Promise<Manifest> {
     limits: {
       start: limits?.start ?? 30_000,
       stall: limits?.stall ?? 1000,
-      heap: limits?.heap ?? 64 * 2 ** 20,
+      heap,
+      memory: limits?.memory ?? heap + BESIDE_HEAP,
+      threads: limits?.threads ?? 64,
+      cpu: limits?.cpu ?? 2,
     },
+    walls: {
+      namespaces: walls?.namespaces ?? "required",
+      landlock: walls?.landlock ?? "required",
+      seccomp: walls?.seccomp ?? "required",
+      cgroup: walls?.cgroup ?? "required",
+    },
+    jit: parsed.data.jit ?? true,
     recordRegisters: parsed.data.recordRegisters ?? false,
     options: options ?? {},
   };
@@ -163,8 +188,8 @@ function located(text: string, file: string): { value: unknown; places: Readonly
   }
 }
 
-/** What is wrong between the parts of a grant. */
-function grantFindings({ grant }: ManifestFile): Finding[] {
+/** What is wrong between the parts of a manifest. */
+function crossFindings({ grant, limits }: ManifestFile): Finding[] {
   const found: Finding[] = [];
   const windows = grant.bars ?? [];
   for (const [index, one] of windows.entries()) {
@@ -180,6 +205,13 @@ function grantFindings({ grant }: ManifestFile): Finding[] {
   const { count = 0, type } = grant.interrupts ?? {};
   if (type === "intx" && count > 1) {
     found.push({ path: ["grant", "interrupts", "count"], reason: `intx has one vector, not ${count}` });
+  }
+  const { heap = DEFAULT_HEAP, memory = Infinity } = limits ?? {};
+  if (memory <= heap) {
+    found.push({
+      path: ["limits", "memory"],
+      reason: `${formatSize(memory)} is not more than the heap, ${formatSize(heap)}`,
+    });
   }
   return found;
 }

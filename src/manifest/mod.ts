@@ -3,4 +3,4 @@ export { formatProblem, ManifestError, type Problem } from "./problem.ts";
 export { findManifests, loadManifest, type Manifest, type RestartPolicy } from "./load.ts";
 export { matchManifest, resolve } from "./resolve.ts";
 export { describeGrant } from "./describe.ts";
-export { type InterruptType, LIMITS } from "./schema.ts";
+export { type Demand, type InterruptType, LIMITS, type Wall, WALLS } from "./schema.ts";

@@ -186,6 +186,31 @@ const limits = z.strictObject({
     { most: 600_000 },
   ).optional(),
   heap: bytes("Most memory for its JavaScript objects; default 64MiB.", 16 * 2 ** 20).optional(),
+  memory: bytes("Most memory in all, before it is killed; default 192MiB more than `heap`.", 64 * 2 ** 20)
+    .optional(),
+  threads: z.int().min(16).max(4096).optional().describe("Most threads; default 64."),
+  cpu: z.number().min(0.1).max(1024).optional().describe(
+    "Most processors that it may keep busy; default 2: one for the driver, one for what V8 does beside it.",
+  ),
+});
+
+/** Parts of the sandbox that a system may lack. */
+export const WALLS = ["namespaces", "landlock", "seccomp", "cgroup"] as const;
+
+/** One of them. */
+export type Wall = (typeof WALLS)[number];
+
+/** What is asked of it. */
+export type Demand = "required" | "preferred" | "off";
+
+const demand = (description: string) =>
+  z.enum(["required", "preferred", "off"]).optional().describe(description);
+
+const walls = z.strictObject({
+  namespaces: demand("A file system, process numbers, network, IPC, host name and cgroups of its own."),
+  landlock: demand("No file can be opened but those that it was started from."),
+  seccomp: demand("No system call but those that a running V8 needs."),
+  cgroup: demand("Limits of memory, threads and processor time."),
 });
 
 /** The schema of a manifest file. Its input is what is written, its output what the rest of ring3 uses. */
@@ -214,6 +239,13 @@ export const manifestSchema = z.strictObject({
   ),
   restart: restart.optional().describe("What happens when the driver ends."),
   limits: limits.optional().describe("What its process may use before it is replaced."),
+  walls: walls.optional().describe(
+    'Parts of the sandbox. "required" (default): without it the driver does not start; "preferred": it goes on ' +
+      'without; "off": it is left out (unsafe).',
+  ),
+  jit: z.boolean().optional().describe(
+    "False: V8 interprets, and no memory can become code; much slower. Default true.",
+  ),
   recordRegisters: z.boolean().optional().describe(
     "Keep the last 4,096 register accesses for the report of its death; each access then costs more. Default false.",
   ),

@@ -60,6 +60,9 @@ TimeoutStartSec=5min
 TimeoutStopSec=5s
 # The supervisor says that it lives twice in this time.
 WatchdogSec=30s
+# Each driver gets a cgroup of its own below that of the service.
+Delegate=cpu memory pids
+Environment=RING3_DELEGATED=1
 # Its children are drivers and DHCP clients, which end with it; those that were asked to are given time to.
 KillMode=mixed
 ${environment.join("\n")}
@@ -87,7 +90,6 @@ NoNewPrivileges=yes
 ProtectClock=yes
 ProtectHostname=yes
 ProtectKernelLogs=yes
-ProtectControlGroups=yes
 LockPersonality=yes
 RestrictRealtime=yes
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK AF_PACKET

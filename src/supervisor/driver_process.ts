@@ -8,6 +8,15 @@ import { parseHostMessage } from "./host_message.ts";
 import { LastLines } from "./last_lines.ts";
 import { paced } from "./paced.ts";
 import { moduleEnvironment, moduleFlags } from "./compile.ts";
+import {
+  CONTROL_FD,
+  FILTER_FD,
+  launchArguments,
+  type Launched,
+  parseLaunched,
+  type Standings,
+} from "./sandbox.ts";
+import type { Manifest } from "../manifest/mod.ts";
 import type { Version } from "./versions.ts";
 
 /** Files that every driver process is started from. */
@@ -22,6 +31,12 @@ export interface HostFiles {
   main: string;
 }
 
+/** All that a driver process is started from. */
+export interface HostProgram extends HostFiles {
+  /** Shared libraries of Deno. */
+  libraries: readonly string[];
+}
+
 /** How a process ended. */
 export interface ProcessEnd {
   code: number;
@@ -34,14 +49,12 @@ export interface ProcessEnd {
 
 /** How to start a process. */
 export interface SpawnOptions {
-  files: HostFiles;
+  files: HostProgram;
   version: Version;
   /** User that it becomes: one that owns nothing else. */
   uid: number;
-  /** Keep its last register accesses. */
-  record: boolean;
-  /** Most memory for its JavaScript objects, bytes. */
-  heap: number;
+  /** What of its manifest concerns the process. */
+  manifest: Pick<Manifest, "limits" | "walls" | "jit" | "recordRegisters">;
 }
 
 /** Lines of standard error that are kept. */
@@ -49,9 +62,6 @@ const KEPT_LINES = 20;
 
 /** Most lines a second that are read of what a process says. */
 const LINES_PER_SECOND = 200;
-
-/** Descriptor number of the control socket in the process: the launcher moves it there. */
-const CONTROL_FD = 3;
 
 /** Open files that a Deno process needs, and some. */
 const OPEN_FILES = 64;
@@ -65,14 +75,17 @@ export class DriverProcess {
   readonly ended: Promise<ProcessEnd>;
   /** Resolves to true when it waits for its grant with its driver's files found good; false if it ended before. */
   readonly waiting: Promise<boolean>;
-  readonly pid: number;
+  /** Resolves when its process is there to be told of; also if it ended before. */
+  readonly launched: Promise<void>;
   readonly version: Version;
   /** Called with all that it says, by whoever gives it the device. */
   onMessage: (message: HostMessage) => void = () => {};
   readonly #control: ControlSocket;
   readonly #recording: Recording | undefined;
   readonly #child: Deno.ChildProcess;
+  readonly #launches = Promise.withResolvers<void>();
   readonly #waits = Promise.withResolvers<boolean>();
+  #launched?: Launched;
   #isWaiting = false;
   #failed?: ProcessEnd["failed"];
 
@@ -82,9 +95,9 @@ export class DriverProcess {
   }) {
     this.#child = child;
     this.#control = control;
-    this.#recording = options.record ? new Recording(library) : undefined;
-    this.pid = child.pid;
+    this.#recording = options.manifest.recordRegisters ? new Recording(library) : undefined;
     this.version = options.version;
+    this.launched = this.#launches.promise;
     this.waiting = this.#waits.promise;
     const stderr = new LastLines(KEPT_LINES);
     const read = Promise.all([
@@ -101,6 +114,7 @@ export class DriverProcess {
       clearTimeout(timer);
       control[Symbol.dispose]();
       this.#isWaiting = false;
+      this.#launches.resolve();
       this.#waits.resolve(false);
       return { code, signal, failed: this.#failed, stderr: stderr.lines };
     });
@@ -108,17 +122,21 @@ export class DriverProcess {
 
   /** Starts a process for a version of a driver. It maps and loads nothing until it gets its grant. */
   static spawn(library: Library, options: SpawnOptions): DriverProcess {
-    const { files, version, uid, heap } = options;
+    const { files, version, uid, manifest: { limits, walls, jit } } = options;
+    const source = files.main.replace(/\/host\/[^/]*$/, "");
+    const readable = [files.deno, ...files.libraries, files.library, source, version.root, version.cache];
+    const sandbox = { uid, openFiles: OPEN_FILES, limits, readable, jit, walls };
+    const v8 = [`--max-old-space-size=${Math.floor(limits.heap / 2 ** 20)}`, ...(jit ? [] : ["--jitless"])];
     const { ours, theirs } = ControlSocket.pair(library);
     try {
       const child = new Deno.Command(files.launcher, {
         // deno-fmt-ignore
         args: [
-          "--uid", `${uid}`, "--fd", `${theirs}`, "--nofile", `${OPEN_FILES}`, "--",
+          ...launchArguments(sandbox, theirs),
           files.deno, "run", "--no-prompt", ...moduleFlags(version),
-          `--v8-flags=--max-old-space-size=${Math.floor(heap / 2 ** 20)}`,
+          `--v8-flags=${v8.join(",")}`,
           `--allow-ffi=${files.library}`,
-          files.main, files.library, `${CONTROL_FD}`,
+          files.main, files.library, `${CONTROL_FD}`, `${FILTER_FD}`,
         ],
         clearEnv: true,
         env: moduleEnvironment(version),
@@ -136,6 +154,16 @@ export class DriverProcess {
     } finally {
       library.r3_close(theirs);
     }
+  }
+
+  /** Its number; the launcher's, if it could not be started. */
+  get pid(): number {
+    return this.#launched?.pid ?? this.#child.pid;
+  }
+
+  /** Which parts of its sandbox stand; undefined if it could not be started. */
+  get walls(): Standings | undefined {
+    return this.#launched?.walls;
   }
 
   /** True while it waits for its grant. */
@@ -169,7 +197,8 @@ export class DriverProcess {
   /** Ends the process at once, if it has not ended. */
   kill(): void {
     try {
-      this.#child.kill("SIGKILL");
+      // Its launcher kills it, waits for it, and clears up after it.
+      this.#child.kill("SIGTERM");
     } catch {
       // It has ended already.
     }
@@ -177,7 +206,15 @@ export class DriverProcess {
 
   async #read(stream: ReadableStream<Uint8Array<ArrayBuffer>>) {
     // A driver that floods its log is slowed by it, and not its supervisor.
+    let isFirst = true;
     for await (const line of paced(lines(stream), { perSecond: LINES_PER_SECOND })) {
+      if (isFirst) {
+        isFirst = false;
+        // The launcher's word, before there was a process that could have said it.
+        this.#launched = parseLaunched(line);
+        this.#launches.resolve();
+        if (this.#launched) continue;
+      }
       const message = parseHostMessage(line);
       if (message?.type === "failed") this.#failed = message;
       if (message?.type === "waiting") {

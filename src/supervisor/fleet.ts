@@ -3,7 +3,7 @@ import { UserError } from "../error.ts";
 import type { Manifest } from "../manifest/mod.ts";
 import { listDevices, type PciDevice } from "../pci.ts";
 import { type Fleet, FleetError, type KillWay, type UpgradeOptions } from "./contract.ts";
-import type { HostFiles } from "./driver_process.ts";
+import type { HostProgram } from "./driver_process.ts";
 import { reportDirectory } from "../run/state.ts";
 import { EventLog } from "./events.ts";
 import { reportId, ReportStore } from "./reports.ts";
@@ -20,7 +20,7 @@ const EVENTS = 100;
 
 /** How to run a fleet. */
 export interface FleetOptions {
-  files: HostFiles;
+  files: HostProgram;
   /** Where copies of drivers go: a folder that every user can read. */
   runtime: string;
   /** Where reports are kept. */

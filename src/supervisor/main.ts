@@ -17,6 +17,7 @@ import { eventText } from "../view/event.ts";
 import { plain } from "../view/render.ts";
 import { parseListen } from "./listen.ts";
 import { FleetError } from "./contract.ts";
+import { sharedLibraries } from "./compile.ts";
 import { DriverFleet } from "./fleet.ts";
 import { Notifier } from "./notify.ts";
 import { Output } from "./output.ts";
@@ -180,7 +181,7 @@ export const supervisorCommand: Command = defineCommand({
     await using own = await RunFolder.make();
     if ((await runningSupervisors()).length === 0) await clearStaged(state);
     await using fleet = new DriverFleet(manifests, {
-      files: builtFiles(),
+      files: { ...builtFiles(), libraries: await sharedLibraries(builtFiles()) },
       runtime: own.path,
       state,
       device,

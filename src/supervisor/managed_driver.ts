@@ -7,7 +7,7 @@ import { addresses, bringUp, DhcpClient, interfaceOf } from "../run/interface.ts
 import { FleetError, type KillWay, type UpgradeOptions } from "./contract.ts";
 import { BoundDevice, checkDevice, chooseDevice, uidOf, warningsOf } from "./device.ts";
 import { compile } from "./compile.ts";
-import type { HostFiles } from "./driver_process.ts";
+import type { HostProgram } from "./driver_process.ts";
 import { Meter, privateMemory, UNMEASURED } from "./meter.ts";
 import type { Driver, EventDetail, Reason } from "./schema.ts";
 import { type Death, Supervisor } from "./supervisor.ts";
@@ -21,7 +21,7 @@ const MEMORY_EVERY = 5;
 
 /** How drivers are run. */
 export interface ManagedOptions {
-  files: HostFiles;
+  files: HostProgram;
   versions: VersionStore;
   /** PCI address; without one, the only spare device that the manifest matches. */
   device?: string;
@@ -113,6 +113,7 @@ export class ManagedDriver implements AsyncDisposable {
       addresses: held?.addresses ?? [],
       ...(held?.meter.measured ?? UNMEASURED),
       grant: device ? describeGrant(this.#manifest, device, { interface: held?.interface }) : [],
+      walls: now?.walls ?? null,
       confined: device ? isConfined(device) : null,
       warnings: device ? warningsOf(device) : [],
     };

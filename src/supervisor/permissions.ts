@@ -2,7 +2,7 @@
  * How the supervisor is started: with the permissions that it needs, named one by one. Whatever starts it, the
  * command line, the lab or systemd, takes the command from here.
  */
-import { MACHINE_VARIABLE } from "../machine.ts";
+import { CGROUP_VARIABLE, MACHINE_VARIABLE } from "../machine.ts";
 import { RUNTIME_DIRECTORY } from "../run/runtime.ts";
 import { STATE_DIRECTORY } from "../run/state.ts";
 
@@ -81,7 +81,7 @@ export function permissionFlags(places: SupervisorPlaces): string[] {
     ],
     write: [state, RUNTIME_DIRECTORY, NOTIFY.systemd, sys("bus/pci"), sys("devices")],
     net: [...addresses, ...sockets],
-    env: ["NOTIFY_SOCKET", "WATCHDOG_USEC", MACHINE_VARIABLE],
+    env: ["NOTIFY_SOCKET", "WATCHDOG_USEC", MACHINE_VARIABLE, CGROUP_VARIABLE],
     sys: ["uid"],
   };
   return Object.entries(flags).map(([name, values]) => `--allow-${name}=${values.map(escaped).join(",")}`);

@@ -9,6 +9,9 @@ import type { Version } from "./versions.ts";
 /** What V8 writes when a heap is full and cannot grow. */
 const HEAP_FULL = /out of memory/i;
 
+/** What the launcher writes when the kernel has killed its process for its memory. */
+const OVER_LIMIT = /^ring3-launch: out of memory: /;
+
 /** Signals by which V8 gives up. */
 const ABORTS: readonly (string | null)[] = ["SIGTRAP", "SIGABRT", "SIGILL"];
 
@@ -40,6 +43,14 @@ export function processReason({ failed, signal, code, stderr }: ProcessEnd, vers
   if (ABORTS.includes(signal)) {
     const full = stderr.find((line) => HEAP_FULL.test(line));
     if (full) return { kind: "out-of-memory", text: full.trim() };
+  }
+  // ring3-launch has seen to whom the memory was.
+  const over = stderr.find((line) => OVER_LIMIT.test(line));
+  if (signal === "SIGKILL" && over) {
+    return { kind: "out-of-memory", text: over.replace(/^ring3-launch: /, "") };
+  }
+  if (signal === "SIGSYS") {
+    return { kind: "forbidden", text: "killed for a system call that no driver may make" };
   }
   if (signal) return { kind: "signal", text: `killed by ${signal}` };
   const why = code === EXIT_FAILED || !last ? "" : `: ${last}`;

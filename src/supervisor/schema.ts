@@ -3,6 +3,7 @@
  * The types of the program, the bodies of the API and its OpenAPI document are all made of these schemas.
  */
 import { z } from "zod";
+import { STANDINGS } from "./sandbox.ts";
 
 const time = z.iso.datetime().describe("When, UTC.");
 const ms = z.number().nonnegative();
@@ -17,6 +18,7 @@ export const END_KINDS = [
   "protocol",
   "device-lost",
   "refused",
+  "forbidden",
   "operator",
   "upgrade",
 ] as const;
@@ -28,6 +30,7 @@ export const reasonSchema = z.object({
       "out-of-memory: its heap was full; stall: work was pending and it made no progress, or it was not " +
       "ready in time; protocol: it broke the ring protocol; device-lost: the device was removed; " +
       "refused: the kernel did not grant what its manifest asks for; " +
+      "forbidden: it made a system call that no driver may make; " +
       "operator: somebody asked for it; upgrade: another version took over.",
   ),
   text: z.string().describe("In words. What a driver said is in it: not to be trusted."),
@@ -48,6 +51,8 @@ export const versionSchema = z.object({
   path: z.string().describe("The driver's file that it was taken from."),
   since: time,
 }).meta({ id: "Version" });
+
+const standing = z.enum(STANDINGS);
 
 /** One driver and its device at one moment. */
 export const driverSchema = z.object({
@@ -99,6 +104,15 @@ export const driverSchema = z.object({
     wakeups: z.number(),
   }).describe("Counted by the kernel since the device was claimed."),
   grant: z.array(z.string()).describe("What it may touch, in words, a line each."),
+  walls: z.object({
+    namespaces: standing,
+    landlock: standing,
+    seccomp: standing,
+    cgroup: standing,
+  }).nullable().describe(
+    "Which parts of its sandbox stand; missing: this system has no such thing, and its manifest goes on without; " +
+      "off: its manifest leaves it out; null if it has no process.",
+  ),
   confined: z.boolean().nullable().describe("Whether an IOMMU confines its device; null before it has one."),
   warnings: z.array(z.string()).describe("What its user should know, a line each."),
 }).meta({ id: "Driver" });

@@ -2,6 +2,28 @@
 # Runs a command in a mount namespace of its own, in which $RING3_MACHINE holds /sys and /proc a second time.
 # Deno denies both to every process that lacks any permission; below another name it can be given parts.
 set -e
+# Limits of memory, threads and time take a cgroup for each driver, below one that holds no process itself.
+# As a service, the supervisor has been given the cgroup that it is in, and leaves it for one beside the drivers'.
+root=/sys/fs/cgroup
+if [ -w $root/cgroup.subtree_control ]; then
+	if [ -n "$RING3_DELEGATED" ]; then
+		root=$root$(sed -n s/^0:://p /proc/self/cgroup)
+		mkdir -p "$root/supervisor"
+		echo $$ > "$root/supervisor/cgroup.procs"
+	fi
+	export RING3_CGROUP="$root/ring3/$$"
+	mkdir -p "$RING3_CGROUP"
+	for parent in "$root" "$root/ring3" "$RING3_CGROUP"; do
+		# Without one of them the launcher says what this machine lacks.
+		for controller in cpu memory pids; do
+			echo "+$controller" > "$parent/cgroup.subtree_control" || :
+		done
+	done
+	# Those of supervisors that were killed.
+	for other in "$root"/ring3/*/; do
+		[ -d "/proc/${other##*/ring3/}" ] || rmdir "$other"*/ "$other" || :
+	done
+fi 2> /dev/null
 mkdir -p "$RING3_MACHINE/sys" "$RING3_MACHINE/proc"
 exec unshare --mount --propagation slave sh -ec '
 	mount --bind /sys "$RING3_MACHINE/sys"

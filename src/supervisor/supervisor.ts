@@ -4,10 +4,11 @@ import type { HostMessage } from "../host/messages.ts";
 import { type Claim, ERRNO, KernelError, type Library, Ring3, uapi } from "../kernel/mod.ts";
 import type { Manifest } from "../manifest/mod.ts";
 import { FleetError, type KillWay } from "./contract.ts";
-import { DriverProcess, type HostFiles, type ProcessEnd } from "./driver_process.ts";
+import { DriverProcess, type HostProgram, type ProcessEnd } from "./driver_process.ts";
 import { RestartBudget } from "./policy.ts";
 import { kernelReason, processReason } from "./reason.ts";
 import type { ChannelState, EventDetail, Reason, State } from "./schema.ts";
+import type { Standings } from "./sandbox.ts";
 import type { Version } from "./versions.ts";
 
 /** How long a process that was asked to leave may take until its grant is revoked, milliseconds. */
@@ -51,7 +52,7 @@ export interface Death {
 /** What a supervisor needs beside its claim. */
 export interface SupervisorOptions {
   manifest: Manifest;
-  files: HostFiles;
+  files: HostProgram;
   /** User that the driver's processes become. */
   uid: number;
   version: Version;
@@ -154,6 +155,7 @@ export class Supervisor implements AsyncDisposable {
     restarts: { total: number; used: number; next: Date | null };
     recoveries: number[];
     spare: { state: "none" | "starting" | "ready"; pid: number | null };
+    walls: Standings | null;
   } {
     const spare = this.#spare;
     return {
@@ -166,6 +168,7 @@ export class Supervisor implements AsyncDisposable {
       restarts: { total: this.#restarts, used: this.#budget.used(performance.now()), next: this.#nextStart },
       recoveries: [...this.#recoveries],
       spare: { state: !spare ? "none" : spare.isWaiting ? "ready" : "starting", pid: spare?.pid ?? null },
+      walls: this.#process?.walls ?? null,
     };
   }
 
@@ -243,8 +246,8 @@ export class Supervisor implements AsyncDisposable {
    * effect with the next one: true if there is such a thing.
    */
   adopt(manifest: Manifest): boolean {
-    const ofProcess = ({ grant, options, limits, recordRegisters }: Manifest) =>
-      JSON.stringify([grant, options, limits, recordRegisters]);
+    const ofProcess = ({ grant, options, limits, walls, jit, recordRegisters }: Manifest) =>
+      JSON.stringify([grant, options, limits, walls, jit, recordRegisters]);
     const changed = ofProcess(manifest) !== ofProcess(this.#manifest);
     this.#manifest = manifest;
     this.#budget.policy = manifest.restart;
@@ -368,6 +371,8 @@ export class Supervisor implements AsyncDisposable {
       clearTimeout(late);
       this.#becomeReady(process, { ms: readyAt - given, lastDeath });
     };
+    // What happens to it is told of by its number.
+    await process.launched;
     this.#tell({ type: "starting", pid: process.pid, spare: process.isWaiting, version: process.version.id });
 
     let isLate = false;
@@ -537,8 +542,7 @@ export class Supervisor implements AsyncDisposable {
       files,
       version,
       uid,
-      heap: this.#manifest.limits.heap,
-      record: this.#manifest.recordRegisters,
+      manifest: this.#manifest,
     });
   }
 
@@ -558,16 +562,17 @@ export class Supervisor implements AsyncDisposable {
     if (this.#spare || this.#closing) return;
     clearTimeout(this.#spareRetry);
     const spare = this.#spawn(this.#version);
-    const { pid } = spare;
     this.#spare = spare;
-    this.#tell({ type: "spare", state: "starting", pid });
+    const tell = (state: "starting" | "ready" | "lost") =>
+      this.#tell({ type: "spare", state, pid: spare.pid });
+    spare.launched.then(() => tell("starting"));
     spare.waiting.then((waits) => {
-      if (waits && this.#spare === spare) this.#tell({ type: "spare", state: "ready", pid });
+      if (waits && this.#spare === spare) tell("ready");
     });
     spare.ended.then(() => {
       if (this.#spare !== spare) return;
       this.#spare = undefined;
-      this.#tell({ type: "spare", state: "lost", pid });
+      tell("lost");
       this.#spareRetry = setTimeout(() => {
         if (this.#state === "running" && this.#manifest.spare) this.#refill();
       }, SPARE_RETRY);

@@ -21,6 +21,8 @@ export interface Version {
   file: string;
   /** The folder of the copy. */
   folder: string;
+  /** What holds the copy, and nothing else. */
+  root: string;
   /** The folder that it was taken from. */
   source: string;
   /** Folder of what it has been compiled to. */
@@ -123,6 +125,7 @@ export class VersionStore {
       path: source,
       file: `${copy}/${relative}`,
       folder: copy,
+      root,
       source: source.slice(0, -relative.length - 1),
       cache: `${this.#directory}/${id}.cache`,
       imports: { [url(`${root}/`)]: "file:///", [url(`${copy}/`)]: url(`${copy}/`) },

@@ -51,6 +51,7 @@ export function fakeDriver(over: Partial<Driver> = {}): Driver {
       "network port r3n0: 256 frames each way",
       "nothing else: no other register, interrupt, memory, file, socket or process",
     ],
+    walls: { namespaces: "stands", landlock: "stands", seccomp: "stands", cgroup: "stands" },
     confined: true,
     warnings: [],
     ...over,

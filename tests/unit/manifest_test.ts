@@ -77,7 +77,13 @@ const RESTART = {
   backoff: { from: 100, to: 30_000 },
   fallback: "none",
 } as const;
-const LIMITS = { start: 30_000, stall: 1000, heap: 64 * 2 ** 20 };
+const LIMITS = { start: 30_000, stall: 1000, heap: 2 ** 26, memory: 2 ** 28, threads: 64, cpu: 2 };
+const WALLS = {
+  namespaces: "required",
+  landlock: "required",
+  seccomp: "required",
+  cgroup: "required",
+} as const;
 
 Deno.test("the shipped e1000 manifest grants BAR 0, one interrupt, memory and a port", async () => {
   await using checkout = await Checkout.create();
@@ -100,6 +106,8 @@ Deno.test("the shipped e1000 manifest grants BAR 0, one interrupt, memory and a 
     spare: true,
     restart: RESTART,
     limits: LIMITS,
+    walls: WALLS,
+    jit: true,
     recordRegisters: false,
     options: {},
   });
@@ -112,7 +120,9 @@ Deno.test("restarts and limits are as written, the rest by default", async () =>
       ...RIGHT,
       recordRegisters: true,
       restart: { on: "always", budget: "unlimited", backoff: { from: "0ms", to: "2s" }, fallback: "kernel" },
-      limits: { start: "1min", stall: "0s" },
+      limits: { start: "1min", stall: "0s", heap: "128MiB", threads: 32 },
+      walls: { landlock: "preferred", cgroup: "off" },
+      jit: false,
     })),
   );
   assertEquals([manifest.spare, manifest.recordRegisters], [false, true]);
@@ -123,7 +133,16 @@ Deno.test("restarts and limits are as written, the rest by default", async () =>
     backoff: { from: 0, to: 2000 },
     fallback: "kernel",
   });
-  assertEquals(manifest.limits, { ...LIMITS, start: 60_000, stall: 0 });
+  assertEquals(manifest.limits, {
+    ...LIMITS,
+    start: 60_000,
+    stall: 0,
+    heap: 2 ** 27,
+    memory: 2 ** 27 + 192 * 2 ** 20,
+    threads: 32,
+  });
+  assertEquals(manifest.walls, { ...WALLS, landlock: "preferred", cgroup: "off" });
+  assertEquals(manifest.jit, false);
 });
 
 Deno.test("a span of time is text with a unit, within bounds", async () => {
@@ -140,6 +159,14 @@ Deno.test("a span of time is text with a unit, within bounds", async () => {
   ]);
   assertEquals(await limits({ start: "1h" }), [
     'limits.start: expected 100 ms to 10 min, found "1h"',
+  ]);
+});
+
+Deno.test("a process needs more memory than its heap", async () => {
+  await using checkout = await Checkout.create();
+  const written = JSON.stringify({ ...RIGHT, limits: { heap: "80MiB", memory: "64MiB" } });
+  assertEquals((await checkout.problems(written)).map((problem) => problem.replace(/^\S+ /, "")), [
+    "limits.memory: 64 MiB is not more than the heap, 80 MiB",
   ]);
 });
 
@@ -198,7 +225,7 @@ Deno.test("every problem is told, with its line, its path and what to do", async
       "1:1: description: is missing; expected a text in quotes",
       '2:3: name: "E1000" is not a name: a letter, then up to 31 of a-z, 0-9 and "-"',
       '3:3: descripton: there is no such key here; did you mean "description"? ' +
-      "(keys: $schema, name, description, driver, match, grant, iommu, spare, restart, limits, recordRegisters, options)",
+      "(keys: $schema, name, description, driver, match, grant, iommu, spare, restart, limits, walls, jit, recordRegisters, options)",
       "5:15: match[0].vendor: expected a text in quotes, found 8086",
       '5:31: match[0].device: "0x100" is not an id of four hexadecimal digits like "0x8086"',
       "8:9: grant.bars[0].bar: expected at most 5, found 6",

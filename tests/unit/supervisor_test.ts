@@ -15,6 +15,7 @@ const VERSION = {
   path: "/x/drivers/e1000/driver.ts",
   file: "/run/ring3/versions/e1000/0123456789ab/x/drivers/e1000/driver.ts",
   folder: "/run/ring3/versions/e1000/0123456789ab/x/drivers/e1000",
+  root: "/run/ring3/versions/e1000/0123456789ab",
   source: "/x/drivers/e1000",
   cache: "/run/ring3/versions/e1000/0123456789ab.cache",
   imports: {},

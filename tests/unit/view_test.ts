@@ -32,6 +32,7 @@ const DRIVER: Driver = {
   packetsPerWakeup: 12.34,
   totals: UNMEASURED.totals,
   grant: ["registers: BAR 0", "nothing else: no other register, interrupt, memory, file, socket or process"],
+  walls: { namespaces: "stands", landlock: "stands", seccomp: "stands", cgroup: "stands" },
   confined: false,
   warnings: ["no IOMMU"],
 };

@@ -448,7 +448,7 @@ function showDrivers({ time, drivers }) {
     const card = cards.get(driver.name) ?? addCard(driver.name);
     card.update(driver, now);
   }
-  const unsafe = drivers.filter(({ confined }) => confined === false).length;
+  const unsafe = drivers.filter(words.isUnsafe).length;
   setText(part("overview"), words.overview(drivers));
   setText(part("unsafe"), `${unsafe} unsafe`);
   part("unsafe").hidden = unsafe === 0;

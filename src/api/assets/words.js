@@ -130,6 +130,7 @@ export const ENDS = {
   protocol: "protocol violation",
   "device-lost": "device lost",
   refused: "refused by the kernel",
+  forbidden: "forbidden system call",
   operator: "operator's request",
   upgrade: "upgrade",
 };
@@ -142,6 +143,36 @@ export const KILLS = {
   exit: "exit: its process ends by itself",
   "out-of-memory": "out of memory: it fills its heap",
 };
+
+/**
+ * Parts of its sandbox that a driver runs without, and why.
+ * @param {Driver} driver
+ */
+function holes({ walls }) {
+  return Object.entries(walls ?? {}).filter(([, standing]) => standing !== "stands").map(([wall, standing]) =>
+    `no ${wall} (${standing === "off" ? "its manifest leaves it out" : "this system has none"})`
+  );
+}
+
+/** @param {Driver} driver Whether it runs with less than all that confines drivers. */
+export function isUnsafe(driver) {
+  return driver.confined === false || holes(driver).length > 0;
+}
+
+/** @param {Driver} driver */
+function wallsOf(driver) {
+  if (driver.walls === null) return "no process";
+  const process = Object.entries(driver.walls).filter(([, standing]) => standing === "stands").map(([wall]) =>
+    wall
+  );
+  const standing = [
+    "language",
+    `process (${process.length > 0 ? process.join(", ") : "its user and limits alone"})`,
+    "module",
+    ...(driver.confined ? ["IOMMU"] : []),
+  ];
+  return standing.join(", ");
+}
 
 /**
  * The number in the middle, and the largest.
@@ -199,6 +230,8 @@ export function cardOf(driver, now) {
       bytesOut: `${bytes(tx.bytes)}/s`,
       interrupts: `${count(driver.interruptsPerSecond)}/s`,
       perWakeup: count(driver.packetsPerWakeup),
+      walls: wallsOf(driver),
+      holes: holes(driver).join(", "),
       recoveries: last === undefined
         ? "none yet"
         : `last ${milliseconds(last)}, median ${milliseconds(median)}, worst ${milliseconds(worst)}`,
@@ -210,6 +243,7 @@ export function cardOf(driver, now) {
     },
     shown: {
       unsafe: driver.confined === false,
+      weak: holes(driver).length > 0,
       next: state === "waiting" && restarts.next !== null,
       end: reason !== null,
       stack: reason?.stack !== undefined,

@@ -64,6 +64,9 @@ export function Card({ driver, reports, now }: CardProps) {
         <strong>Unsafe: no IOMMU.</strong>{" "}
         Nothing confines this device: it can reach all memory of this machine.
       </p>
+      <p class="band unsafe" data-show="weak" hidden={!shown.weak}>
+        <strong>Unsafe: part of its sandbox is missing.</strong> <Field of="holes" />
+      </p>
       <div class="band end" data-show="end" hidden={!shown.end}>
         <p>
           <strong>
@@ -99,6 +102,9 @@ export function Card({ driver, reports, now }: CardProps) {
         </Fact>
         <Fact name="Version">
           <span class="mono" data-field="version">{text.version}</span>
+        </Fact>
+        <Fact name="Walls">
+          <Field of="walls" />
         </Fact>
         <Fact name="Restarts">
           <Field of="used" />

@@ -1,7 +1,7 @@
 /** The dashboard: all drivers, and what happens to them. Without its script it is true, and stands still. */
 import { UNMEASURED } from "../../supervisor/meter.ts";
 import type { Driver, Event, ReportSummary } from "../../supervisor/schema.ts";
-import { KILLS, overview, visible } from "../assets/words.js";
+import { isUnsafe, KILLS, overview, visible } from "../assets/words.js";
 import { HOW_TO_ENTER } from "../guard.ts";
 import { Card } from "./card.tsx";
 import { Layout } from "./layout.tsx";
@@ -41,13 +41,14 @@ const BLANK: Driver = {
   addresses: [],
   ...UNMEASURED,
   grant: [],
+  walls: null,
   confined: null,
   warnings: [],
 };
 
 /** The page. */
 export function DashboardPage({ drivers, events, reports, filter, session, now }: DashboardProps) {
-  const unsafe = drivers.filter(({ confined }) => confined === false).length;
+  const unsafe = drivers.filter(isUnsafe).length;
   return (
     <Layout
       title="ring3"

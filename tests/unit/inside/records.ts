@@ -17,7 +17,7 @@ function said(work: () => unknown): void {
 
 if (what === "sealed") {
   const memory = new SharedMemory(library, RECORD_LENGTH);
-  library.r3_seal();
+  library.r3_seal(library.r3_memory(0n));
   said(() => new SharedMemory(library, RECORD_LENGTH));
   said(() => mapMemory(library, memory.fd, { length: RECORD_LENGTH, action: "Cannot map" }));
 } else {
