@@ -3,6 +3,7 @@
  * what is due, and sleeps in WAIT until an interrupt, a frame to send, a new configuration or a timer.
  */
 import type { LoopClock } from "../driver/clock.ts";
+import { DeviceError } from "../driver/error.ts";
 import { type Grant, uapi, WAIT_WORD } from "../kernel/mod.ts";
 
 const { EVENT, WAIT_FOREVER } = uapi;
@@ -36,21 +37,26 @@ async function settleTurns(turns = TURNS): Promise<void> {
   for (let turn = 0; turn < turns; turn++) await null;
 }
 
-/**
- * Turns to be taken before a driver that comes up and has no timer set is given a full turn of the event loop:
- * that takes milliseconds, and most likely it is only in the middle of many short awaits.
- */
-const PATIENT_TURNS = 1024;
+/** Turns to be taken before a driver that has no timer set is thought to wait for ever. */
+const PATIENT_TURNS = 65_536;
+
+/** Taken before it is taken away from drivers. */
+const { wait } = Atomics;
 
 /** Blocks this thread for some milliseconds. */
 function blockFor(ms: number): void {
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+  wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }
 
-/** Waits for a promise of a driver that does not run yet, with its clock. */
+/**
+ * Waits for a promise of a driver that does not run yet, with its clock. The event loop makes no turn
+ * meanwhile: with it Deno would go on with what a driver has asked of it, as to load one more module.
+ * @param options `what` the driver does, for the error.
+ * @throws {DeviceError} if nothing is left that could settle it.
+ */
 async function settle(
   promise: Promise<void>,
-  { clock, block }: { clock: LoopClock; block: (ms: number) => void },
+  { clock, what, block = blockFor }: { clock: LoopClock; what: string; block?: (ms: number) => void },
 ): Promise<void> {
   let settled = false;
   const done = promise.finally(() => settled = true);
@@ -59,9 +65,13 @@ async function settle(
     if (!settled && clock.nextDueMs() === Infinity) await settleTurns(PATIENT_TURNS);
     if (settled) return await done;
     const ms = clock.nextDueMs();
-    // Nothing is due and nothing has settled: the driver awaits something else, which a full turn serves.
-    if (ms === Infinity) await new Promise((resolve) => setTimeout(resolve));
-    else if (ms > 0) block(ms);
+    if (ms === Infinity) {
+      throw new DeviceError(
+        `Cannot ${what}: the driver awaits what never comes; there are until(), sleep() and timers, ` +
+          "and no import()",
+      );
+    }
+    if (ms > 0) block(ms);
     clock.runDue();
   }
 }
@@ -76,15 +86,15 @@ export type WaitingGrant = Pick<Grant, "waitWords" | "wait">;
  * @param block Blocks the thread, with the driver not yet running.
  * @throws What the driver threw, or the `KernelError` that ended the grant.
  */
-export async function runLoop(driver: Runnable, { grant, clock, onReady, onSignal, block = blockFor }: {
+export async function runLoop(driver: Runnable, { grant, clock, onReady, onSignal, block }: {
   grant: WaitingGrant;
   clock: LoopClock;
   onReady: () => void;
   onSignal: () => void;
   block?: (ms: number) => void;
 }): Promise<never> {
-  await settle(driver.bringUp(), { clock, block });
-  await settle(Promise.resolve(driver.configure()), { clock, block });
+  await settle(driver.bringUp(), { clock, block, what: "bring the device up" });
+  await settle(Promise.resolve(driver.configure()), { clock, block, what: "configure the device" });
 
   const words = grant.waitWords;
   let failure: { error: unknown } | undefined;

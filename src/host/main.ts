@@ -1,13 +1,29 @@
 /**
- * The process that runs one driver: gives up every permission, waits for its grant, maps what it holds, seals
- * the library, and only then loads the driver, whose first line finds typed arrays and nothing else.
+ * The process that runs one driver: gives up every permission, loads the driver without running it, makes the
+ * realm unchangeable, waits for its grant, maps what it holds, seals the library, and only then runs the driver,
+ * whose first line finds typed arrays and nothing else.
  *
- * Started by the supervisor as `deno run … src/host/main.ts LIBRARY CONTROL_FD FILTER_FD`, with an import map that
- * says what `ring3-driver` is: a literal specifier is part of the module graph, so that importing it needs
- * no permission that would have to outlast the seal.
+ * Started by the supervisor as `deno run … src/host/main.ts LIBRARY CONTROL_FD FILTER_FD MODULE …`, with an import map
+ * that says what `ring3-driver` is: a literal specifier is part of the module graph, so that importing it needs
+ * no permission that would have to outlast the seal. The modules are all that are part of that graph, by URL.
  */
-import { check, ControlSocket, Grant, type Library, mapMemory, openLibrary } from "../kernel/mod.ts";
+import { LoopClock } from "../driver/clock.ts";
+import * as api from "../driver/mod.ts";
+import { MappedRegisters } from "../driver/registers.ts";
+import {
+  check,
+  ControlSocket,
+  Grant,
+  KernelError,
+  type Library,
+  mapMemory,
+  openLibrary,
+} from "../kernel/mod.ts";
+import { GrantedDevice } from "./device.ts";
 import { commitFault } from "./fault.ts";
+import { limitGlobals } from "./globals.ts";
+import { HALTED } from "./halted.ts";
+import { harden } from "./harden.ts";
 import {
   type ControlMessage,
   EXIT_FAILED,
@@ -16,19 +32,21 @@ import {
   type RecordMessage,
   type StartMessage,
 } from "./messages.ts";
-import { RECORD_LENGTH, Recorder } from "./recorder.ts";
+import { GrantedNetPort } from "./net_port.ts";
+import { revokePermissions } from "./permissions.ts";
+import { RECORD_LENGTH, RecordedRegisters, Recorder } from "./recorder.ts";
 import { rehearse } from "./rehearsal.ts";
 import { runDriver } from "./run.ts";
+import { loadSourceMaps } from "./source_maps.ts";
 
-// Taken before the driver is loaded, so that it cannot replace them.
+// Taken while there is a `Deno`.
 const { writeSync } = Deno.stdout;
 const stdout = Deno.stdout;
-const { stringify } = JSON;
 const encoder = new TextEncoder();
 const exit: (code?: number) => never = Deno.exit;
 
 function say(message: HostMessage): void {
-  const line = encoder.encode(stringify(message) + "\n");
+  const line = encoder.encode(JSON.stringify(message) + "\n");
   for (let at = 0; at < line.length;) at += writeSync.call(stdout, line.subarray(at));
 }
 
@@ -36,22 +54,32 @@ function log(message: string): void {
   say({ type: "log", text: String(message).slice(0, MAX_TEXT) });
 }
 
+/** What a driver threw need not be an error, nor give its parts without a throw of its own. */
+function part(thrown: unknown, name: "name" | "message" | "stack"): string {
+  try {
+    if (!(thrown instanceof Error)) return name === "message" ? String(thrown).slice(0, MAX_TEXT) : "";
+    return String(thrown[name] ?? "").slice(0, MAX_TEXT);
+  } catch {
+    return "";
+  }
+}
+
 function fail(thrown: unknown): never {
-  const error = thrown instanceof Error ? thrown : new Error(String(thrown));
   say({
     type: "failed",
-    error: error.name.slice(0, MAX_TEXT),
-    message: error.message.slice(0, MAX_TEXT),
-    stack: (error.stack ?? "").slice(0, MAX_TEXT),
+    error: part(thrown, "name") || "Error",
+    message: part(thrown, "message"),
+    stack: part(thrown, "stack"),
   });
   exit(EXIT_FAILED);
 }
 
-/** Gives up every permission for good: what is not granted now is denied without asking. */
-function revokeAll(): void {
-  for (const name of ["read", "write", "net", "env", "run", "ffi", "sys", "import"] as const) {
-    // `import` is not in Deno's types yet.
-    Deno.permissions.revokeSync({ name } as Deno.PermissionDescriptor);
+/** Reads and links the driver and all that it imports. */
+async function loadDriver(): Promise<void> {
+  try {
+    await import("./load_driver.ts");
+  } catch (error) {
+    if (error !== HALTED) throw error;
   }
 }
 
@@ -69,12 +97,31 @@ function startAll(): void {
   Deno.removeSignalListener("SIGUSR1", nothing);
 }
 
-async function main([libraryPath, controlFd, filterFd]: string[]): Promise<never> {
+/** Classes that a driver meets, or whose objects it is given. */
+const SHARED = [
+  ...Object.values(api),
+  GrantedDevice,
+  GrantedNetPort,
+  KernelError,
+  LoopClock,
+  MappedRegisters,
+  RecordedRegisters,
+  Recorder,
+];
+
+async function main([libraryPath, controlFd, filterFd, ...modules]: string[]): Promise<never> {
   const library = openLibrary(libraryPath);
   startAll();
   const control = new ControlSocket(library, Number(controlFd));
-  revokeAll();
+  revokePermissions();
   await rehearse();
+  await loadDriver();
+  loadSourceMaps(modules);
+  // The time zone is read from a file when it is first asked for.
+  new Date().getTimezoneOffset();
+  limitGlobals(log);
+  harden(SHARED);
+  // From here on no file is read, and the event loop turns but once more, to run the driver's modules.
   say({ type: "waiting" });
   let received = control.receive();
   let recorder: Recorder | undefined;
@@ -83,11 +130,6 @@ async function main([libraryPath, controlFd, filterFd]: string[]): Promise<never
     received = control.receive();
   }
   if (!received) exit(0);
-  console.log =
-    console.info =
-    console.warn =
-    console.error =
-      (...args: unknown[]) => log(args.map(String).join(" "));
   return await runDriver(new Grant(library, received.fd), {
     start: received.message as StartMessage,
     recorder,

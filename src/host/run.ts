@@ -15,7 +15,7 @@ export interface RunOptions {
   recorder?: Recorder;
   /** Called when all is mapped: after it, nothing can be. */
   seal: () => void;
-  /** Loads the driver, which no line of has run before. */
+  /** Runs the driver's module, which no line of has run before. */
   load: () => Promise<NetDriver<unknown>>;
   log: (message: string) => void;
   /** Called once traffic can flow. */

@@ -2,6 +2,9 @@
 import { check } from "./errors.ts";
 import type { GrantCalls, Library } from "./library_unsafe.ts";
 
+/** Taken before it is taken away from drivers. An interpreting V8 has none. */
+const Memory = globalThis.WebAssembly?.Memory;
+
 /** Bytes of a WebAssembly page, the unit in which shared memory is made. */
 const WASM_PAGE = 64 * 1024;
 
@@ -23,12 +26,12 @@ export function mapMemory(library: Pick<GrantCalls, "r3_map">, fd: number, { off
 /** Shared memory of at least this length, in pages that hold nothing else. */
 function wholePages(length: number): SharedArrayBuffer {
   const pages = Math.ceil(length / WASM_PAGE);
-  // An interpreting V8 has no WebAssembly. What could grow is in pages of its own too, but compiled code is
+  // What could grow is in pages of its own too, but compiled code is
   // slower with it.
-  if (typeof WebAssembly === "undefined") {
+  if (!Memory) {
     return new SharedArrayBuffer(pages * WASM_PAGE, { maxByteLength: pages * WASM_PAGE });
   }
-  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+  const memory = new Memory({ initial: pages, maximum: pages, shared: true });
   // With `shared`, the buffer is a SharedArrayBuffer; the FFI takes a view of one as it takes any other.
   return memory.buffer as unknown as SharedArrayBuffer;
 }

@@ -1,6 +1,8 @@
 /** What a driver's process is started with, and how its sources are made ready for that once per version. */
+import { builtinModules } from "node:module";
 import { UserError } from "../error.ts";
 import type { HostFiles } from "./driver_process.ts";
+import { checkImports, type ModuleGraph, modulesWithMaps } from "./imports.ts";
 import { launchArguments, parseLibraries } from "./sandbox.ts";
 import { cleanStack } from "./stack.ts";
 import type { Version } from "./versions.ts";
@@ -14,9 +16,20 @@ const LOADER = "/lib64/ld-linux-x86-64.so.2";
 /** How the compiler, and whatever else is run before there is a driver, is started. */
 const COMPILER = launchArguments({ uid: COMPILER_UID, openFiles: 256 });
 
+/** Modules that are part of Deno, `node:…`: an import map that has them lead nowhere. */
+const BUILTINS: Readonly<Record<string, null>> = Object.fromEntries(
+  builtinModules.map((name) => [name.startsWith("node:") ? name : `node:${name}`, null]),
+);
+
+/** Where the host's own files may lead, which have use for one of them. */
+const SCOPES = { [new URL("../host/", import.meta.url).href]: { "node:vm": "node:vm" } };
+
 /** Flags with which the files of a host are found, the same wherever they are read: compiled files are kept by them. */
-export function moduleFlags({ file, imports }: Version): string[] {
-  const map = { imports: { ...imports, "ring3-driver": new URL(`file://${file}`).href } };
+export function moduleFlags({ file, imports }: Pick<Version, "file" | "imports">): string[] {
+  const map = {
+    imports: { ...imports, "ring3-driver": new URL(`file://${file}`).href, ...BUILTINS },
+    scopes: SCOPES,
+  };
   return [
     "--no-config",
     "--no-lock",
@@ -27,35 +40,71 @@ export function moduleFlags({ file, imports }: Version): string[] {
   ];
 }
 
+/**
+ * Flags of `deno run` for a driver's process. V8's own compiled code is not kept: only the compiler could.
+ * @param options `heap`: most memory for JavaScript objects, bytes; `jit`: whether V8 may compile.
+ */
+export function runFlags(version: Version, { heap, jit }: { heap: number; jit: boolean }): string[] {
+  const v8 = [
+    `--max-old-space-size=${Math.floor(heap / 2 ** 20)}`,
+    "--disallow-code-generation-from-strings",
+    ...(jit ? [] : ["--jitless"]),
+  ];
+  return ["--no-prompt", "--no-code-cache", ...moduleFlags(version), `--v8-flags=${v8.join()}`];
+}
+
 /** Environment of a process that reads them. */
 export function moduleEnvironment({ cache }: Version): Record<string, string> {
   return { NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1", DENO_DIR: cache };
 }
 
+/** Runs Deno as the compiler on a version: a user who can write nothing but that version's cache. */
+async function runCompiler(
+  { launcher, deno }: HostFiles,
+  { version, args, stdout }: { version: Version; args: string[]; stdout: "null" | "piped" },
+): Promise<{ code: number; stdout: string; stderr: string }> {
+  const output = await new Deno.Command(launcher, {
+    args: [...COMPILER, deno, ...args],
+    clearEnv: true,
+    env: moduleEnvironment(version),
+    stdin: "null",
+    stdout,
+    stderr: "piped",
+  }).output();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  return {
+    code: output.code,
+    stdout: stdout === "piped" ? text(output.stdout) : "",
+    stderr: text(output.stderr),
+  };
+}
+
 /**
- * Compiles a version and the host that is to run it, so that a process starts from JavaScript. Runs none of
- * it, and as a user who can write nothing but that cache.
- * @throws {UserError} if a file cannot be read or is not TypeScript.
+ * Compiles a version and the host that is to run it, so that a process starts from JavaScript, and checks what
+ * the version imports. Runs none of it.
+ * @throws {UserError} if a file cannot be read, is not TypeScript, or imports what a driver may not.
  */
 export async function compile(files: HostFiles, version: Version): Promise<void> {
   await Deno.mkdir(version.cache, { recursive: true, mode: 0o755 });
   await Deno.chown(version.cache, COMPILER_UID, COMPILER_UID);
-  const { success, code, stderr } = await new Deno.Command(files.launcher, {
-    // deno-fmt-ignore
-    args: [
-      ...COMPILER,
-      // The host imports the driver by itself, but what is imported like that may be missing or wrong.
-      files.deno, "cache", ...moduleFlags(version), files.main, version.file,
-    ],
-    clearEnv: true,
-    env: moduleEnvironment(version),
-    stdin: "null",
-    stdout: "null",
-  }).output();
-  if (success) return;
+  const flags = moduleFlags(version);
+  const [graph, compiled] = await Promise.all([
+    runCompiler(files, { version, args: ["info", "--json", ...flags, files.main], stdout: "piped" }),
+    // The host imports the driver by itself, but what is imported like that may be missing or wrong.
+    runCompiler(files, { version, args: ["cache", ...flags, files.main, version.file], stdout: "null" }),
+  ]);
+  if (graph.code === 0) {
+    const { modules } = JSON.parse(graph.stdout) as ModuleGraph;
+    checkImports(modules, version);
+    version.modules = modulesWithMaps(modules);
+  }
+  const failed = [graph, compiled].find(({ code }) => code !== 0);
+  if (!failed) return;
   const { folder, source } = version;
-  const said = cleanStack(new TextDecoder().decode(stderr), { from: folder, to: source }).trim();
-  throw new UserError(`Cannot load ${version.path}: ${said || `its compiler ended with status ${code}`}`);
+  const said = cleanStack(failed.stderr, { from: folder, to: source }).trim();
+  throw new UserError(
+    `Cannot load ${version.path}: ${said || `its compiler ended with status ${failed.code}`}`,
+  );
 }
 
 /**

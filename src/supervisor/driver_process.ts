@@ -7,7 +7,6 @@ import type { RegisterAccess } from "./schema.ts";
 import { parseHostMessage } from "./host_message.ts";
 import { LastLines } from "./last_lines.ts";
 import { paced } from "./paced.ts";
-import { moduleEnvironment, moduleFlags } from "./compile.ts";
 import {
   CONTROL_FD,
   FILTER_FD,
@@ -17,6 +16,7 @@ import {
   type Standings,
 } from "./sandbox.ts";
 import type { Manifest } from "../manifest/mod.ts";
+import { moduleEnvironment, runFlags } from "./compile.ts";
 import type { Version } from "./versions.ts";
 
 /** Files that every driver process is started from. */
@@ -126,17 +126,15 @@ export class DriverProcess {
     const source = files.main.replace(/\/host\/[^/]*$/, "");
     const readable = [files.deno, ...files.libraries, files.library, source, version.root, version.cache];
     const sandbox = { uid, openFiles: OPEN_FILES, limits, readable, jit, walls };
-    const v8 = [`--max-old-space-size=${Math.floor(limits.heap / 2 ** 20)}`, ...(jit ? [] : ["--jitless"])];
     const { ours, theirs } = ControlSocket.pair(library);
     try {
       const child = new Deno.Command(files.launcher, {
         // deno-fmt-ignore
         args: [
           ...launchArguments(sandbox, theirs),
-          files.deno, "run", "--no-prompt", ...moduleFlags(version),
-          `--v8-flags=${v8.join(",")}`,
+          files.deno, "run", ...runFlags(version, { heap: limits.heap, jit }),
           `--allow-ffi=${files.library}`,
-          files.main, files.library, `${CONTROL_FD}`, `${FILTER_FD}`,
+          files.main, files.library, `${CONTROL_FD}`, `${FILTER_FD}`, ...version.modules,
         ],
         clearEnv: true,
         env: moduleEnvironment(version),

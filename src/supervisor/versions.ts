@@ -27,6 +27,8 @@ export interface Version {
   source: string;
   /** Folder of what it has been compiled to. */
   cache: string;
+  /** URLs of all modules that a process of it loads, once it has been compiled. */
+  modules: string[];
   /** Import map that runs it: all but the driver's own folder is where it was. */
   imports: Record<string, string>;
   /** When it was taken. */
@@ -46,7 +48,10 @@ async function* walk(folder: string, below = ""): AsyncGenerator<string> {
   for (const { name, isDirectory, isFile } of entries) {
     const path = below ? `${below}/${name}` : name;
     if (isDirectory) yield* walk(folder, path);
-    else if (isFile) yield path;
+    // With one, Deno could take files beside it for CommonJS, whose require() no import map binds.
+    else if (name === "package.json") {
+      throw new UserError(`Cannot take a version of ${folder}: ${path} has no place in a driver's folder`);
+    } else if (isFile) yield path;
     else throw new UserError(`Cannot take a version of ${folder}: ${path} is neither a file nor a folder`);
   }
 }
@@ -129,6 +134,7 @@ export class VersionStore {
       source: source.slice(0, -relative.length - 1),
       cache: `${this.#directory}/${id}.cache`,
       imports: { [url(`${root}/`)]: "file:///", [url(`${copy}/`)]: url(`${copy}/`) },
+      modules: [],
       since: new Date(),
     };
   }

@@ -82,6 +82,13 @@ Deno.test("what is not a driver's folder is refused, and says why", async () => 
   await Deno.symlink("/etc/passwd", `${at.driver.folder}/link.ts`);
   await assertRejects(() => at.store.take(at.driver), UserError, "link.ts is neither a file nor a folder");
   await Deno.remove(`${at.driver.folder}/link.ts`);
+  await Deno.writeTextFile(`${at.driver.folder}/parts/package.json`, `{ "type": "commonjs" }`);
+  await assertRejects(
+    () => at.store.take(at.driver),
+    UserError,
+    "parts/package.json has no place in a driver's folder",
+  );
+  await Deno.remove(`${at.driver.folder}/parts/package.json`);
   await Deno.writeFile(`${at.driver.folder}/large.bin`, new Uint8Array(17 * 2 ** 20));
   await assertRejects(() => at.store.take(at.driver), UserError, "more than 1000 files or 16 MiB");
 });

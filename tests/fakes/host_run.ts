@@ -1,0 +1,112 @@
+/** Real driver processes without a kernel or a sandbox: the host's own code, over `kernel_calls.c`. */
+import type { HostMessage } from "../../src/host/messages.ts";
+import { ControlSocket, openLibrary, SharedMemory } from "../../src/kernel/mod.ts";
+import { moduleEnvironment, runFlags } from "../../src/supervisor/compile.ts";
+import { type Version, VersionStore } from "../../src/supervisor/versions.ts";
+
+const ROOT = new URL("../../", import.meta.url).pathname;
+const MAIN = `${ROOT}src/host/main.ts`;
+const LIBRARY = `${ROOT}build/tests/kernel_calls.so`;
+
+/** How a host ended, and all that it said. */
+export interface HostEnd {
+  code: number;
+  messages: HostMessage[];
+  stderr: string;
+}
+
+/** How to run a host. */
+export interface HostRunOptions {
+  /** Called with the copy of the driver's folder before its process is given a grant. */
+  whenWaiting?: (folder: string) => void | Promise<void>;
+  /** Called once it is ready; when it is done, the supervisor's end of the socket is closed. */
+  whenReady?: (control: ControlSocket) => void | Promise<void>;
+}
+
+/** Builds the library with the kernel's part made up. */
+async function build(): Promise<void> {
+  await Deno.mkdir(`${ROOT}build/tests`, { recursive: true });
+  const { success, stderr } = await new Deno.Command("gcc", {
+    // deno-fmt-ignore
+    args: [
+      "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", `-I${ROOT}kernel-module/uapi`,
+      "-fPIC", "-shared", "-fvisibility=hidden", "-o", `${LIBRARY}.${Deno.pid}`, `${ROOT}tests/fakes/kernel_calls.c`,
+    ],
+  }).output();
+  if (!success) throw new Error(new TextDecoder().decode(stderr));
+  await Deno.rename(`${LIBRARY}.${Deno.pid}`, LIBRARY);
+}
+
+let built: Promise<void> | undefined;
+
+/** A driver's folder with these files in a tree of its own, and a version of it. */
+export async function driverVersion(
+  files: Record<string, string>,
+): Promise<{ version: Version; main: string } & AsyncDisposable> {
+  const root = await Deno.makeTempDir({ prefix: "ring3-host-" });
+  const folder = `${root}/drivers/x`;
+  for (const [path, text] of Object.entries(files)) {
+    await Deno.mkdir(`${folder}/${path}`.replace(/\/[^/]*$/, ""), { recursive: true });
+    await Deno.writeTextFile(
+      `${folder}/${path}`,
+      text.replaceAll("RING3", `file://${ROOT}src/driver/mod.ts`),
+    );
+  }
+  const store = new VersionStore(`${root}/versions`);
+  const version = await store.take({ file: `${folder}/driver.ts`, folder });
+  return {
+    version,
+    main: MAIN,
+    [Symbol.asyncDispose]: () => Deno.remove(root, { recursive: true }),
+  };
+}
+
+/** Runs a driver, whose files name its API as `RING3`, until its process ends. */
+export async function runHost(files: Record<string, string>, options: HostRunOptions = {}): Promise<HostEnd> {
+  await (built ??= build());
+  const library = openLibrary(LIBRARY);
+  await using taken = await driverVersion(files);
+  const { DENO_DIR: _, ...env } = moduleEnvironment(taken.version);
+  const { ours, theirs } = ControlSocket.pair(library);
+  const args = [
+    "run",
+    ...runFlags(taken.version, { heap: 64 * 2 ** 20 }),
+    `--allow-ffi=${LIBRARY}`,
+    taken.main,
+    LIBRARY,
+    `${theirs}`,
+    `file://${taken.version.file}`,
+  ];
+  const child = new Deno.Command(Deno.execPath(), {
+    args,
+    env,
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  })
+    .spawn();
+  library.r3_close(theirs);
+  const messages: HostMessage[] = [];
+  const stderr = new Response(child.stderr).text();
+  let text = "";
+  for await (const chunk of child.stdout.pipeThrough(new TextDecoderStream())) {
+    text += chunk;
+    const lines = text.split("\n");
+    text = lines.pop()!;
+    for (const line of lines) {
+      const message = JSON.parse(line) as HostMessage;
+      messages.push(message);
+      if (message.type === "waiting") {
+        await options.whenWaiting?.(taken.version.folder);
+        using grant = new SharedMemory(library, 4096);
+        ours.send({ type: "start", options: {}, dma: 8192 }, { fd: grant.fd });
+      }
+      if (message.type === "ready") {
+        await options.whenReady?.(ours);
+        ours[Symbol.dispose]();
+      }
+    }
+  }
+  ours[Symbol.dispose]();
+  return { code: (await child.status).code, messages, stderr: await stderr };
+}
