@@ -70,11 +70,13 @@ export async function runHost(files: Record<string, string>, options: HostRunOpt
   const { ours, theirs } = ControlSocket.pair(library);
   const args = [
     "run",
-    ...runFlags(taken.version, { heap: 64 * 2 ** 20 }),
+    ...runFlags(taken.version, { heap: 64 * 2 ** 20, jit: true }),
     `--allow-ffi=${LIBRARY}`,
     taken.main,
     LIBRARY,
     `${theirs}`,
+    // Its standard input is empty: no filter.
+    "0",
     `file://${taken.version.file}`,
   ];
   const child = new Deno.Command(Deno.execPath(), {
