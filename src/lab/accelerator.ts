@@ -1,4 +1,5 @@
 // KVM where a guest really runs on it, emulation elsewhere: /dev/kvm may be there and still hang every guest.
+import { sendSignal } from "../child.ts";
 import { cacheKey, cacheRoot } from "./cache.ts";
 import { PROBE, PROBED } from "./guest.ts";
 
@@ -43,13 +44,7 @@ async function probe(boot: { image: string; initramfs: string }): Promise<boolea
     stdout: "piped",
     stderr: "null",
   }).spawn();
-  const stop = () => {
-    try {
-      guest.kill("SIGKILL");
-    } catch {
-      // It has ended.
-    }
-  };
+  const stop = () => sendSignal(guest, "SIGKILL");
   const timer = setTimeout(stop, PATIENCE_MS);
   try {
     let said = "";

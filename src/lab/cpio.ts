@@ -1,6 +1,8 @@
 // The archive a kernel unpacks as its first file system (Documentation/driver-api/early-userspace/
 // buffer-format.rst). Written here because device nodes in it take no privileges this way.
 
+import { concat } from "../bytes.ts";
+
 /** One entry of the archive. Directories must come before what is in them. */
 export type Entry =
   | { path: string; type: "directory" }
@@ -48,13 +50,7 @@ export function cpio(entries: readonly Entry[]): Uint8Array<ArrayBuffer> {
     else add(entry.path, entry.executable ? EXECUTABLE : FILE, entry.data);
   }
   add("TRAILER!!!", 0);
-  const archive = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    archive.set(part, at);
-    at += part.length;
-  }
-  return archive;
+  return concat(parts);
 }
 
 function padding(length: number): Uint8Array {

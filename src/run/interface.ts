@@ -1,5 +1,6 @@
 /** A network interface from user space: up, an address by DHCP, and what it counts. */
 import { fileURLToPath } from "node:url";
+import { sendSignal } from "../child.ts";
 import { UserError } from "../error.ts";
 import { SYS } from "../machine.ts";
 
@@ -61,11 +62,7 @@ export class DhcpClient implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    try {
-      this.#child.kill("SIGTERM");
-    } catch {
-      // It has ended already.
-    }
+    sendSignal(this.#child, "SIGTERM");
     await this.#child.status;
   }
 }

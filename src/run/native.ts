@@ -1,5 +1,6 @@
 /** Runs a driver on this machine: prepares it, starts a supervisor, and passes on what that tells. */
 import { resolve } from "node:path";
+import { sendSignal } from "../child.ts";
 import { lines } from "../lines.ts";
 import type { Manifest } from "../manifest/mod.ts";
 import type { Progress } from "../progress.ts";
@@ -55,13 +56,7 @@ export async function runNative(options: NativeOptions): Promise<number> {
     stdout: "piped",
     stderr: "inherit",
   }).spawn();
-  const stop = () => {
-    try {
-      child.kill("SIGTERM");
-    } catch {
-      // It has ended already.
-    }
-  };
+  const stop = () => sendSignal(child, "SIGTERM");
   signal.addEventListener("abort", stop);
   try {
     for await (const line of lines(child.stdout)) onEvent(JSON.parse(line) as RunEvent);

@@ -1,6 +1,7 @@
 /** What every soak does in its lab. */
 import { UserError } from "../error.ts";
 import { type Lab, nicNetwork } from "../lab/mod.ts";
+import type { DriverRun } from "./driver_run.ts";
 
 /** The other side of the first card's network, which answers pings and carries the streams of checks. */
 export const FAR = nicNetwork(0).host;
@@ -10,6 +11,13 @@ export async function sh(lab: Lab, line: string): Promise<string> {
   const { code, stdout, stderr } = await lab.exec(["dash", "-ec", line]);
   if (code === 0) return stdout;
   throw new UserError(`Cannot run "${line}" in the lab: ${(stderr || stdout).trim() || `status ${code}`}`);
+}
+
+/** Stops what was run. A line if that failed, and one for each counter of the module that is not zero then. */
+export async function stopRun(run: DriverRun, lab: Lab, { name = "driver" } = {}): Promise<string[]> {
+  const { code, stderr } = await run.stop();
+  const failed = code === 0 ? [] : [`${name}: its run ended with status ${code}: ${stderr.trim()}`];
+  return [...failed, ...await leftInModule(lab)];
 }
 
 /** What the module still holds, once nothing runs any more: a line for each counter that is not zero. */

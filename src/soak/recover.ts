@@ -7,7 +7,7 @@ import { grouped } from "../size.ts";
 import { type Finding, formatVerdict, verdictOf } from "../verdict.ts";
 import { DriverRun } from "./driver_run.ts";
 import { EXPECTED, type Fault, fault, faultProblems, recoveryText } from "./fault.ts";
-import { FAR, kernelComplaints, leftInModule, sh, unloadModule } from "./lab.ts";
+import { FAR, kernelComplaints, sh, stopRun, unloadModule } from "./lab.ts";
 import { writeManifest } from "./manifest.ts";
 import { type Distribution, distribution, leastSquares } from "./statistics.ts";
 
@@ -193,9 +193,7 @@ async function killLoop(
   problems.push(...faultProblems(run, faults));
   await sh(lab, "pkill -x ping");
   await load.status;
-  const { code, stderr } = await run.stop();
-  if (code !== 0) problems.push(`driver ${what}: its run ended with status ${code}: ${stderr.trim()}`);
-  problems.push(...await leftInModule(lab));
+  problems.push(...await stopRun(run, lab, { name: `driver ${what}` }));
   return times;
 }
 

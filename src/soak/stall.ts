@@ -6,7 +6,7 @@ import type { Driver } from "../supervisor/schema.ts";
 import { type Finding, formatVerdict, verdictOf } from "../verdict.ts";
 import { DriverRun } from "./driver_run.ts";
 import { type Fault, fault, faultProblems, followFault, pause } from "./fault.ts";
-import { kernelComplaints, leftInModule, sh, unloadModule } from "./lab.ts";
+import { kernelComplaints, sh, stopRun, unloadModule } from "./lab.ts";
 import { writeManifest } from "./manifest.ts";
 import { parseSwitches, type Switches, switchesBetween } from "./process.ts";
 import { type Distribution, distribution } from "./statistics.ts";
@@ -113,9 +113,7 @@ export async function soakStall(options: StallSoakOptions): Promise<StallSoak> {
   await run.next("spare", { after: faults.at(-1)?.from, where: ({ state }) => state === "ready" });
   const idle = await watchIdle(run, lab, options);
   problems.push(...idleProblems(idle));
-  const { code, stderr } = await run.stop();
-  if (code !== 0) problems.push(`driver: its run ended with status ${code}: ${stderr.trim()}`);
-  problems.push(...await leftInModule(lab), ...await unloadModule(lab), ...kernelComplaints(lab));
+  problems.push(...await stopRun(run, lab), ...await unloadModule(lab), ...kernelComplaints(lab));
   return {
     soak: "stall",
     ok: problems.length === 0,

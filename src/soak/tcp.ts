@@ -18,7 +18,7 @@ import {
   recoveryText,
   summarise,
 } from "./fault.ts";
-import { kernelComplaints, leftInModule, unloadModule } from "./lab.ts";
+import { kernelComplaints, stopRun, unloadModule } from "./lab.ts";
 import { writeManifest } from "./manifest.ts";
 import { mean } from "./statistics.ts";
 import { DEVICE, FarEnd, keepQuiet, layWire, WIRE } from "./wire.ts";
@@ -139,9 +139,7 @@ export async function soakTcp(options: TcpSoakOptions): Promise<TcpSoak> {
     }
   }
   const summaries = summarise(run, faults);
-  const { code, stderr } = await run.stop();
-  if (code !== 0) problems.push(`driver: its run ended with status ${code}: ${stderr.trim()}`);
-  problems.push(...await leftInModule(lab), ...await unloadModule(lab), ...kernelComplaints(lab));
+  problems.push(...await stopRun(run, lab), ...await unloadModule(lab), ...kernelComplaints(lab));
   return {
     soak: "tcp",
     ok: problems.length === 0,

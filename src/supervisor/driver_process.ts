@@ -1,4 +1,5 @@
 /** One process that runs a driver: started without privileges, handed its grant, watched until it ends. */
+import { sendSignal } from "../child.ts";
 import type { ControlMessage, HostMessage, RecordMessage, StartMessage } from "../host/messages.ts";
 import { ControlSocket, type Library } from "../kernel/mod.ts";
 import { lines } from "../lines.ts";
@@ -194,12 +195,8 @@ export class DriverProcess {
 
   /** Ends the process at once, if it has not ended. */
   kill(): void {
-    try {
-      // Its launcher kills it, waits for it, and clears up after it.
-      this.#child.kill("SIGTERM");
-    } catch {
-      // It has ended already.
-    }
+    // Its launcher kills it, waits for it, and clears up after it.
+    sendSignal(this.#child, "SIGTERM");
   }
 
   async #read(stream: ReadableStream<Uint8Array<ArrayBuffer>>) {

@@ -4,9 +4,9 @@
  * mapped, rings set up as the manual says, tails within them. What the driver gets wrong throws.
  */
 
+import { concat } from "../../src/bytes.ts";
 import type { Clock } from "../../src/driver/clock.ts";
 import type { BusMemory } from "./dma.ts";
-import { join } from "./port.ts";
 import type { Hardware } from "./registers.ts";
 
 const CTRL = 0x0000, STATUS = 0x0008, EERD = 0x0014, MDIC = 0x0020;
@@ -247,7 +247,7 @@ export class Fake8254x implements Hardware {
       this.count(0x40ac, 1);
       return false;
     }
-    if ((rctl & 2 ** 26) === 0) frame = join([frame, new Uint8Array(4)]);
+    if ((rctl & 2 ** 26) === 0) frame = concat([frame, new Uint8Array(4)]);
     const size = (2048 >> (rctl >>> 16 & 3)) * ((rctl & 2 ** 25) !== 0 ? 16 : 1);
     if (size === 2048 * 16) throw new Error("BSIZE 0 is reserved with BSEX");
     const slots = this.#get(RDLEN) / 16;
@@ -362,7 +362,7 @@ export class Fake8254x implements Hardware {
       throw new Error("Erratum: a report that comes before the end of the frame was fetched");
     }
     this.#afterSegments = this.#segmenting;
-    const frame = join(this.#parts);
+    const frame = concat(this.#parts);
     this.#parts = [];
     if (this.#segmenting) this.#cut(frame);
     else this.#send(frame, this.#contexts.plain);
@@ -374,7 +374,7 @@ export class Fake8254x implements Hardware {
     const { header, segment, payload } = context;
     if (header + payload !== frame.length) throw new Error("PAYLEN is not the payload's length");
     for (let at = 0, i = 0; at < payload; at += segment, i++) {
-      const packet = join([frame.subarray(0, header), frame.subarray(header + at, header + at + segment)]);
+      const packet = concat([frame.subarray(0, header), frame.subarray(header + at, header + at + segment)]);
       const view = new DataView(packet.buffer);
       const ip = context.ipStart;
       if (!context.ipv4 || !context.tcp) throw new Error("Segments of what is not TCP over IPv4");

@@ -1,5 +1,6 @@
 /** The kernel's side of a network port. It believes nothing: any breach of the ring protocol throws. */
 
+import { concat } from "../../src/bytes.ts";
 import {
   Channel,
   CONTEXT,
@@ -246,7 +247,7 @@ export class FakePort implements NetPort {
       this.#parts.push(buffer.bytes.subarray(0, length));
       if ((lengthFlags & LAST) === 0) continue;
       if ((lengthFlags & ERROR) !== 0) this.dropped++;
-      else this.received.push({ data: join(this.#parts), verified: (lengthFlags & CSUM) !== 0 });
+      else this.received.push({ data: concat(this.#parts), verified: (lengthFlags & CSUM) !== 0 });
       this.#parts = [];
     }
   }
@@ -259,15 +260,4 @@ export class FakePort implements NetPort {
 
 function halves(address: number): { low: number; high: number } {
   return { low: address % 2 ** 32, high: Math.floor(address / 2 ** 32) };
-}
-
-/** The parts, one after the other. */
-export function join(parts: Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }

@@ -1,18 +1,10 @@
 /** What the kernel asks of the card reaches it: sizes, addresses, groups, promiscuity, offloads, up and down. */
 import { assert, assertEquals } from "@std/assert";
 import { boot, type Lab } from "../../src/lab/mod.ts";
+import { sh } from "../../src/soak/lab.ts";
+import { OURS, PEER } from "../../src/soak/wire.ts";
 import { ready } from "./driver_run.ts";
 import { assertHealthy, assertNothingLeft, silent } from "./health.ts";
-
-const OURS = "10.9.0.1";
-const PEER = "10.9.0.2";
-
-/** Runs a shell line in the lab that must succeed. */
-async function sh(lab: Lab, line: string): Promise<string> {
-  const { code, stdout, stderr } = await lab.exec(["dash", "-ec", line]);
-  assertEquals(code, 0, `${line}: ${stderr}${stdout}`);
-  return stdout;
-}
 
 /** Runs a shell line on the other end of the wire. */
 function peer(lab: Lab, line: string): Promise<string> {

@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { boot, type Lab } from "../../src/lab/mod.ts";
 import type { DriverRun } from "../../src/soak/driver_run.ts";
+import { sh } from "../../src/soak/lab.ts";
 import { fails, up } from "./driver_run.ts";
 import { assertHealthy, assertNothingLeft, silent } from "./health.ts";
 
@@ -12,15 +13,13 @@ const END_MS = 2500;
 const SLACK_MS = 2500;
 
 /** Runs a shell line in the lab and gives what it printed. */
-async function sh(lab: Lab, line: string): Promise<string> {
-  const { code, stdout, stderr } = await lab.exec(["dash", "-c", line]);
-  assertEquals(code, 0, `${line}: ${stderr}`);
-  return stdout.trim();
+async function said(lab: Lab, line: string): Promise<string> {
+  return (await sh(lab, line)).trim();
 }
 
 /** Driver that the card is bound to, or nothing. */
 async function driverOf(lab: Lab): Promise<string> {
-  return await sh(lab, `basename "$(readlink /sys/bus/pci/devices/${CARD}/driver)"`);
+  return await said(lab, `basename "$(readlink /sys/bus/pci/devices/${CARD}/driver)"`);
 }
 
 /** Waits until a shell line succeeds. */
@@ -47,12 +46,12 @@ Deno.test("the supervisor has few permissions, reads manifests on SIGHUP, and en
   manifest.driver = "../../ring3/drivers/e1000/driver.ts";
   const file = "/tmp/manifests/e1000.json";
   const write = (value: unknown) => lab.exec(["tee", file], { stdin: JSON.stringify(value) });
-  await sh(lab, "mkdir /tmp/manifests");
+  await said(lab, "mkdir /tmp/manifests");
   await write(manifest);
   await using run = await up(lab, [file]);
   const pid = await run.supervisor();
 
-  const flags = (await sh(lab, `tr '\\0' '\\n' < /proc/${pid}/cmdline`)).split("\n");
+  const flags = (await said(lab, `tr '\\0' '\\n' < /proc/${pid}/cmdline`)).split("\n");
   assert(flags.includes("--no-prompt"), flags.join(" "));
   assertEquals(flags.filter((flag) => /^(-A|--allow-all|--allow-[a-z]+)$/.test(flag)), []);
   assertEquals(
@@ -60,7 +59,7 @@ Deno.test("the supervisor has few permissions, reads manifests on SIGHUP, and en
     "--allow-run=/ring3/build/ffi/ring3-launch,ip,setpriv",
   );
   // What it sees of the kernel's file systems is its own: nobody else has these mounts.
-  assertEquals(await sh(lab, "grep -c ring3-machine /proc/mounts || true"), "0");
+  assertEquals(await said(lab, "grep -c ring3-machine /proc/mounts || true"), "0");
 
   const second = await fails(lab, ["e1000", "--device", CARD]);
   assertEquals(second.code, 1);
@@ -84,33 +83,33 @@ Deno.test("the supervisor has few permissions, reads manifests on SIGHUP, and en
   const took = performance.now() - begun;
   assert(took < END_MS + SLACK_MS, `it took ${took} ms to end`);
   assertEquals(
-    await sh(lab, "ls -A /run/ring3/supervisors /run/ring3/devices"),
+    await said(lab, "ls -A /run/ring3/supervisors /run/ring3/devices"),
     "/run/ring3/devices:\n\n/run/ring3/supervisors:",
   );
-  assertEquals((await sh(lab, "ls /sys/bus/pci/drivers/ring3")).includes(CARD), false);
+  assertEquals((await said(lab, "ls /sys/bus/pci/drivers/ring3")).includes(CARD), false);
   await assertNothingLeft(lab);
   assertHealthy(lab);
 });
 
 Deno.test("after the supervisor was killed nothing runs on, and the next one, or release, cleans up", async () => {
   await using lab = await boot({}, { progress: silent });
-  await sh(lab, "modprobe e1000");
+  await said(lab, "modprobe e1000");
   assertEquals(await driverOf(lab), "e1000");
   const taking = ["e1000", "--device", CARD, "--take"];
   await killSupervisor(lab, await up(lab, taking));
 
   assertEquals(await driverOf(lab), "ring3", "the device waits for whoever comes");
-  const command = await sh(lab, `od -An -tu2 -j4 -N2 /sys/bus/pci/devices/${CARD}/config`);
+  const command = await said(lab, `od -An -tu2 -j4 -N2 /sys/bus/pci/devices/${CARD}/config`);
   assertEquals(Number(command) & 4, 0, "it cannot reach memory");
-  const { drivers, module } = JSON.parse(await sh(lab, "ring3 status --json"));
+  const { drivers, module } = JSON.parse(await said(lab, "ring3 status --json"));
   assertEquals(drivers, []);
   assertEquals(Object.values(module).filter((count) => count !== 0), []);
-  assertEquals((await sh(lab, "ls /run/ring3/supervisors")).split("\n").length, 1, "what it left is there");
+  assertEquals((await said(lab, "ls /run/ring3/supervisors")).split("\n").length, 1, "what it left is there");
 
   {
     // Without --take: it is nobody's now.
     await using run = await up(lab, ["e1000"]);
-    assertEquals(await sh(lab, "ls /run/ring3/supervisors"), `${await run.supervisor()}`);
+    assertEquals(await said(lab, "ls /run/ring3/supervisors"), `${await run.supervisor()}`);
     const held = await lab.exec(["ring3", "release", CARD]);
     assertEquals(held.code, 1);
     assertStringIncludes(held.stderr, `ring3: ${CARD} is in use: a supervisor holds it`);
@@ -119,7 +118,7 @@ Deno.test("after the supervisor was killed nothing runs on, and the next one, or
   assertEquals(await driverOf(lab), "e1000", "given back where the killed one had it from");
 
   await killSupervisor(lab, await up(lab, taking));
-  assertEquals(await sh(lab, `ring3 release ${CARD}`), `${CARD} is back with e1000`);
+  assertEquals(await said(lab, `ring3 release ${CARD}`), `${CARD} is back with e1000`);
   assertEquals(await driverOf(lab), "e1000");
   const again = await lab.exec(["ring3", "release", CARD]);
   assertEquals([again.code, again.stderr], [

@@ -2,13 +2,14 @@
 
 import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import e1000 from "../../drivers/e1000/driver.ts";
+import { concat } from "../../src/bytes.ts";
 import { useClock } from "../../src/driver/clock.ts";
 import { CSUM, DeviceError, type NetConfig, TSO } from "../../src/driver/mod.ts";
 import { Fake8254x, internetSum } from "../fakes/8254x.ts";
 import { FakeClock } from "../fakes/clock.ts";
 import { FakeDevice } from "../fakes/device.ts";
 import { BusMemory } from "../fakes/dma.ts";
-import { FakePort, join } from "../fakes/port.ts";
+import { FakePort } from "../fakes/port.ts";
 
 const MAC = Uint8Array.of(0x52, 0x54, 0x00, 0x12, 0x34, 0x56);
 const UP: NetConfig = {
@@ -684,7 +685,7 @@ function packet(payload: number, options: { protocol: 6 | 17; segments?: boolean
     view.setUint16(38, transport + payload);
   }
   const offset = 34 + (protocol === 6 ? 16 : 6);
-  const pseudo = join([bytes.subarray(26, 34), Uint8Array.of(0, protocol, 0, 0)]);
+  const pseudo = concat([bytes.subarray(26, 34), Uint8Array.of(0, protocol, 0, 0)]);
   if (!segments) new DataView(pseudo.buffer).setUint16(10, bytes.length - 34);
   view.setUint16(offset, internetSum(pseudo));
   const offload = { start: 34, offset, flags: CSUM };
@@ -696,7 +697,7 @@ function check(bytes: Uint8Array): void {
   const view = new DataView(bytes.buffer, bytes.byteOffset);
   assertStrictEquals(view.getUint16(16), bytes.length - 14, "IPv4 total length");
   assertStrictEquals(internetSum(bytes.subarray(14, 34)), 0xffff, "IPv4 header checksum");
-  const pseudo = join([bytes.subarray(26, 34), Uint8Array.of(0, bytes[23], 0, 0), bytes.subarray(34)]);
+  const pseudo = concat([bytes.subarray(26, 34), Uint8Array.of(0, bytes[23], 0, 0), bytes.subarray(34)]);
   new DataView(pseudo.buffer).setUint16(10, bytes.length - 34);
   assertStrictEquals(internetSum(pseudo), 0xffff, "TCP or UDP checksum");
 }
@@ -720,11 +721,11 @@ Deno.test("a context that the card holds is not written again", async () => {
   const rig = await Rig.up();
   const send = (protocol: 6 | 17, tag: number) => {
     const { bytes, offload } = packet(100, { protocol });
-    const tagged = join([bytes.subarray(0, 12), new Uint8Array(tag), bytes.subarray(12)]);
+    const tagged = concat([bytes.subarray(0, 12), new Uint8Array(tag), bytes.subarray(12)]);
     rig.port.send([tagged], { offload: { ...offload, start: 34 + tag, offset: offload.offset + tag } });
     rig.run();
     const wire = rig.card.wire.pop()!;
-    check(join([wire.subarray(0, 12), wire.subarray(12 + tag)]));
+    check(concat([wire.subarray(0, 12), wire.subarray(12 + tag)]));
     return rig.card.contexts;
   };
   const sent = [[6, 0], [6, 0], [6, 4], [6, 4], [17, 4], [17, 0], [17, 0], [6, 0]] as const;
@@ -747,7 +748,7 @@ Deno.test("large TCP frames are cut into segments", async () => {
     rig.run();
     const wire = rig.card.wire.splice(0);
     assertStrictEquals(wire.length, Math.ceil(payload / segmentSize));
-    assertEquals(join(wire.map((one) => one.subarray(header))), bytes.subarray(header));
+    assertEquals(concat(wire.map((one) => one.subarray(header))), bytes.subarray(header));
     for (const [i, one] of wire.entries()) {
       check(one);
       const view = new DataView(one.buffer);
@@ -768,7 +769,7 @@ Deno.test("the last piece of a segmented frame may have any length", async () =>
     rig.port.send([frame(last + 14)]);
     rig.run();
     assertEquals(rig.card.wire.pop(), frame(last + 14));
-    assertEquals(join(rig.card.wire.splice(0).map((one) => one.subarray(header))), bytes.subarray(header));
+    assertEquals(concat(rig.card.wire.splice(0).map((one) => one.subarray(header))), bytes.subarray(header));
   }
 });
 

@@ -21,38 +21,25 @@ export function ReportsPage({ reports, driver }: { reports: ReportSummary[]; dri
         {reports.length === 0
           ? <p class="quiet">No driver has died, as far as is kept.</p>
           : (
-            <Scroll label={title}>
-              <table>
-                <thead>
-                  <tr>
-                    <th scope="col">When (UTC)</th>
-                    <th scope="col">Driver</th>
-                    <th scope="col">Why</th>
-                    <th scope="col">In words</th>
-                    <th scope="col">Had run</th>
-                  </tr>
-                </thead>
-                <tbody>
-                  {reports.map(({ id, time, driver, reason, ran }) => (
-                    <tr>
-                      <td>
-                        <a href={reportPath(id)}>
-                          <time datetime={time}>{moment(time)}</time>
-                        </a>
-                      </td>
-                      <td>
-                        <bdi>{visible(driver)}</bdi>
-                      </td>
-                      <td>{ENDS[reason.kind]}</td>
-                      <td class="wrap">
-                        <bdi>{visible(reason.text)}</bdi>
-                      </td>
-                      <td>{milliseconds(ran)}</td>
-                    </tr>
-                  ))}
-                </tbody>
-              </table>
-            </Scroll>
+            <Table label={title} columns={["When (UTC)", "Driver", "Why", "In words", "Had run"]}>
+              {reports.map(({ id, time, driver, reason, ran }) => (
+                <tr>
+                  <td>
+                    <a href={reportPath(id)}>
+                      <time datetime={time}>{moment(time)}</time>
+                    </a>
+                  </td>
+                  <td>
+                    <bdi>{visible(driver)}</bdi>
+                  </td>
+                  <td>{ENDS[reason.kind]}</td>
+                  <td class="wrap">
+                    <bdi>{visible(reason.text)}</bdi>
+                  </td>
+                  <td>{milliseconds(ran)}</td>
+                </tr>
+              ))}
+            </Table>
           )}
       </section>
     </Layout>
@@ -126,28 +113,18 @@ function Channels({ report: { channels } }: { report: Report }) {
   if (channels.length === 0) return null;
   return (
     <Section title="Rings when the grant ended">
-      <Scroll label="Rings">
-        <table class="numeric">
-          <thead>
-            <tr>
-              <th scope="col">Ring</th>
-              <th scope="col">Size</th>
-              <th scope="col">Submitted</th>
-              <th scope="col">Seen</th>
-              <th scope="col">Completed</th>
-              <th scope="col">Reaped</th>
-            </tr>
-          </thead>
-          <tbody>
-            {channels.map(({ kind, size, submitted, seen, completed, reaped }) => (
-              <tr>
-                <th scope="row">{kind}</th>
-                {[size, submitted, seen, completed, reaped].map((value) => <td>{count(value)}</td>)}
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </Scroll>
+      <Table
+        label="Rings"
+        class="numeric"
+        columns={["Ring", "Size", "Submitted", "Seen", "Completed", "Reaped"]}
+      >
+        {channels.map(({ kind, size, submitted, seen, completed, reaped }) => (
+          <tr>
+            <th scope="row">{kind}</th>
+            {[size, submitted, seen, completed, reaped].map((value) => <td>{count(value)}</td>)}
+          </tr>
+        ))}
+      </Table>
     </Section>
   );
 }
@@ -168,30 +145,22 @@ function Registers({ report: { registers } }: { report: Report }) {
   if (registers.length === 0) return null;
   return (
     <Section title={`Last ${count(registers.length)} register accesses, latest last`}>
-      <Scroll label="Register accesses" tall>
-        <table class="numeric mono">
-          <thead>
-            <tr>
-              <th scope="col">No.</th>
-              <th scope="col">BAR</th>
-              <th scope="col">Offset</th>
-              <th scope="col">Access</th>
-              <th scope="col">Value</th>
-            </tr>
-          </thead>
-          <tbody>
-            {registers.map(({ sequence, bar, offset, write, value }) => (
-              <tr>
-                <td>{sequence}</td>
-                <td>{bar}</td>
-                <td>{hex(offset, 5)}</td>
-                <td>{write ? "write" : "read"}</td>
-                <td>{hex(value, 8)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </Scroll>
+      <Table
+        label="Register accesses"
+        tall
+        class="numeric mono"
+        columns={["No.", "BAR", "Offset", "Access", "Value"]}
+      >
+        {registers.map(({ sequence, bar, offset, write, value }) => (
+          <tr>
+            <td>{sequence}</td>
+            <td>{bar}</td>
+            <td>{hex(offset, 5)}</td>
+            <td>{write ? "write" : "read"}</td>
+            <td>{hex(value, 8)}</td>
+          </tr>
+        ))}
+      </Table>
     </Section>
   );
 }
@@ -205,11 +174,24 @@ function Section({ title, children }: { title: string; children: Child }) {
   );
 }
 
-/** What may be wider than the page scrolls by itself. */
-function Scroll({ label, tall = false, children }: { label: string; tall?: boolean; children: Child }) {
+/** A table; it may be wider than the page, and scrolls by itself. */
+function Table(
+  { label, tall = false, class: kind, columns, children }: {
+    label: string;
+    tall?: boolean;
+    class?: string;
+    columns: string[];
+    children: Child;
+  },
+) {
   return (
     <div class={tall ? "scroll tall" : "scroll"} role="region" aria-label={label} tabindex={0}>
-      {children}
+      <table class={kind}>
+        <thead>
+          <tr>{columns.map((column) => <th scope="col">{column}</th>)}</tr>
+        </thead>
+        <tbody>{children}</tbody>
+      </table>
     </div>
   );
 }

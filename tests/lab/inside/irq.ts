@@ -44,6 +44,14 @@ class Card implements Disposable {
   }
 }
 
+/** Arms a card's interrupt by a read that does not block, and has it interrupt once: it is masked then. */
+async function interrupted(card: Card): Promise<void> {
+  libc.setNonblocking(card.irq, true);
+  assertErrno(libc.read(card.irq, 8).result, "EAGAIN");
+  interrupt(card.registers);
+  await eventually(() => card.total === 1, "the interrupt is taken");
+}
+
 /** The count that a read gives; it must give one. */
 function count(fd: number): number {
   const { result, bytes } = libc.read(fd, 8);
@@ -104,10 +112,7 @@ await runCases({
 
   "O_NONBLOCK arms, and gives what came": async () => {
     using card = new Card();
-    libc.setNonblocking(card.irq, true);
-    assertErrno(libc.read(card.irq, 8).result, "EAGAIN");
-    interrupt(card.registers);
-    await eventually(() => card.total === 1, "the interrupt is taken");
+    await interrupted(card);
     quiet(card.registers);
     assertEquals(count(card.irq), 1);
     assertErrno(libc.read(card.irq, 8).result, "EAGAIN");
@@ -136,10 +141,7 @@ await runCases({
 
   "a device that never falls silent costs one interrupt for each wait": async () => {
     using card = new Card();
-    libc.setNonblocking(card.irq, true);
-    assertErrno(libc.read(card.irq, 8).result, "EAGAIN");
-    interrupt(card.registers);
-    await eventually(() => card.total === 1, "the interrupt is taken");
+    await interrupted(card);
     for (let i = 0; i < 1000; i++) interrupt(card.registers);
     await sleep(100);
     assertEquals(card.total, 1, "masked until it is read and waited for again");
@@ -149,10 +151,7 @@ await runCases({
 
   "an interrupt is delivered once, to read or to WAIT": async () => {
     using card = new Card();
-    libc.setNonblocking(card.irq, true);
-    assertErrno(libc.read(card.irq, 8).result, "EAGAIN");
-    interrupt(card.registers);
-    await eventually(() => card.total === 1, "the interrupt is taken");
+    await interrupted(card);
     quiet(card.registers);
     const { events, irqs } = card.grant.waitOnce();
     assertEquals([events, irqs], [uapi.EVENT.IRQ, 1]);
@@ -163,11 +162,8 @@ await runCases({
     const [first, second] = await sharing();
     using masked = new Card(first);
     using busy = new Card(second);
-    libc.setNonblocking(masked.irq, true);
     libc.setNonblocking(busy.irq, true);
-    assertErrno(libc.read(masked.irq, 8).result, "EAGAIN");
-    interrupt(masked.registers);
-    await eventually(() => masked.total === 1, "the interrupt is taken");
+    await interrupted(masked);
     for (let i = 1; i <= 20; i++) {
       assertErrno(libc.read(busy.irq, 8).result, "EAGAIN");
       interrupt(busy.registers);
