@@ -30,25 +30,34 @@ async function upgrade(lab: Lab, folder: string): Promise<{ code: number; said: 
 /** Longest time for an upgrade to get under way, and for one to end; milliseconds. */
 const UPGRADE_MS = 60_000;
 
+/** A hand-over is short: how often another is tried, if what was asked for came after it. */
+const ATTEMPTS = 10;
+
 /**
  * Asks for something while the driver hands over to the version in `folder`: it is halted, so that it does not
- * leave by itself. What `ring3 upgrade` said of it.
+ * leave by itself. What `ring3 upgrade` said of it, and the id of the event by which the old process ended.
  */
 async function duringHandOver(
   lab: Lab,
   run: DriverRun,
   { folder, action }: { folder: string; action: "stop" | "restart" },
-): Promise<{ code: number; said: string }> {
+): Promise<{ code: number; said: string; ended: number }> {
   const client = await run.client();
-  const { pid, version } = run.last("starting")!;
-  await sh(lab, `kill -STOP ${pid}`);
-  const upgrading = upgrade(lab, folder);
-  const deadline = performance.now() + UPGRADE_MS;
-  while ((await client.get<Driver>("drivers/e1000")).version.id === version) {
-    if (performance.now() > deadline) throw new Error("The upgrade did not get under way");
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    const { pid, version } = await client.get<Driver>("drivers/e1000");
+    await sh(lab, `kill -STOP ${pid}`);
+    const upgrading = upgrade(lab, folder);
+    const deadline = performance.now() + UPGRADE_MS;
+    while ((await client.get<Driver>("drivers/e1000")).version.id === version.id) {
+      if (performance.now() > deadline) throw new Error("The upgrade did not get under way");
+    }
+    await client.act("e1000", action);
+    const { id, reason } = await run.next("ended", { where: (event) => event.pid === pid });
+    const told = await within(upgrading, UPGRADE_MS, { message: "The upgrade did not end" });
+    if (reason.kind === "operator") return { ...told, ended: id };
+    if (action === "stop") await client.act("e1000", "start");
   }
-  await client.act("e1000", action);
-  return await within(upgrading, UPGRADE_MS, { message: "The upgrade did not end" });
+  throw new Error(`What was asked for came too late ${ATTEMPTS} times`);
 }
 
 Deno.test("what is asked for while a driver hands over to another version is done", async (t) => {
@@ -58,29 +67,25 @@ Deno.test("what is asked for while a driver hands over to another version is don
   await using run = await ready(lab, [manifest]);
   const first = run.last("starting")!.version;
   const folder = await version(lab, "second", "1i // another version");
-  const started = () => run.events.flatMap((event) => event.type === "starting" ? [event.version] : []);
 
   await t.step("a stop ends both versions, and the old one stays", async () => {
-    const { code, said } = await duringHandOver(lab, run, { folder, action: "stop" });
+    const { code, said, ended } = await duringHandOver(lab, run, { folder, action: "stop" });
     assertEquals(code, 1, said);
     assertStringIncludes(said, `e1000 is back at version ${first}: stopped on request`);
-    const { reason, next } = await run.next("ended");
-    assertEquals([reason.kind, next], ["operator", "stop"], "it came before the other version had its grant");
-    assertEquals(started(), [first]);
     // One that was killed may take a moment.
     await sh(lab, "for i in $(seq 50); do pgrep -f [s]rc/host/main.ts || exit 0; sleep 0.1; done; exit 1");
     const { state, version } = await (await run.client()).act<Driver>("e1000", "start");
     assertEquals([state, version.id], ["running", first]);
+    const starting = await run.next("starting", { after: ended });
+    assertEquals(starting.version, first, "no other was started in between");
   });
 
   await t.step("a restart is to the new version", async () => {
-    const { lastId } = run;
-    const { code, said } = await duringHandOver(lab, run, { folder, action: "restart" });
+    const { code, said, ended } = await duringHandOver(lab, run, { folder, action: "restart" });
     assertEquals(code, 0, said);
-    assertEquals((await run.next("ended", { after: lastId })).reason.text, "restarted on request");
-    const { version } = run.last("starting")!;
+    const { version, spare } = await run.next("starting", { after: ended });
     assertEquals(said, `e1000: version ${first} has become ${version}\n`);
-    assertEquals(started(), [first, first, version]);
+    assertEquals(spare, true, "it is the process that had been waiting");
   });
 
   assertEquals(await run.stop(), { code: 0, stderr: "" });
