@@ -8,8 +8,8 @@ const MAX_MESSAGE = 64 * 1024;
 /** One end of the control socket. */
 export class ControlSocket implements Disposable {
   readonly #library: Library;
-  readonly #fd: number;
-  #open = true;
+  /** -1 once it is closed: its number may be another file's by then, and a grant is sent over it. */
+  #fd: number;
 
   constructor(library: Library, fd: number) {
     this.#library = library;
@@ -23,7 +23,10 @@ export class ControlSocket implements Disposable {
     return { ours: new ControlSocket(library, fds[0]), theirs: fds[1] };
   }
 
-  /** Sends a message, with a descriptor if there is one to pass. Never waits. */
+  /**
+   * Sends a message, with a descriptor if there is one to pass. Never waits.
+   * @throws {KernelError} if the other side has closed, or this one.
+   */
   send(message: unknown, { fd = -1 } = {}): void {
     const bytes = new TextEncoder().encode(JSON.stringify(message));
     check(this.#library.r3_send(this.#fd, bytes, bytes.length, fd), "Cannot send to the driver process");
@@ -44,7 +47,7 @@ export class ControlSocket implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    if (this.#open) this.#library.r3_close(this.#fd);
-    this.#open = false;
+    if (this.#fd >= 0) this.#library.r3_close(this.#fd);
+    this.#fd = -1;
   }
 }

@@ -57,6 +57,20 @@ Deno.test("a descriptor that is none is an error", () => {
   );
 });
 
+Deno.test("nothing is sent over a socket that is closed, whoever has its number by then", () => {
+  const { ours, theirs } = ControlSocket.pair(library);
+  ours[Symbol.dispose]();
+  library.r3_close(theirs);
+  const next = ControlSocket.pair(library);
+  using control = next.ours;
+  using other = new ControlSocket(library, next.theirs);
+  assertThrows(() => ours.send({ type: "leave" }), KernelError, "Cannot send to the driver process: closed");
+  ours[Symbol.dispose]();
+  control.send({ type: "stays open" });
+  assertEquals(other.receive({ nonblock: true })?.message, { type: "stays open" });
+  assertEquals(control.receive({ nonblock: true }), undefined);
+});
+
 /** The process at the other end. */
 function run(what: string, fd: number): Deno.Command {
   return new Deno.Command(Deno.execPath(), {
