@@ -192,7 +192,13 @@ export class ManagedDriver implements AsyncDisposable {
     const { supervisor } = this.#held;
     const changed = supervisor.adopt(manifest);
     tell(changed ? "taken; the driver is restarted with it" : "taken");
-    if (changed && supervisor.view.pid) await supervisor.restart("its manifest has changed");
+    if (!changed || !supervisor.view.pid) return;
+    try {
+      await supervisor.restart("its manifest has changed");
+    } catch (error) {
+      // One that does not run with it has told so by its end.
+      if (!(error instanceof FleetError)) throw error;
+    }
   }
 
   /** Takes a reading of rates and memory. */

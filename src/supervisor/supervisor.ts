@@ -590,7 +590,8 @@ export class Supervisor implements AsyncDisposable {
 
   /** Has the running process leave, or ends the wait for the next one. */
   #ask(intent: Intent): void {
-    if (!this.#life) return;
+    // What comes after a stop does not undo it: somebody waits for that end.
+    if (!this.#life || this.#intent?.kind === "stop") return;
     this.#intent = intent;
     this.#wake?.();
     const process = this.#process;

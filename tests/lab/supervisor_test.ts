@@ -1,5 +1,5 @@
 /** The supervisor's process: with what permissions it runs, how it ends, and what comes after it was killed. */
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { boot, type Lab } from "../../src/lab/mod.ts";
 import type { DriverRun } from "../../src/soak/driver_run.ts";
 import { sh } from "../../src/soak/lab.ts";
@@ -87,6 +87,14 @@ Deno.test("the supervisor has few permissions, reads manifests on SIGHUP, and en
     "/run/ring3/devices:\n\n/run/ring3/supervisors:",
   );
   assertEquals((await said(lab, "ls /sys/bus/pci/drivers/ring3")).includes(CARD), false);
+
+  await write({ ...manifest, restart: { budget: 0 } });
+  await using another = await up(lab, [file]);
+  await write({ ...manifest, restart: { budget: 0 }, grant: { ...manifest.grant, dma: "4KiB" } });
+  await lab.exec(["kill", "-HUP", `${await another.supervisor()}`]);
+  const { code, stderr } = await another.ended();
+  assertEquals(code, 1);
+  assertMatch(stderr, /^ring3: e1000 was given up: .*; given up: its manifest allows no restart\n$/);
   await assertNothingLeft(lab);
   assertHealthy(lab);
 });

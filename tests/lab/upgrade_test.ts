@@ -73,7 +73,7 @@ Deno.test("what is asked for while a driver hands over to another version is don
     assertEquals(code, 1, said);
     assertStringIncludes(said, `e1000 is back at version ${first}: stopped on request`);
     // One that was killed may take a moment.
-    await sh(lab, "for i in $(seq 50); do pgrep -f [s]rc/host/main.ts || exit 0; sleep 0.1; done; exit 1");
+    await sh(lab, "for i in $(seq 50); do pgrep -f '[s]rc/host/main.ts' || exit 0; sleep 0.1; done; exit 1");
     const { state, version } = await (await run.client()).act<Driver>("e1000", "start");
     assertEquals([state, version.id], ["running", first]);
     const starting = await run.next("starting", { after: ended });
@@ -86,6 +86,16 @@ Deno.test("what is asked for while a driver hands over to another version is don
     const { version, spare } = await run.next("starting", { after: ended });
     assertEquals(said, `e1000: version ${first} has become ${version}\n`);
     assertEquals(spare, true, "it is the process that had been waiting");
+  });
+
+  await t.step("a stop stands, whatever comes before its end", async () => {
+    const client = await run.client();
+    const { pid } = await client.get<Driver>("drivers/e1000");
+    await sh(lab, `kill -STOP ${pid}`);
+    const both = Promise.allSettled((["stop", "restart"] as const).map((one) => client.act("e1000", one)));
+    const [stopped, restarted] = await within(both, UPGRADE_MS, { message: "The stop did not end" });
+    assertEquals([stopped.status, restarted.status], ["fulfilled", "rejected"]);
+    assertEquals((await client.get<Driver>("drivers/e1000")).state, "stopped");
   });
 
   assertEquals(await run.stop(), { code: 0, stderr: "" });
