@@ -184,6 +184,8 @@ export class Supervisor implements AsyncDisposable {
   start(): Promise<void> {
     if (this.#life) throw new FleetError("conflict", `${this.#manifest.name} is not stopped`);
     this.#budget.reset();
+    // Left where the last life could not go on to its end.
+    this.#intent = undefined;
     this.#life = this.#live().catch((error) => this.#giveUp(error)).finally(() => this.#life = undefined);
     return this.#ready.promise;
   }
