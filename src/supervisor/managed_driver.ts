@@ -270,7 +270,10 @@ export class ManagedDriver implements AsyncDisposable {
         onEvent: (detail) => {
           onEvent(detail);
           if (detail.type !== "ended" || detail.next !== "give-up") return;
-          if (this.#manifest.restart.fallback === "kernel") queueMicrotask(() => void this.fallBack());
+          if (this.#manifest.restart.fallback !== "kernel") return;
+          queueMicrotask(() =>
+            this.fallBack().catch(({ message }) => onEvent({ type: "log", text: message }))
+          );
         },
         onDeath: (death) => onDeath(death, address),
       }));

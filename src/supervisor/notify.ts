@@ -27,9 +27,10 @@ export class Notifier implements Disposable {
     return notifier;
   }
 
-  /** Says a line or more, like `READY=1`. */
+  /** Says a line or more, like `READY=1`. That nobody hears it is no reason to end: systemd may be starting anew. */
   async tell(state: string): Promise<void> {
-    await this.#socket?.send(new TextEncoder().encode(state), { transport: "unixpacket", path: this.#to });
+    const to = { transport: "unixpacket", path: this.#to } as const;
+    await this.#socket?.send(new TextEncoder().encode(state), to).catch(() => {});
   }
 
   /** Says that it is ready, and from then on that it lives, as often as the watchdog wants. */

@@ -563,7 +563,15 @@ export class Supervisor implements AsyncDisposable {
   #refill(): void {
     if (this.#spare || this.#closing) return;
     clearTimeout(this.#spareRetry);
-    const spare = this.#spawn(this.#version);
+    let spare: DriverProcess;
+    try {
+      spare = this.#spawn(this.#version);
+    } catch (error) {
+      // The machine has no room for another now, say, which is no reason to end the one that runs.
+      this.#tell({ type: "log", text: `no spare: ${error instanceof Error ? error.message : error}` });
+      this.#refillLater();
+      return;
+    }
     this.#spare = spare;
     const tell = (state: "starting" | "ready" | "lost") =>
       this.#tell({ type: "spare", state, pid: spare.pid });
@@ -575,10 +583,14 @@ export class Supervisor implements AsyncDisposable {
       if (this.#spare !== spare) return;
       this.#spare = undefined;
       tell("lost");
-      this.#spareRetry = setTimeout(() => {
-        if (this.#state === "running" && this.#manifest.spare) this.#refill();
-      }, SPARE_RETRY);
+      this.#refillLater();
     });
+  }
+
+  #refillLater(): void {
+    this.#spareRetry = setTimeout(() => {
+      if (this.#state === "running" && this.#manifest.spare) this.#refill();
+    }, SPARE_RETRY);
   }
 
   #dropSpare(): void {

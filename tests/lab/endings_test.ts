@@ -77,6 +77,20 @@ Deno.test("each way to end is told for what it is and leaves a report, and anoth
     },
   );
 
+  await t.step("where no spare can be started it runs on without, until one can", async () => {
+    // What the supervisor sees of the file system is its own.
+    const inside = `nsenter --mount --target ${await run.supervisor()}`;
+    const launcher = "/ring3/build/ffi/ring3-launch";
+    await sh(lab, `${inside} mount --bind /dev/null ${launcher}`);
+    const { to } = await fault(run, "kill");
+    await run.next("log", { after: to, where: ({ text }) => text.startsWith("no spare: ") });
+    await run.status(({ state, spare }) => state === "running" && spare.state === "none", {
+      what: "the driver to run without a spare",
+    });
+    await sh(lab, `${inside} umount ${launcher}`);
+    await run.next("spare", { after: to, where: ({ state }) => state === "ready" });
+  });
+
   assertEquals(await run.stop(), { code: 0, stderr: "" });
   await assertNothingLeft(lab);
   assertHealthy(lab);

@@ -91,6 +91,9 @@ Deno.test("systemd hears of readiness, and of life as often as it wants", () =>
   withFolder(async (folder) => {
     const manager = Deno.listenDatagram({ transport: "unixpacket", path: `${folder}/manager` });
     const heard = async () => new TextDecoder().decode((await manager.receive())[0]);
+    Deno.env.set("NOTIFY_SOCKET", `${folder}/gone`);
+    using unheard = Notifier.open({ own: `${folder}/own` });
+    await unheard.tell("STATUS=unheard");
     Deno.env.set("NOTIFY_SOCKET", `${folder}/manager`);
     Deno.env.set("WATCHDOG_USEC", "100000");
     try {
