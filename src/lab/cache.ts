@@ -24,6 +24,8 @@ export interface Cached {
   key: string;
   /** How many of this kind to keep, the least recently used go first. */
   keep: number;
+  /** Told when another process makes one of this kind now, before it is waited for. */
+  waiting?(): void;
 }
 
 /**
@@ -35,7 +37,7 @@ export async function cached(thing: Cached, make: (directory: string) => Promise
   const final = `${shelf}/${thing.key}`;
   if (await used(final)) return final;
   await Deno.mkdir(shelf, { recursive: true });
-  using _lock = await lock(`${shelf}.lock`);
+  using _lock = await lock(`${shelf}.lock`, { waiting: thing.waiting });
   if (await used(final)) return final;
   await prune(shelf, thing.keep - 1);
   const partial = `${shelf}/.partial-${thing.key}`;
@@ -45,10 +47,16 @@ export async function cached(thing: Cached, make: (directory: string) => Promise
   return final;
 }
 
-/** Takes the lock of a file, made if need be. It is given up on disposal and when this process ends. */
-export async function lock(path: string): Promise<Disposable> {
+/**
+ * Takes the lock of a file, made if need be. It is given up on disposal and when this process ends. `waiting`
+ * is called if another holds it.
+ */
+export async function lock(path: string, options: { waiting?(): void } = {}): Promise<Disposable> {
   const file = await Deno.open(path, { create: true, write: true });
-  await file.lock(true);
+  if (!await file.tryLock(true)) {
+    options.waiting?.();
+    await file.lock(true);
+  }
   return file;
 }
 

@@ -1,5 +1,6 @@
 // Running the programs that build the lab: quiet when they succeed, one clear error when they do not.
 import { UserError } from "../error.ts";
+import { lines } from "../lines.ts";
 
 /** How a program is run. */
 export interface CommandOptions {
@@ -54,6 +55,53 @@ export async function run(
 export async function output(argv: readonly string[], options: CommandOptions): Promise<string> {
   return new TextDecoder().decode(await run(argv, options)).trimEnd();
 }
+
+/** How a long build is run. */
+export interface BuildOptions {
+  /** What it is for, for the error: "Cannot <what>: …". */
+  what: string;
+  cwd: string;
+  /** All that it writes goes to this file as it comes. It is removed when the build succeeds. */
+  log: string;
+  /** Told of each line. */
+  line(text: string): void;
+}
+
+/**
+ * Runs a build of many processes to its end; all of them end with this process, however that ends.
+ * @throws {UserError} with the first error it wrote, if it cannot be started or its status is not 0.
+ */
+export async function build(argv: readonly string[], options: BuildOptions): Promise<void> {
+  using log = await Deno.open(options.log, { write: true, create: true, truncate: true });
+  const child = new Deno.Command("sh", {
+    args: ["-c", 'exec "$@" 2>&1', "sh", ...asRoot(["setpriv", "--pdeathsig", "KILL", ...ALONE, ...argv])],
+    cwd: options.cwd,
+    env: { LC_ALL: "C" },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "null",
+  }).spawn();
+  let error: string | undefined;
+  let last = "no message";
+  for await (const line of lines(child.stdout)) {
+    log.writeSync(new TextEncoder().encode(`${line}\n`));
+    if (line.trim()) last = line.trim();
+    if (/\berror:|No space left/i.test(line)) error ??= line.trim();
+    options.line(line);
+  }
+  const { success, code } = await child.status;
+  if (!success) {
+    throw new UserError(
+      `Cannot ${options.what}: ${argv[0]} ended with ${code}: ${
+        error ?? last
+      }; all of it is in ${options.log}`,
+    );
+  }
+  await Deno.remove(options.log);
+}
+
+/** In a process namespace of its own: when its first process is killed, the kernel kills the rest. */
+const ALONE = ["unshare", "--pid", "--fork", "--kill-child", "--"];
 
 /** A program as root: itself if we are, else as root of a user namespace of its own. */
 export function asRoot(argv: readonly string[]): string[] {
