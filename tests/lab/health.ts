@@ -1,6 +1,6 @@
 /** What must hold after any lab test. */
 import { assertEquals } from "@std/assert";
-import type { Lab } from "../../src/lab/mod.ts";
+import { type Lab, memoryLeaks } from "../../src/lab/mod.ts";
 import { leftInModule, unloadModule } from "../../src/soak/lab.ts";
 
 /** Progress for tests: they say nothing. */
@@ -11,7 +11,11 @@ export function assertHealthy(lab: Lab): void {
   assertEquals(lab.kernelProblems(), []);
 }
 
-/** All counters of the module are zero, and it unloads; its exit warns of any that is not. */
+/**
+ * All counters of the module are zero, and it unloads; its exit warns of any that is not. Nor has it lost
+ * memory, where the kernel can tell.
+ */
 export async function assertNothingLeft(lab: Lab): Promise<void> {
   assertEquals([...await leftInModule(lab), ...await unloadModule(lab)], []);
+  assertEquals(await memoryLeaks(lab) ?? [], []);
 }
