@@ -2,8 +2,11 @@
 import { UserError } from "./error.ts";
 import type { Progress } from "./progress.ts";
 
-/** What it is needed for: to boot the lab, to build the module and libring3, to run natively, to check the sources. */
-export type Purpose = "lab" | "build" | "native" | "check";
+/**
+ * What it is needed for: to boot the lab, to build the module and libring3, to build a kernel, to run natively,
+ * to check the sources.
+ */
+export type Purpose = "lab" | "build" | "kernel" | "native" | "check";
 
 /** An executable on the PATH, or an absolute path, and the Debian package it comes from. */
 interface Requirement {
@@ -32,6 +35,15 @@ const REQUIREMENTS: Record<Purpose, Requirement[]> = {
     // Debian's kernel headers name their compiler, and their object tool links to libelf.
     { file: "gcc-12", package: "gcc-12" },
     { file: "/usr/lib/x86_64-linux-gnu/libelf.so.1", package: "libelf1" },
+  ],
+  kernel: [
+    { file: "bc", package: "bc" },
+    { file: "flex", package: "flex" },
+    { file: "bison", package: "bison" },
+    { file: "perl", package: "perl" },
+    { file: "xz", package: "xz-utils" },
+    { file: "depmod", package: "kmod" },
+    { file: "/usr/include/libelf.h", package: "libelf-dev" },
   ],
   native: [
     { file: "insmod", package: "kmod" },

@@ -9,8 +9,9 @@ export const HARDWARE_OPTIONS = {
   iommu: text("An Intel IOMMU: on (default) or off", { value: "on|off" }),
   smp: text(`Processors, ${DEFAULT_HARDWARE.smp} by default`, { value: "N" }),
   memory: text(`MiB, ${DEFAULT_HARDWARE.memory} by default`, { value: "N" }),
-  kernel: text("6.1 (default) or 6.12 of Debian, or a directory with vmlinux and lib/modules", {
-    value: "KERNEL",
-  }),
+  kernel: text(
+    "6.1 (default) or 6.12 of Debian; sanitizer, 6.1 with every check; or a directory with vmlinux and lib/modules",
+    { value: "KERNEL" },
+  ),
   yes: flag("Install what is missing without asking"),
 };

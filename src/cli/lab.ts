@@ -1,8 +1,17 @@
 /** `ring3 lab`: a command or a shell in the lab. */
 import { USAGE, UserError } from "../error.ts";
-import { boot, type HardwareFlags, type Lab, parseHardware, prepare } from "../lab/mod.ts";
+import {
+  boot,
+  findKernel,
+  type HardwareFlags,
+  KERNELS,
+  type Lab,
+  parseHardware,
+  prepare,
+} from "../lab/mod.ts";
 import { progressOnStderr } from "../progress.ts";
-import { type Command, defineCommand, defineGroup } from "./args.ts";
+import { need } from "../setup.ts";
+import { type Command, defineCommand, defineGroup, flag } from "./args.ts";
 import { HARDWARE_OPTIONS } from "./hardware_options.ts";
 
 /** Status of a command during which the guest's kernel had a problem: EX_SOFTWARE of sysexits.h. */
@@ -53,6 +62,24 @@ const shellCommand = defineCommand({
   },
 });
 
+const kernelCommand = defineCommand({
+  name: "ring3 lab kernel",
+  summary: "fetch or build a kernel for the lab beforehand",
+  positionals: [{ name: "KERNEL", description: `${KERNELS.join(", ")}, or a directory of your own` }],
+  options: { yes: flag("install what is missing without asking") },
+  examples: [{
+    line: "ring3 lab kernel sanitizer",
+    does: "builds the kernel with KASAN, lockdep and kmemleak, some fifteen minutes",
+  }],
+  notes: ["Prints the directory that holds it, which --kernel takes as well.", ...NOTES],
+  async main({ positionals: [name], options: { yes } }) {
+    const progress = progressOnStderr();
+    await need(["lab"], { progress, yes });
+    console.log((await findKernel(name, progress, { yes })).root);
+    return 0;
+  },
+});
+
 /** The command. */
 export const labCommand: Command = defineGroup({
   name: "ring3 lab",
@@ -60,6 +87,7 @@ export const labCommand: Command = defineGroup({
   commands: {
     exec: () => Promise.resolve(execCommand),
     shell: () => Promise.resolve(shellCommand),
+    kernel: () => Promise.resolve(kernelCommand),
   },
 });
 

@@ -21,7 +21,7 @@ export interface Hardware {
   readonly smp: number;
   /** MiB. */
   readonly memory: number;
-  /** "6.1", "6.12", or the path of a directory with a kernel: see `findKernel`. */
+  /** "6.1", "6.12", "sanitizer", or the path of a directory with a kernel: see `findKernel`. */
   readonly kernel: string;
 }
 

@@ -1,44 +1,46 @@
 // Kernels the lab can boot, and what modules for them are built against.
 import { UserError } from "../error.ts";
-import { cached, cacheKey, cacheRoot } from "./cache.ts";
+import { cached, cacheKey } from "./cache.ts";
 import { run } from "./command.ts";
 import { type Archive, type Package, PrivateApt } from "./debian.ts";
+import { type Kernel, known } from "./known_kernel.ts";
+import { SANITIZER, sanitizerKernel } from "./sanitizer_kernel.ts";
 import { unpackKernel } from "./vmlinuz.ts";
 import type { Progress } from "../progress.ts";
 
-/** A kernel, its modules and its headers, as files of this machine. */
-export interface Kernel {
-  /** What `uname -r` says. */
-  readonly release: string;
-  /** Changes with every build of it. */
-  readonly version: string;
-  /** What QEMU loads: an ELF vmlinux, or a bzImage. */
-  readonly image: string;
-  /** Directory that holds `lib/modules/<release>`. */
-  readonly root: string;
-  /** What `make -C` takes to build a module for it. */
-  readonly headers: string;
-}
+export type { Kernel };
 
 const ARCHIVES: Record<string, Archive> = { "6.1": "bookworm", "6.12": "bookworm-backports" };
 
-/** The kernels that come from Debian, by the name the `kernel` option takes. */
-export const DEBIAN_KERNELS: readonly string[] = Object.keys(ARCHIVES);
+/** The kernels that have a name, as the `kernel` option takes it. */
+export const KERNELS: readonly string[] = [...Object.keys(ARCHIVES), SANITIZER];
+
+/** How {@link findKernel} goes about it. */
+export interface KernelOptions {
+  /** Install without asking what a kernel is built with. */
+  yes?: boolean;
+}
 
 /**
- * The kernel of that name, fetched if it is not in the cache. The first version fetched is kept.
+ * The kernel of that name, fetched if it is not in the cache. The first version fetched is kept. The one that
+ * is called "sanitizer" is Debian's 6.1 with sanitizer.config, built if it is not in the cache.
  *
  * Any other name is the path of a directory with `vmlinux` or `bzImage`, `lib/modules/<release>` as `make
  * modules_install` leaves it, and the kernel's build tree or headers behind its `build` link.
  * @throws {UserError} if there is no such directory or it is not complete.
  */
-export async function findKernel(name: string, progress: Progress): Promise<Kernel> {
+export async function findKernel(
+  name: string,
+  progress: Progress,
+  options: KernelOptions = {},
+): Promise<Kernel> {
+  if (name === SANITIZER) return await sanitizerKernel(progress, options);
   const archive = ARCHIVES[name];
   if (!archive) return await ownKernel(name);
-  const pointer = `${cacheRoot()}/kernel-${name}.json`;
-  const known = await readPointer(pointer);
-  if (known) return known;
+  return await known(name, () => debianKernel(name, archive, progress));
+}
 
+async function debianKernel(name: string, archive: Archive, progress: Progress): Promise<Kernel> {
   progress(`fetching Debian's kernel ${name} and its headers (80 MB)`);
   const apt = await PrivateApt.open(archive);
   const image = await apt.show((await apt.show("linux-image-amd64")).depends[0]);
@@ -54,28 +56,13 @@ export async function findKernel(name: string, progress: Progress): Promise<Kern
     await Deno.remove(`${directory}/boot`, { recursive: true });
     await arrangeModules(directory, release);
   });
-  const kernel = {
+  return {
     release,
     version: image.version,
     image: `${root}/vmlinux`,
     root,
     headers: `${root}/usr/src/linux-headers-${release}`,
   };
-  const partial = `${pointer}.${Deno.pid}`;
-  await Deno.writeTextFile(partial, JSON.stringify(kernel, null, 2));
-  await Deno.rename(partial, pointer);
-  return kernel;
-}
-
-async function readPointer(path: string): Promise<Kernel | undefined> {
-  try {
-    const kernel: Kernel = JSON.parse(await Deno.readTextFile(path));
-    await Deno.utime(kernel.root, new Date(), new Date());
-    return kernel;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
 }
 
 async function headerPackages(apt: PrivateApt, release: string): Promise<Package[]> {
@@ -109,9 +96,7 @@ async function arrangeModules(root: string, release: string): Promise<void> {
 async function ownKernel(path: string): Promise<Kernel> {
   const wrong = (what: string) =>
     new UserError(
-      `Cannot use the kernel ${path}: ${what}; give ${
-        DEBIAN_KERNELS.join(", ")
-      } or a directory with vmlinux ` +
+      `Cannot use the kernel ${path}: ${what}; give ${KERNELS.join(", ")} or a directory with vmlinux ` +
         `(or bzImage) and lib/modules`,
     );
   const root = await Deno.realPath(path).catch(() => {

@@ -23,8 +23,10 @@ import { commandLine, signalOf } from "./shell.ts";
 import { LAB_DIRECTORY, RunningLab } from "./running.ts";
 
 /** Longest boot on a loaded machine without KVM, of a kernel with every check built in. */
-const BOOT_MS = 120_000;
+const BOOT_MS = 180_000;
 const START_MS = 10_000;
+/** Longest time for that kernel to make the keys of one connection. */
+const CONNECT_MS = 60_000;
 
 /** How {@link boot} goes about it. */
 export interface BootOptions {
@@ -165,7 +167,7 @@ export class Lab implements AsyncDisposable {
       lab.#qmp = await lab.#before(Qmp.open(connection), START_MS, "QEMU to answer");
       lab.#sshPort = await lab.forward(22);
       await lab.#before(lab.#ready(), BOOT_MS, "the guest to boot");
-      await lab.#before(lab.#connect(), START_MS, "the guest's sshd to answer");
+      await lab.#before(lab.#connect(), CONNECT_MS, "the guest's sshd to answer");
       return lab;
     } catch (error) {
       await lab.close();

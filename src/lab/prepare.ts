@@ -17,7 +17,7 @@ export interface PrepareOptions {
  */
 export async function prepare(kernelName: string, options: PrepareOptions): Promise<Kernel> {
   await need(["lab", "build"], options);
-  const kernel = await findKernel(kernelName, options.progress);
+  const kernel = await findKernel(kernelName, options.progress, { yes: options.yes });
   await buildModule(kernel);
   await buildFfi();
   return kernel;
