@@ -40,7 +40,6 @@ const REQUIREMENTS: Record<Purpose, Requirement[]> = {
     { file: "bc", package: "bc" },
     { file: "flex", package: "flex" },
     { file: "bison", package: "bison" },
-    { file: "perl", package: "perl" },
     { file: "xz", package: "xz-utils" },
     { file: "depmod", package: "kmod" },
     { file: "/usr/include/libelf.h", package: "libelf-dev" },
