@@ -83,10 +83,15 @@ export function parseAddress(text: string): string {
   return `${parts[1] ?? "0000"}:${parts[2]}`.toLowerCase();
 }
 
+/** Addresses of all PCI functions of the machine. */
+export async function listAddresses(options: PciOptions = {}): Promise<string[]> {
+  return await names(`${(options.sysfs ?? SYSFS).root}/bus/pci/devices`);
+}
+
 /** All PCI functions of the machine, by address. Empty on a machine without PCI. */
 export async function listDevices(options: PciOptions = {}): Promise<PciDevice[]> {
   const { root } = options.sysfs ?? SYSFS;
-  const addresses = await names(`${root}/bus/pci/devices`);
+  const addresses = await listAddresses(options);
   const devices = await Promise.all(addresses.map((address) => read(root, address)));
   return devices.filter((device) => device !== undefined);
 }

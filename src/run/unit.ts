@@ -73,8 +73,9 @@ RuntimeDirectoryPreserve=yes
 ${places.state === undefined ? "StateDirectory=ring3" : `ReadWritePaths=${unitWord(places.state)}`}
 
 # What may be tuned: more may be taken away from a supervisor whose drivers need less.
-# Mounting, becoming other users, limits, interfaces, DHCP, and reading what other users' processes cost.
-CapabilityBoundingSet=CAP_SYS_ADMIN CAP_SETUID CAP_SETGID CAP_SETPCAP CAP_KILL CAP_SYS_RESOURCE CAP_NET_ADMIN CAP_NET_RAW CAP_NET_BIND_SERVICE CAP_DAC_OVERRIDE CAP_SYS_PTRACE
+# Mounting, becoming other users, limits, interfaces, DHCP, reading what other users' processes cost, choosing how
+# an IOMMU confines a device, and reading the kernel's log.
+CapabilityBoundingSet=CAP_SYS_ADMIN CAP_SETUID CAP_SETGID CAP_SETPCAP CAP_KILL CAP_SYS_RESOURCE CAP_NET_ADMIN CAP_NET_RAW CAP_NET_BIND_SERVICE CAP_DAC_OVERRIDE CAP_SYS_PTRACE CAP_SYS_RAWIO CAP_SYSLOG
 ${
     within(HOMES)
       ? "# Deno, its cache or the checkout are in a home; elsewhere, this could be yes.\nProtectHome=read-only"
@@ -89,13 +90,12 @@ ${
 NoNewPrivileges=yes
 ProtectClock=yes
 ProtectHostname=yes
-ProtectKernelLogs=yes
 LockPersonality=yes
 RestrictRealtime=yes
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK AF_PACKET
 SystemCallArchitectures=native
 UMask=0022
-# Not these: PrivateDevices hides /dev/ring3, ProtectKernelTunables makes /sys read-only, RestrictNamespaces and
+# Not these: PrivateDevices hides /dev/ring3, ProtectKernelLogs what devices tried and the IOMMU stopped, ProtectKernelTunables makes /sys read-only, RestrictNamespaces and
 # MemoryDenyWriteExecute stop the supervisor's mounts and its compiler, ProtectProc hides what drivers cost.
 
 [Install]

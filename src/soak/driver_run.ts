@@ -22,7 +22,7 @@ const ANSWER_MS = 30_000;
 const SUPERVISOR = `${RUNTIME_DIRECTORY}/${SUPERVISORS}/*/${SUPERVISOR_FILE}`;
 
 /** Of what it says there, what is used here. */
-const supervisorSchema = z.object({ pid: z.number(), state: z.string() });
+const supervisorSchema = z.object({ pid: z.number(), url: z.string().nullable(), state: z.string() });
 
 /** A line of what a supervisor tells. */
 const lineSchema = z.union([
@@ -156,9 +156,13 @@ export class DriverRun implements AsyncDisposable {
   }
 
   async #supervisor(): Promise<z.infer<typeof supervisorSchema>> {
-    const { code, stdout, stderr } = await this.#lab.exec(["sh", "-c", `cat ${SUPERVISOR}`]);
-    if (code !== 0) throw new UserError(`Cannot tell which process supervises: ${stderr.trim()}`);
-    return supervisorSchema.parse(JSON.parse(stdout));
+    const { url } = await this.serving();
+    const { stdout } = await this.#lab.exec(["sh", "-c", `cat ${SUPERVISOR}`]);
+    const all = stdout.split("\n").filter((line) => line !== "")
+      .map((line) => supervisorSchema.parse(JSON.parse(line)));
+    const own = all.find((supervisor) => supervisor.url === url);
+    if (!own) throw new UserError(`Cannot tell which process serves ${url}: ${stdout.trim()}`);
+    return own;
   }
 
   /** Waits for a run that ends by itself. Its exit status and what it said on standard error. */

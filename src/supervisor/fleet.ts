@@ -3,6 +3,7 @@ import { UserError } from "../error.ts";
 import type { Manifest } from "../manifest/mod.ts";
 import { listDevices, type PciDevice } from "../pci.ts";
 import { type Fleet, FleetError, type KillWay, type UpgradeOptions } from "./contract.ts";
+import { DmaFaultWatch } from "./dma_faults.ts";
 import type { HostProgram } from "./driver_process.ts";
 import { reportDirectory } from "../run/state.ts";
 import { EventLog } from "./events.ts";
@@ -41,6 +42,8 @@ export class DriverFleet implements Fleet, AsyncDisposable {
   /** Reports that are being written. */
   readonly #burials = new Set<Promise<void>>();
   readonly #timer: ReturnType<typeof setInterval>;
+  readonly #faults: DmaFaultWatch;
+  readonly #warnings: string[] = [];
 
   /** Takes no device yet: `start` does. */
   constructor(manifests: readonly Manifest[], options: FleetOptions) {
@@ -53,10 +56,20 @@ export class DriverFleet implements Fleet, AsyncDisposable {
           ...options,
           versions: new VersionStore(`${options.runtime}/versions/${name}`),
           onEvent: (detail) => this.#log.add(name, detail),
+          warnings: () => this.#warnings,
           onDeath: (death, address) => this.#bury(name, address, death),
         }),
       );
     }
+    this.#faults = DmaFaultWatch.start({
+      onFault: (fault, devices) => {
+        for (const driver of this.#drivers.values()) driver.dmaFault(fault, devices);
+      },
+      onProblem: (text) => {
+        this.#warnings.push(text);
+        console.error(`ring3: ${text}`);
+      },
+    });
     this.#timer = setInterval(() => void this.#read(), INTERVAL);
   }
 
@@ -116,6 +129,7 @@ export class DriverFleet implements Fleet, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#timer);
+    this.#faults[Symbol.dispose]();
     await Promise.all([...this.#drivers.values()].map((driver) => driver[Symbol.asyncDispose]()));
     await Promise.all(this.#burials);
   }

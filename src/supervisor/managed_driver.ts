@@ -8,6 +8,7 @@ import { FleetError, type KillWay, type UpgradeOptions } from "./contract.ts";
 import { BoundDevice, checkDevice, chooseDevice, uidOf, warningsOf } from "./device.ts";
 import { compile } from "./compile.ts";
 import type { HostProgram } from "./driver_process.ts";
+import { type DmaFault, dmaFaultText } from "./dma_faults.ts";
 import { Meter, privateMemory, UNMEASURED } from "./meter.ts";
 import type { Driver, EventDetail, Reason } from "./schema.ts";
 import { type Death, Supervisor } from "./supervisor.ts";
@@ -18,6 +19,9 @@ const LOOK = 50;
 
 /** How often memory is read, in readings of everything else: it takes a walk through all pages. */
 const MEMORY_EVERY = 5;
+
+/** Faults of a device that end nobody are told no more often than this, milliseconds. */
+const FAULT_EVERY = 1000;
 
 /** How drivers are run. */
 export interface ManagedOptions {
@@ -30,6 +34,8 @@ export interface ManagedOptions {
   /** Ask for an address, rather than only bring the interface up. */
   dhcp: boolean;
   onEvent: (detail: EventDetail) => void;
+  /** What the users of all drivers should know, a line each. */
+  warnings: () => readonly string[];
   onDeath: (death: Death, address: string) => string;
 }
 
@@ -57,6 +63,7 @@ export class ManagedDriver implements AsyncDisposable {
   #failure: Reason | null = null;
   #since = new Date();
   #readings = 0;
+  #faultTold = -Infinity;
   #busy?: Promise<void>;
   #upgrading = false;
 
@@ -115,7 +122,7 @@ export class ManagedDriver implements AsyncDisposable {
       grant: device ? describeGrant(this.#manifest, device, { interface: held?.interface }) : [],
       walls: now?.walls ?? null,
       confined: device ? isConfined(device) : null,
-      warnings: device ? warningsOf(device) : [],
+      warnings: device ? [...warningsOf(device), ...isConfined(device) ? this.#options.warnings() : []] : [],
     };
   }
 
@@ -164,6 +171,25 @@ export class ManagedDriver implements AsyncDisposable {
 
   kill(how: KillWay): void {
     this.#supervisor.kill(how);
+  }
+
+  /**
+   * The IOMMU has stopped a device at one of these addresses. If it can only have been this driver's, its process
+   * is ended; else, or without one, it is told.
+   */
+  dmaFault(fault: DmaFault, devices: readonly string[]): void {
+    const held = this.#held;
+    if (!held || !devices.includes(held.bound.device.address)) return;
+    const text = dmaFaultText(fault);
+    if (devices.length === 1 && held.supervisor.dmaFault(text)) return;
+    const now = performance.now();
+    if (now - this.#faultTold < FAULT_EVERY) return;
+    this.#faultTold = now;
+    const others = devices.filter((address) => address !== held.bound.device.address);
+    const doubt = others.length === 0
+      ? "no process ran"
+      : `or it was ${others.join(" or ")}: the log leaves their PCI domains out`;
+    this.#options.onEvent({ type: "dma-fault", text: `${text}; ${doubt}` });
   }
 
   /** Reads the manifest again. What is wrong with it is told, and the old one stays. */

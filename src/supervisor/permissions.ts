@@ -6,7 +6,7 @@ import { CGROUP_VARIABLE, MACHINE_VARIABLE } from "../machine.ts";
 import { RUNTIME_DIRECTORY } from "../run/runtime.ts";
 import { STATE_DIRECTORY } from "../run/state.ts";
 
-/** Where the supervisor finds `/sys` and `/proc`. Not below what it may write: permissions go down. */
+/** Where the supervisor finds `/sys`, `/proc` and the kernel's log. Not below what it may write: permissions go down. */
 const MACHINE = "/run/ring3-machine";
 
 /** Address that its API listens on. */
@@ -78,6 +78,7 @@ export function permissionFlags(places: SupervisorPlaces): string[] {
       NOTIFY.systemd,
       ...["bus/pci", "class/net", "devices", "kernel/iommu_groups"].map(sys),
       `${MACHINE}/proc`,
+      `${MACHINE}/kmsg`,
     ],
     write: [state, RUNTIME_DIRECTORY, NOTIFY.systemd, sys("bus/pci"), sys("devices")],
     net: [...addresses, ...sockets],

@@ -16,6 +16,7 @@ export const END_KINDS = [
   "out-of-memory",
   "stall",
   "protocol",
+  "dma-fault",
   "device-lost",
   "refused",
   "forbidden",
@@ -28,7 +29,8 @@ export const reasonSchema = z.object({
   kind: z.enum(END_KINDS).describe(
     "exit: its process ended by itself; exception: it threw; signal: its process was killed; " +
       "out-of-memory: its heap was full; stall: work was pending and it made no progress, or it was not " +
-      "ready in time; protocol: it broke the ring protocol; device-lost: the device was removed; " +
+      "ready in time; protocol: it broke the ring protocol; " +
+      "dma-fault: its device reached outside its memory, and the IOMMU stopped it; device-lost: the device was removed; " +
       "refused: the kernel did not grant what its manifest asks for; " +
       "forbidden: it made a system call that no driver may make; " +
       "operator: somebody asked for it; upgrade: another version took over.",
@@ -165,6 +167,9 @@ export const eventSchema = z.discriminatedUnion("type", [
     to: z.string().describe("Version."),
     text: z.string().describe("Why it was refused or reverted; else empty."),
   }),
+  z.object({ ...base, type: z.literal("dma-fault"), text: z.string() }).describe(
+    "Its device reached outside its memory while no process ran, or it may have been another's: nobody is ended.",
+  ),
   z.object({ ...base, type: z.literal("manifest"), text: z.string() }).describe(
     "Its manifest was read again.",
   ),

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs a command in a mount namespace of its own, in which $RING3_MACHINE holds /sys and /proc a second time.
-# Deno denies both to every process that lacks any permission; below another name it can be given parts.
+# Runs a command in a mount namespace of its own, in which $RING3_MACHINE holds /sys, /proc and /dev/kmsg a second
+# time. Deno denies all three to every process that lacks any permission; below another name it can be given parts.
 set -e
 # Limits of memory, threads and time take a cgroup for each driver, below one that holds no process itself.
 # As a service, the supervisor has been given the cgroup that it is in, and leaves it for one beside the drivers'.
@@ -25,8 +25,11 @@ if [ -w $root/cgroup.subtree_control ]; then
 	done
 fi 2> /dev/null
 mkdir -p "$RING3_MACHINE/sys" "$RING3_MACHINE/proc"
+: > "$RING3_MACHINE/kmsg"
 exec unshare --mount --propagation slave sh -ec '
 	mount --bind /sys "$RING3_MACHINE/sys"
 	mount --bind /proc "$RING3_MACHINE/proc"
+	# Without the log a supervisor runs on and says so.
+	[ ! -c /dev/kmsg ] || mount --bind /dev/kmsg "$RING3_MACHINE/kmsg"
 	exec "$@"
 ' sh "$@"

@@ -105,6 +105,8 @@ export class Supervisor implements AsyncDisposable {
   #spare?: DriverProcess;
   #spareRetry?: ReturnType<typeof setTimeout>;
   #intent?: Intent;
+  /** What the device of the present process did, if it reached outside its memory. */
+  #dmaFault?: Reason;
   #trial?: Trial;
   #life?: Promise<void>;
   /** Settles with the next process that becomes ready, or the end of all. */
@@ -244,6 +246,17 @@ export class Supervisor implements AsyncDisposable {
   }
 
   /**
+   * The IOMMU has stopped the device: ends the process that programmed it. The log is read some milliseconds late,
+   * so it may be the successor's, which is of the same driver. False if there is no process.
+   */
+  dmaFault(text: string): boolean {
+    if (!this.#process) return false;
+    this.#dmaFault ??= { kind: "dma-fault", text };
+    this.#claim.revoke();
+    return true;
+  }
+
+  /**
    * Goes on with another manifest, which differs neither in name nor in port. What concerns the process takes
    * effect with the next one: true if there is such a thing.
    */
@@ -366,6 +379,7 @@ export class Supervisor implements AsyncDisposable {
     const given = performance.now();
     let readyAt: number | undefined;
     this.#process = process;
+    this.#dmaFault = undefined;
     process.onMessage = (message: HostMessage) => {
       if (message.type === "log") this.#tell({ type: "log", text: message.text });
       if (message.type !== "ready" || readyAt !== undefined) return;
@@ -412,11 +426,13 @@ export class Supervisor implements AsyncDisposable {
     this.#claim.revoke();
     const status = this.kernelStatus();
     const channels = this.#channels();
-    let reason: Reason | undefined = refused ?? (isLate ? this.#lateReason() : kernelReason(status)) ??
+    let reason: Reason | undefined = refused ?? this.#dmaFault ??
+      (isLate ? this.#lateReason() : kernelReason(status)) ??
       this.#intentReason(this.#intent);
     if (reason) process.kill();
     const end = reason ? undefined : await this.#endOf(process);
-    reason ??= processReason(end!, process.version);
+    // A device that was stopped may make its driver throw before the log has told of it.
+    reason ??= this.#dmaFault ?? processReason(end!, process.version);
     const ran = readyAt === undefined ? 0 : performance.now() - readyAt;
     return {
       status: end && !end.signal ? end.code : null,

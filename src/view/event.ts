@@ -34,6 +34,8 @@ export function eventText(event: Event): string[] {
           event.text === "" ? "" : `: ${event.text}`
         }`,
       ];
+    case "dma-fault":
+      return [`DMA fault: ${event.text}`];
     case "manifest":
       return [`manifest read again: ${event.text}`];
   }

@@ -121,6 +121,7 @@ function detail(event: Event): string {
       return ` after ${grouped(event.ms)} ms`;
     case "log":
     case "manifest":
+    case "dma-fault":
       return `: ${cut(event.text, 500)}`;
     case "ended":
       return `: ${event.reason.kind}: ${cut(event.reason.text, 500)}; ${event.next}`;

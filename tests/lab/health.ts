@@ -6,9 +6,11 @@ import { leftInModule, unloadModule } from "../../src/soak/lab.ts";
 /** Progress for tests: they say nothing. */
 export function silent(): void {}
 
-/** The guest's kernel has nothing to complain about. */
-export function assertHealthy(lab: Lab): void {
-  assertEquals(lab.kernelProblems(), []);
+/** The guest's kernel has nothing to complain about, but for lines that are `expected`: at least one of each. */
+export function assertHealthy(lab: Lab, { expected = [] }: { expected?: readonly RegExp[] } = {}): void {
+  const problems = lab.kernelProblems();
+  assertEquals(problems.filter((problem) => !expected.some((line) => line.test(problem.split("\n")[0]))), []);
+  assertEquals(expected.filter((line) => !problems.some((problem) => line.test(problem))), []);
 }
 
 /**

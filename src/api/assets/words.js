@@ -128,6 +128,7 @@ export const ENDS = {
   "out-of-memory": "out of memory",
   stall: "stall",
   protocol: "protocol violation",
+  "dma-fault": "DMA fault",
   "device-lost": "device lost",
   refused: "refused by the kernel",
   forbidden: "forbidden system call",
@@ -344,6 +345,8 @@ function parts(event) {
         text: `${event.state}: ${way}${event.text === "" ? "" : `: ${event.text}`}`,
       };
     }
+    case "dma-fault":
+      return { word: "DMA fault", tone: "bad", text: event.text };
     case "manifest":
       return { word: "manifest", tone: "off", text: event.text };
   }
