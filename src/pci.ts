@@ -117,19 +117,31 @@ export function isConfined(device: PciDevice): boolean {
 }
 
 /**
+ * True if the IOMMU keeps what is unmapped reachable for some milliseconds, to forget much of it at once: Linux's
+ * default on most machines.
+ */
+export function isLazy(device: PciDevice): boolean {
+  return device.iommu?.type === "DMA-FQ";
+}
+
+/**
  * Gives a device to a driver of the kernel, through `driver_override`. A device in use is left alone
  * unless its driver is the one named in `from`, or `take` is set. On failure everything is as before.
- * @returns the driver it was taken from, or null.
+ *
+ * With `strict` the IOMMU is to forget at once what is unmapped for the device. That can be chosen only while
+ * nothing of the device's IOMMU group has a driver, and before Linux 6.4 or so only for a group of one; where it cannot be
+ * chosen, the device stays as lazy as it was: see {@link isLazy}.
+ * @returns the driver it was taken from, or null; and whether it was lazy and is now strict.
  * @throws {UserError} if there is no such device or driver, it is in use, or this process may not.
  */
 export async function bind(
   address: string,
   driver: string,
-  options: PciOptions & { from?: string; take?: boolean } = {},
-): Promise<{ previous: string | null }> {
+  options: PciOptions & { from?: string; take?: boolean; strict?: boolean } = {},
+): Promise<{ previous: string | null; madeStrict: boolean }> {
   const sysfs = options.sysfs ?? SYSFS;
   const device = await readDevice(address, options);
-  if (device.driver === driver) return { previous: null };
+  if (device.driver === driver) return { previous: null, madeStrict: false };
   if (!await exists(`${sysfs.root}/bus/pci/drivers/${driver}`)) {
     throw new UserError(`The kernel has no driver "${driver}": load its module first`);
   }
@@ -141,9 +153,11 @@ export async function bind(
   }
 
   const folder = `${sysfs.root}/bus/pci/devices/${device.address}`;
+  let madeStrict = false;
   await write(sysfs, `${folder}/driver_override`, driver);
   try {
     if (device.driver !== null) await write(sysfs, `${folder}/driver/unbind`, device.address);
+    madeStrict = options.strict === true && isLazy(device) && await chooseDomain(sysfs, device, "DMA");
     await write(sysfs, `${sysfs.root}/bus/pci/drivers/${driver}/bind`, device.address);
     const { driver: now } = await readDevice(device.address, options);
     if (now !== driver) {
@@ -152,6 +166,7 @@ export async function bind(
       );
     }
   } catch (error) {
+    if (madeStrict) await chooseDomain(sysfs, device, "auto");
     await write(sysfs, `${folder}/driver_override`, device.driverOverride ?? "\n");
     const { driver: now } = await readDevice(device.address, options);
     if (now === null && device.driver !== null) {
@@ -159,18 +174,18 @@ export async function bind(
     }
     throw error;
   }
-  return { previous: device.driver };
+  return { previous: device.driver, madeStrict };
 }
 
 /**
  * Undoes `bind`: takes the device from the driver named in its override, clears the override, and offers
- * the device back to the kernel's own drivers if it had one before, or `probe` is set. Nothing to do is no error, and
- * neither is a device that has gone.
+ * the device back to the kernel's own drivers if it had one before, or `probe` is set. With `madeStrict` its IOMMU
+ * group becomes again what it was booted with. Nothing to do is no error, and neither is a device that has gone.
  * @returns the driver that has it now, or null.
  */
 export async function release(
   address: string,
-  options: PciOptions & { previous?: string | null; probe?: boolean } = {},
+  options: PciOptions & { previous?: string | null; probe?: boolean; madeStrict?: boolean } = {},
 ): Promise<{ driver: string | null }> {
   const sysfs = options.sysfs ?? SYSFS;
   const device = await read(sysfs.root, parseAddress(address));
@@ -180,10 +195,21 @@ export async function release(
     await write(sysfs, `${folder}/driver/unbind`, device.address);
   }
   if (device.driverOverride !== null) await write(sysfs, `${folder}/driver_override`, "\n");
+  if (options.madeStrict) await chooseDomain(sysfs, device, "auto");
   if (options.previous || options.probe) {
     await write(sysfs, `${sysfs.root}/bus/pci/drivers_probe`, device.address);
   }
   return { driver: (await read(sysfs.root, device.address))?.driver ?? null };
+}
+
+/**
+ * Chooses how the group of a device is translated, `Documentation/ABI/testing/sysfs-kernel-iommu_groups`; false if
+ * the kernel refuses.
+ */
+async function chooseDomain(sysfs: Sysfs, { iommu }: PciDevice, type: "DMA" | "auto"): Promise<boolean> {
+  if (iommu === null) return false;
+  return await sysfs.write(`${sysfs.root}/kernel/iommu_groups/${iommu.group}/type`, type)
+    .then(() => true, () => false);
 }
 
 /** What a class code says, in words: base class, and subclass where it tells more. PCI code and ID assignment specification. */

@@ -1,7 +1,7 @@
 /** The device that a driver is to have: found, bound to ring3, and given back. */
 import { UserError } from "../error.ts";
 import { formatProblem, type Manifest, matchManifest, resolve } from "../manifest/mod.ts";
-import { bind, isConfined, listDevices, type PciDevice, readDevice, release } from "../pci.ts";
+import { bind, isConfined, isLazy, listDevices, type PciDevice, readDevice, release } from "../pci.ts";
 import { forgetPrevious, previousDriver, rememberPrevious } from "./held_devices.ts";
 
 /** First of the users that drivers become: a range that neither systemd nor containers use. */
@@ -34,9 +34,12 @@ export function uidOf({ address }: Pick<PciDevice, "address">): number {
 
 /** What a user should know of a device before it is driven, a line each. */
 export function warningsOf(device: PciDevice): string[] {
-  return isConfined(device)
-    ? []
-    : [`${device.address} has no IOMMU: its driver is as trusted as the kernel (unsafe)`];
+  if (!isConfined(device)) {
+    return [`${device.address} has no IOMMU: its driver is as trusted as the kernel (unsafe)`];
+  }
+  return isLazy(device)
+    ? [`${device.address} can reach memory for some milliseconds after it was given back: its IOMMU is lazy`]
+    : [];
 }
 
 /** A device bound to ring3, until it is disposed. */
@@ -44,26 +47,36 @@ export class BoundDevice implements AsyncDisposable {
   /** As it is once bound: whether an IOMMU confines it is known for sure only then. */
   readonly device: PciDevice;
   readonly #previous: string | null;
+  readonly #madeStrict: boolean;
   #mine: boolean;
 
-  private constructor(device: PciDevice, previous: string | null, mine: boolean) {
+  private constructor(
+    device: PciDevice,
+    parts: { previous: string | null; madeStrict: boolean; mine: boolean },
+  ) {
     this.device = device;
-    this.#previous = previous;
-    this.#mine = mine;
+    this.#previous = parts.previous;
+    this.#madeStrict = parts.madeStrict;
+    this.#mine = parts.mine;
   }
 
   /**
    * Binds a device.
-   * @param take Take it from the kernel's driver that uses it.
+   * @param options `take`: take it from the kernel's driver that uses it; `strict`: see `bind` of `src/pci.ts`.
    * @throws {UserError} if it is in use, or cannot be bound.
    */
-  static async bind({ address, driver }: PciDevice, { take }: { take: boolean }): Promise<BoundDevice> {
-    let { previous } = await bind(address, "ring3", { take });
+  static async bind(
+    { address, driver }: PciDevice,
+    { take, strict }: { take: boolean; strict: boolean },
+  ): Promise<BoundDevice> {
+    const bound = await bind(address, "ring3", { take, strict });
+    let { previous } = bound;
     // Bound already, it was taken by another supervisor, which may still hold it: it is ours to give back
     // once it has been claimed.
     if (driver === "ring3") previous = await previousDriver(address);
     else await rememberPrevious(address, previous);
-    return new BoundDevice(await readDevice(address), previous, driver !== "ring3");
+    const { madeStrict } = bound;
+    return new BoundDevice(await readDevice(address), { previous, madeStrict, mine: driver !== "ring3" });
   }
 
   /** It has been claimed: nobody else's claim is ended by giving it back. */
@@ -75,7 +88,11 @@ export class BoundDevice implements AsyncDisposable {
   async giveBack({ toKernel = false } = {}): Promise<void> {
     if (!this.#mine) return;
     this.#mine = false;
-    await release(this.device.address, { previous: this.#previous, probe: toKernel });
+    await release(this.device.address, {
+      previous: this.#previous,
+      probe: toKernel,
+      madeStrict: this.#madeStrict,
+    });
     await forgetPrevious(this.device.address);
   }
 

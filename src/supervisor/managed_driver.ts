@@ -286,7 +286,9 @@ export class ManagedDriver implements AsyncDisposable {
       checkDevice(manifest, device);
       this.#version = await this.#takeVersion();
       await using undo = new AsyncDisposableStack();
-      const bound = undo.use(await BoundDevice.bind(device, this.#options));
+      const bound = undo.use(
+        await BoundDevice.bind(device, { take: this.#options.take, strict: manifest.iommu === "required" }),
+      );
       const { address } = bound.device;
       const supervisor = undo.use(Supervisor.claim(openLibrary(files.library), address, {
         manifest,

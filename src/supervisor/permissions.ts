@@ -80,7 +80,12 @@ export function permissionFlags(places: SupervisorPlaces): string[] {
       `${MACHINE}/proc`,
       `${MACHINE}/kmsg`,
     ],
-    write: [state, RUNTIME_DIRECTORY, NOTIFY.systemd, sys("bus/pci"), sys("devices")],
+    write: [
+      state,
+      RUNTIME_DIRECTORY,
+      NOTIFY.systemd,
+      ...["bus/pci", "devices", "kernel/iommu_groups"].map(sys),
+    ],
     net: [...addresses, ...sockets],
     env: ["NOTIFY_SOCKET", "WATCHDOG_USEC", MACHINE_VARIABLE, CGROUP_VARIABLE],
     sys: ["uid"],

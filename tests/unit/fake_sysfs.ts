@@ -1,8 +1,8 @@
 /**
  * A sysfs in a temporary folder, with a kernel behind it: devices as files, and the driver core's answers
- * to writes of `bind`, `unbind`, `driver_override` and `drivers_probe`.
+ * to writes of `bind`, `unbind`, `driver_override`, `drivers_probe`, and the types of IOMMU groups.
  */
-import type { Sysfs } from "../../src/pci.ts";
+import { readDevice, type Sysfs } from "../../src/pci.ts";
 
 /** What a device looks like; numbers as the attributes have them. */
 export interface FakeDevice {
@@ -17,7 +17,8 @@ export interface FakeDevice {
   net?: Record<string, number>;
   /** Interfaces of a virtio device below it. */
   virtioNet?: Record<string, number>;
-  iommu?: { group: number; type: string };
+  /** `fixed`: the kernel refuses to translate it in another way. */
+  iommu?: { group: number; type: string; fixed?: boolean };
 }
 
 /** Flags of `resource` lines: IORESOURCE_MEM and IORESOURCE_IO. */
@@ -78,6 +79,8 @@ export class FakeSysfs implements Sysfs, AsyncDisposable {
   denied = false;
   /** Which driver takes which device when it is probed, without an override. */
   readonly #natural = new Map<string, string>();
+  /** The device of each group, by the path of its type; and that it was booted with, null if it is fixed. */
+  readonly #groups = new Map<string, { address: string; booted: string | null }>();
 
   private constructor(root: string) {
     this.root = root;
@@ -129,6 +132,8 @@ export class FakeSysfs implements Sysfs, AsyncDisposable {
       const group = `${this.root}/kernel/iommu_groups/${device.iommu.group}`;
       await Deno.mkdir(group, { recursive: true });
       await Deno.writeTextFile(`${group}/type`, `${device.iommu.type}\n`);
+      const booted = device.iommu.fixed ? null : device.iommu.type;
+      this.#groups.set(`${group}/type`, { address, booted });
       await Deno.symlink(group, `${folder}/iommu_group`);
     }
     if (device.driver) {
@@ -156,6 +161,11 @@ export class FakeSysfs implements Sysfs, AsyncDisposable {
       const override = (await Deno.readTextFile(`${folder}/driver_override`)).trim();
       const driver = override === "(null)" ? this.#natural.get(address) : override;
       if (driver && !this.refusing.has(driver)) await this.#attach(address, driver);
+    } else if (this.#groups.has(path)) {
+      const { address, booted } = this.#groups.get(path)!;
+      const { driver } = await readDevice(address, { sysfs: this });
+      if (booted === null || driver !== null) throw new Error("Invalid argument (os error 22)");
+      await Deno.writeTextFile(path, `${text === "auto" ? booted : text}\n`);
     } else {
       const driver = /^\/bus\/pci\/drivers\/([^/]+)\/bind$/.exec(name)?.[1];
       if (!driver) throw new Deno.errors.NotFound(`No such file: ${name}`);

@@ -8,6 +8,7 @@ import {
   deviceNames,
   idText,
   isConfined,
+  isLazy,
   listDevices,
   parseAddress,
   readDevice,
@@ -101,13 +102,13 @@ Deno.test("an absent device and a machine without PCI", async () => {
 
 Deno.test("a free device is bound through its override, and released to nobody", async () => {
   await using sysfs = await FakeSysfs.create({ [ADDRESS]: E1000 }, { drivers: ["ring3"] });
-  assertEquals(await bind(ADDRESS, "ring3", { sysfs }), { previous: null });
+  assertEquals(await bind(ADDRESS, "ring3", { sysfs }), { previous: null, madeStrict: false });
   assertEquals((await readDevice(ADDRESS, { sysfs })).driver, "ring3");
   assertEquals(sysfs.writes, [
     `${FOLDER}/driver_override=ring3`,
     `/bus/pci/drivers/ring3/bind=${ADDRESS}`,
   ]);
-  assertEquals(await bind(ADDRESS, "ring3", { sysfs }), { previous: null });
+  assertEquals(await bind(ADDRESS, "ring3", { sysfs }), { previous: null, madeStrict: false });
   assertEquals(sysfs.writes.length, 2, "bound already: nothing is written");
 
   assertEquals(await release(ADDRESS, { sysfs, previous: null }), { driver: null });
@@ -130,7 +131,8 @@ Deno.test("a device in use is left alone unless its driver is named", async () =
   }
   assertEquals(sysfs.writes, []);
 
-  assertEquals(await bind(ADDRESS, "ring3", { sysfs, from: "e1000" }), { previous: "e1000" });
+  const { previous } = await bind(ADDRESS, "ring3", { sysfs, from: "e1000" });
+  assertEquals(previous, "e1000");
   assertEquals(sysfs.writes, [
     `${FOLDER}/driver_override=ring3`,
     `${FOLDER}/driver/unbind=${ADDRESS}`,
@@ -138,7 +140,46 @@ Deno.test("a device in use is left alone unless its driver is named", async () =
   ]);
   assertEquals(await release(ADDRESS, { sysfs, previous: "e1000" }), { driver: "e1000" });
   assertEquals((await readDevice(ADDRESS, { sysfs })).driverOverride, null);
-  assertEquals(await bind(ADDRESS, "ring3", { sysfs, take: true }), { previous: "e1000" });
+  assertEquals((await bind(ADDRESS, "ring3", { sysfs, take: true })).previous, "e1000");
+});
+
+Deno.test("a lazy IOMMU is made strict while no driver has the device, and is left as it was", async () => {
+  const lazy = { ...E1000, driver: "e1000", iommu: { group: 7, type: "DMA-FQ" } };
+  const TYPE = "/kernel/iommu_groups/7/type";
+  await using sysfs = await FakeSysfs.create({ [ADDRESS]: lazy }, { drivers: ["ring3"] });
+  const bound = await bind(ADDRESS, "ring3", { sysfs, take: true, strict: true });
+  assertEquals(bound, { previous: "e1000", madeStrict: true });
+  assertEquals(sysfs.writes.slice(1), [
+    `${FOLDER}/driver/unbind=${ADDRESS}`,
+    `${TYPE}=DMA`,
+    `/bus/pci/drivers/ring3/bind=${ADDRESS}`,
+  ]);
+  const device = await readDevice(ADDRESS, { sysfs });
+  assertEquals([device.iommu?.type, isLazy(device), isConfined(device)], ["DMA", false, true]);
+  assertEquals(await release(ADDRESS, { sysfs, ...bound }), { driver: "e1000" });
+  assertEquals((await readDevice(ADDRESS, { sysfs })).iommu?.type, "DMA-FQ");
+
+  sysfs.refusing.add("ring3");
+  await assertRejects(() => bind(ADDRESS, "ring3", { sysfs, take: true, strict: true }), UserError);
+  const after = await readDevice(ADDRESS, { sysfs });
+  assertEquals([after.driver, after.iommu?.type], ["e1000", "DMA-FQ"]);
+});
+
+Deno.test("an IOMMU that is strict, unasked, or cannot be made so is left alone", async () => {
+  for (
+    const [type, strict, fixed] of [["DMA", true, false], ["DMA-FQ", false, false], [
+      "DMA-FQ",
+      true,
+      true,
+    ]] as const
+  ) {
+    await using sysfs = await FakeSysfs.create(
+      { [ADDRESS]: { ...E1000, iommu: { group: 7, type, fixed } } },
+      { drivers: ["ring3"] },
+    );
+    assertEquals(await bind(ADDRESS, "ring3", { sysfs, strict }), { previous: null, madeStrict: false });
+    assertEquals((await readDevice(ADDRESS, { sysfs })).iommu?.type, type);
+  }
 });
 
 Deno.test("a device that ring3 does not take goes back to its driver", async () => {
