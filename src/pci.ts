@@ -129,8 +129,8 @@ export function isLazy(device: PciDevice): boolean {
  * unless its driver is the one named in `from`, or `take` is set. On failure everything is as before.
  *
  * With `strict` the IOMMU is to forget at once what is unmapped for the device. That can be chosen only while
- * nothing of the device's IOMMU group has a driver, and before Linux 6.4 or so only for a group of one; where it cannot be
- * chosen, the device stays as lazy as it was: see {@link isLazy}.
+ * nothing of the device's IOMMU group has a driver, and on Linux 6.1 only for a group of one device; where it
+ * cannot be chosen, the device stays as lazy as it was: see {@link isLazy}.
  * @returns the driver it was taken from, or null; and whether it was lazy and is now strict.
  * @throws {UserError} if there is no such device or driver, it is in use, or this process may not.
  */

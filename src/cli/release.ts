@@ -21,7 +21,7 @@ async function giveBack(address: string): Promise<string | null> {
     // Whether somebody holds it is known by trying to.
     ring3.claim(device.address)[Symbol.dispose]();
     const previous = await previousDriver(device.address);
-    const { driver } = await release(device.address, { previous, probe: true });
+    const { driver } = await release(device.address, { previous, probe: true, madeStrict: true });
     await forgetPrevious(device.address);
     return driver;
   } catch (error) {

@@ -81,7 +81,8 @@ export function nicNetwork(index: number): { network: string; host: string; gues
 export function deviceArguments(hardware: Hardware, disks: readonly string[]): string[] {
   const argv: string[] = [];
   const device = (text: string) => argv.push("-device", text);
-  if (hardware.iommu) device("intel-iommu,intremap=on,caching-mode=on");
+  // Without caching mode, which would tell Linux that it is emulated: on real ones it forgets lazily by default.
+  if (hardware.iommu) device("intel-iommu,intremap=on");
   for (const [index, nic] of hardware.nic.entries()) {
     const { network, host, guest } = nicNetwork(index);
     // A slot of its own, so that the card can be unplugged.

@@ -61,22 +61,23 @@ export class BoundDevice implements AsyncDisposable {
   }
 
   /**
-   * Binds a device.
-   * @param options `take`: take it from the kernel's driver that uses it; `strict`: see `bind` of `src/pci.ts`.
+   * Binds a device, and has its IOMMU forget at once what is unmapped, where that can be chosen.
+   * @param options `take`: take it from the kernel's driver that uses it.
    * @throws {UserError} if it is in use, or cannot be bound.
    */
   static async bind(
     { address, driver }: PciDevice,
-    { take, strict }: { take: boolean; strict: boolean },
+    { take }: { take: boolean },
   ): Promise<BoundDevice> {
-    const bound = await bind(address, "ring3", { take, strict });
-    let { previous } = bound;
+    const bound = await bind(address, "ring3", { take, strict: true });
     // Bound already, it was taken by another supervisor, which may still hold it: it is ours to give back
     // once it has been claimed.
-    if (driver === "ring3") previous = await previousDriver(address);
-    else await rememberPrevious(address, previous);
-    const { madeStrict } = bound;
-    return new BoundDevice(await readDevice(address), { previous, madeStrict, mine: driver !== "ring3" });
+    if (driver === "ring3") {
+      const previous = await previousDriver(address);
+      return new BoundDevice(await readDevice(address), { previous, madeStrict: true, mine: false });
+    }
+    await rememberPrevious(address, bound.previous);
+    return new BoundDevice(await readDevice(address), { ...bound, mine: true });
   }
 
   /** It has been claimed: nobody else's claim is ended by giving it back. */

@@ -16,9 +16,6 @@ const LARGEST_RECORD = 16 * 1024;
 /** Most records a second that are looked at. Of more the kernel keeps some, and the rest is lost to us. */
 const RECORDS_PER_SECOND = 2000;
 
-/** The errors of a read that is only behind: it goes on at the oldest record that is kept. */
-const OVERRUN = /\(os error 32\)/;
-
 /** Whether a record's prefix says that the kernel itself wrote it, and not a program. */
 const BY_KERNEL = /^(\d+),[^;]*;/;
 
@@ -65,7 +62,8 @@ export class KernelLog implements Disposable {
         length = await this.#file.read(buffer);
       } catch (error) {
         if (this.#closed) return;
-        if (error instanceof Error && OVERRUN.test(error.message)) continue;
+        // What was next is overwritten: the read after this one goes on at the oldest record that is kept.
+        if (error instanceof Deno.errors.BrokenPipe) continue;
         throw error;
       }
       if (this.#closed) return;

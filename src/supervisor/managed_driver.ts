@@ -287,7 +287,7 @@ export class ManagedDriver implements AsyncDisposable {
       this.#version = await this.#takeVersion();
       await using undo = new AsyncDisposableStack();
       const bound = undo.use(
-        await BoundDevice.bind(device, { take: this.#options.take, strict: manifest.iommu === "required" }),
+        await BoundDevice.bind(device, this.#options),
       );
       const { address } = bound.device;
       const supervisor = undo.use(Supervisor.claim(openLibrary(files.library), address, {

@@ -90,6 +90,12 @@ Deno.test("what the policy says of an exit, by its status", () => {
   assertEquals(of("never", 1), "give-up");
 });
 
+Deno.test("a device that reached outside its memory counts as a crash does", () => {
+  const fault: Partial<PolicyEnd> = { reason: { kind: "dma-fault", text: "the device tried to read 0x0" } };
+  const ends = decide(new RestartBudget({ ...POLICY, on: "crash", budget: 2 }, even), [1, 1, 1], fault);
+  assertEquals(ends.map(({ next }) => next), ["restart", "restart", "give-up"]);
+});
+
 Deno.test("a lost device, and an exception at the very first start, are no matter for restarts", () => {
   const budget = new RestartBudget(POLICY, even);
   const lost: Partial<PolicyEnd> = { reason: { kind: "device-lost", text: "the device was removed" } };
