@@ -1,6 +1,7 @@
 /**
  * What devices tried and the IOMMU stopped. Linux has no call that tells of it: Intel's driver only writes to
- * the log, and AMD's asks nobody about a domain of the DMA API. So the log is followed.
+ * the log. AMD's asks the domain's fault handler first, but later kernels let the DMA API's domains have none. So
+ * the log is followed.
  */
 import { listAddresses } from "../pci.ts";
 import { KernelLog } from "./kernel_log.ts";

@@ -160,7 +160,7 @@ function holdsPartOf(text: string, secret: string): boolean {
  * Headers of Ethernet, IPv4 and UDP for so many bytes of payload to the far end, without a checksum of those: so
  * that what is there comes out at a socket.
  */
-export function datagramHeader(payload: number): Uint8Array<ArrayBuffer> {
+function datagramHeader(payload: number): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(42);
   const view = new DataView(bytes.buffer);
   bytes.fill(0xff, 0, 6);
