@@ -8,11 +8,15 @@ import {
 } from "../../src/supervisor/dma_faults.ts";
 import { KernelLog, type LogFile } from "../../src/supervisor/kernel_log.ts";
 
-/** Records of logs: of the lab's 6.1 and 6.12, and of machines with AMD's IOMMU. */
+/** Records of logs: first of the lab's 6.1 and 6.12, then as other kernels, modes and AMD's IOMMU write them. */
 const RECORDS: [string, DmaFault | undefined][] = [
   [
-    "DMAR: [DMA Read NO_PASID] Request device [01:00.0] fault addr 0x3a7c2000 [fault reason 0x06] PTE Read access is not set",
-    { device: "01:00.0", access: "read", address: 0x3a7c2000n },
+    "DMAR: [DMA Read NO_PASID] Request device [01:00.0] fault addr 0x116fa000 [fault reason 0x06] PTE Read access is not set",
+    { device: "01:00.0", access: "read", address: 0x116fa000n },
+  ],
+  [
+    "DMAR: [DMA Write NO_PASID] Request device [01:00.0] fault addr 0x2065d000 [fault reason 0x05] PTE Write access is not set",
+    { device: "01:00.0", access: "write", address: 0x2065d000n },
   ],
   [
     "DMAR: [DMA Write NO_PASID] Request device [0x01:0x00.0] fault addr 0x3a7c2000 [fault reason 0x05] PTE Write access is not set",
@@ -155,10 +159,11 @@ Deno.test("a fault is of the device at its address, or of one of several in doub
   const file = new FakeLog(RECORDS.map(([record], index) => `3,${index},1,-;${record}\n`));
   const told = await watched(() => KernelLog.open(() => Promise.resolve(file)), {
     addresses: ["0000:01:00.0", "0000:0a:00.0", "0001:0a:00.0", "0000:00:01.0"],
-    count: 7,
+    count: 8,
   });
   assertEquals(told, [
     "read by 0000:01:00.0",
+    "write by 0000:01:00.0",
     "write by 0000:01:00.0",
     "write by nobody",
     "interrupt by 0000:01:00.0",
