@@ -61,6 +61,7 @@ static const int in_vain[] = {
 
 /* Operations of calls that have several. */
 static const unsigned int names[] = { PR_SET_NAME, PR_SET_VMA };
+static const unsigned int locks[] = { F_GETLK, F_SETLK };
 static const unsigned int descriptor_flags[] = { F_GETFD, F_GETFL, F_SETFD, F_SETFL };
 
 bool filter_available(void)
@@ -153,6 +154,9 @@ int filter_for_seal(bool executable_memory)
 	rule(filter, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), SCMP_A2(SCMP_CMP_EQ, 0));
 	for (size_t at = 0; at < COUNT(names); at++)
 		rule(filter, SCMP_ACT_ALLOW, SCMP_SYS(prctl), SCMP_A0(SCMP_CMP_EQ, names[at]));
+	/* Of Deno's caches, which it asks for what it is to load. */
+	for (size_t at = 0; at < COUNT(locks); at++)
+		rule(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(fcntl), SCMP_A1(SCMP_CMP_EQ, locks[at]));
 	for (size_t at = 0; at < COUNT(descriptor_flags); at++)
 		rule(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), SCMP_A1(SCMP_CMP_EQ, descriptor_flags[at]));
 

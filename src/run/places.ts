@@ -6,7 +6,7 @@ import type { Manifest } from "../manifest/mod.ts";
 import type { SupervisorPlaces } from "../supervisor/permissions.ts";
 
 /** Deno's cache, by its own rules. */
-function denoDir(): string {
+export function denoDir(): string {
   const cache = Deno.env.get("XDG_CACHE_HOME") || `${Deno.env.get("HOME") || "/root"}/.cache`;
   return resolve(Deno.env.get("DENO_DIR") || `${cache}/deno`);
 }

@@ -1,7 +1,13 @@
-/** Real driver processes without a kernel or a sandbox: the host's own code, over `kernel_calls.c`. */
+/**
+ * Real driver processes without ring3.ko: the host's own code over `kernel_calls.c`, in the sandbox that drivers
+ * get, where this is run as root.
+ */
+import { buildFfi } from "../../src/build.ts";
 import type { HostMessage } from "../../src/host/messages.ts";
 import { ControlSocket, openLibrary, SharedMemory } from "../../src/kernel/mod.ts";
-import { moduleEnvironment, runFlags } from "../../src/supervisor/compile.ts";
+import { denoDir } from "../../src/run/places.ts";
+import { moduleEnvironment, runFlags, sharedLibraries } from "../../src/supervisor/compile.ts";
+import { CONTROL_FD, FILTER_FD, launchArguments, parseLaunched } from "../../src/supervisor/sandbox.ts";
 import { type Version, VersionStore } from "../../src/supervisor/versions.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
@@ -61,32 +67,54 @@ export async function driverVersion(
   };
 }
 
+/** What Deno is run with, and the descriptors that it then finds. Becoming another user takes root. */
+async function confined(
+  { root }: Version,
+  socket: number,
+): Promise<{ command: string[]; control: number; filter: number }> {
+  const deno = Deno.execPath();
+  // Its standard input is empty: no filter.
+  if (Deno.uid() !== 0) return { command: [deno], control: socket, filter: 0 };
+  const launcher = `${await buildFfi()}/ring3-launch`;
+  const libraries = await sharedLibraries({ deno, launcher, library: LIBRARY, main: MAIN });
+  const sandbox = {
+    uid: 0x6ffffffc,
+    openFiles: 64,
+    limits: { memory: 256 * 2 ** 20, threads: 64, cpu: 2 },
+    readable: [deno, ...libraries, LIBRARY, `${ROOT}src`, root, denoDir()],
+    walls: { namespaces: "required", landlock: "required", seccomp: "required" },
+  } as const;
+  return {
+    command: [launcher, ...launchArguments(sandbox, socket), deno],
+    control: CONTROL_FD,
+    filter: FILTER_FD,
+  };
+}
+
 /** Runs a driver, whose files name its API as `RING3`, until its process ends. */
 export async function runHost(files: Record<string, string>, options: HostRunOptions = {}): Promise<HostEnd> {
   await (built ??= build());
   const library = openLibrary(LIBRARY);
   await using taken = await driverVersion(files);
-  const { DENO_DIR: _, ...env } = moduleEnvironment(taken.version);
   const { ours, theirs } = ControlSocket.pair(library);
-  const args = [
-    "run",
-    ...runFlags(taken.version, { heap: 64 * 2 ** 20, jit: true }),
-    `--allow-ffi=${LIBRARY}`,
-    taken.main,
-    LIBRARY,
-    `${theirs}`,
-    // Its standard input is empty: no filter.
-    "0",
-    `file://${taken.version.file}`,
-  ];
-  const child = new Deno.Command(Deno.execPath(), {
-    args,
-    env,
+  const { command, control, filter } = await confined(taken.version, theirs);
+  const child = new Deno.Command(command[0], {
+    args: [
+      ...command.slice(1),
+      "run",
+      ...runFlags(taken.version, { heap: 64 * 2 ** 20, jit: true }),
+      `--allow-ffi=${LIBRARY}`,
+      taken.main,
+      LIBRARY,
+      `${control}`,
+      `${filter}`,
+      `file://${taken.version.file}`,
+    ],
+    env: { ...moduleEnvironment(taken.version), DENO_DIR: denoDir() },
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
-  })
-    .spawn();
+  }).spawn();
   library.r3_close(theirs);
   const messages: HostMessage[] = [];
   const stderr = new Response(child.stderr).text();
@@ -96,6 +124,7 @@ export async function runHost(files: Record<string, string>, options: HostRunOpt
     const lines = text.split("\n");
     text = lines.pop()!;
     for (const line of lines) {
+      if (parseLaunched(line)) continue;
       const message = JSON.parse(line) as HostMessage;
       messages.push(message);
       if (message.type === "waiting") {

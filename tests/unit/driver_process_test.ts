@@ -1,0 +1,76 @@
+/** Driver processes in their sandbox, as far as they come without the module: until they wait for a grant. */
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { buildFfi } from "../../src/build.ts";
+import { openLibrary } from "../../src/kernel/mod.ts";
+import { compile, sharedLibraries } from "../../src/supervisor/compile.ts";
+import { DriverProcess, type SpawnOptions } from "../../src/supervisor/driver_process.ts";
+import { VersionStore } from "../../src/supervisor/versions.ts";
+
+const ROOT = new URL("../../", import.meta.url).pathname.slice(0, -1);
+const DRIVER = { file: `${ROOT}/drivers/e1000/driver.ts`, folder: `${ROOT}/drivers/e1000` };
+
+const MANIFEST: SpawnOptions["manifest"] = {
+  limits: { start: 30_000, stall: 1000, heap: 64 * 2 ** 20, memory: 256 * 2 ** 20, threads: 64, cpu: 2 },
+  // Whether this machine has a cgroup to give is not this test's concern.
+  walls: { namespaces: "required", landlock: "required", seccomp: "required", cgroup: "off" },
+  jit: true,
+  recordRegisters: false,
+};
+
+/** Becoming another user takes root. */
+const ignore = Deno.uid() !== 0;
+
+Deno.test("a driver process waits behind its walls, and ends with its launcher", { ignore }, async (t) => {
+  const ffi = await buildFfi();
+  const directory = await Deno.makeTempDir({ prefix: "ring3-process-" });
+  await Deno.chmod(directory, 0o755);
+  try {
+    const library = openLibrary(`${ffi}/libring3.so`);
+    const host = {
+      deno: Deno.execPath(),
+      launcher: `${ffi}/ring3-launch`,
+      library: `${ffi}/libring3.so`,
+      main: `${ROOT}/src/host/main.ts`,
+    };
+    const files = { ...host, libraries: await sharedLibraries(host) };
+    const version = await new VersionStore(directory).take(DRIVER);
+    await compile(files, version);
+    const spawn = (manifest: Partial<SpawnOptions["manifest"]>) =>
+      DriverProcess.spawn(library, {
+        files,
+        version,
+        uid: 0x6ffffffd,
+        manifest: { ...MANIFEST, ...manifest },
+      });
+
+    for (const jit of [true, false]) {
+      await t.step(jit ? "compiling" : "interpreting", async () => {
+        const process = spawn({ jit });
+        await process.launched;
+        const said = process.ended.then(({ stderr }) => stderr);
+        assert(await process.waiting, (await Promise.race([said, []])).join("\n"));
+        assertEquals(process.walls, {
+          namespaces: "stands",
+          landlock: "stands",
+          seccomp: "stands",
+          cgroup: "off",
+        });
+        const status = await Deno.readTextFile(`/proc/${process.pid}/status`);
+        assertStringIncludes(status, "Name:\tdeno\n");
+        assertStringIncludes(status, "NStgid:\t" + process.pid + "\t1\n");
+        process.kill();
+        assertEquals((await process.ended).signal, "SIGKILL");
+      });
+    }
+
+    await t.step("one that cannot be started says why", async () => {
+      const process = spawn({ walls: { ...MANIFEST.walls, cgroup: "required" } });
+      assertEquals(await process.waiting, false);
+      const { code, stderr } = await process.ended;
+      assertEquals([code, process.walls], [125, undefined]);
+      assertStringIncludes(stderr.join("\n"), "this system has no cgroup for drivers");
+    });
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
