@@ -91,8 +91,15 @@ const KEPT: ReadonlySet<string> = new Set([
   "structuredClone",
 ]);
 
-/** Properties of what is kept that are taken away: with one thread and no event loop they only hang. */
-const REMOVED: readonly [object, string][] = [[Atomics, "wait"], [Atomics, "waitAsync"], [Atomics, "notify"]];
+/** Properties of what is kept that are taken away. */
+const REMOVED: readonly [object, string][] = [
+  // With one thread and no event loop they only hang.
+  [Atomics, "wait"],
+  [Atomics, "waitAsync"],
+  [Atomics, "notify"],
+  // What it hides can be frozen only after 10 ms of preparation, and text is no driver's business.
+  [Intl, "Segmenter"],
+];
 
 /** What stands in place of Deno's own, which would write to the supervisor's pipe or wait for Deno's event loop. */
 function replacements(log: (message: string) => void): Record<string, object> {

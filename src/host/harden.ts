@@ -50,8 +50,6 @@ function unnamed(): unknown[] {
     new Set().values(),
     ""[Symbol.iterator](),
     "".matchAll(/a/g),
-    new Intl.Segmenter().segment(""),
-    new Intl.Segmenter().segment("")[Symbol.iterator](),
     new URLSearchParams().values(),
     new Error(),
     arguments,

@@ -21,14 +21,10 @@ const BUILTINS: Readonly<Record<string, null>> = Object.fromEntries(
   builtinModules.map((name) => [name.startsWith("node:") ? name : `node:${name}`, null]),
 );
 
-/** Where the host's own files may lead, which have use for one of them. */
-const SCOPES = { [new URL("../host/", import.meta.url).href]: { "node:vm": "node:vm" } };
-
 /** Flags with which the files of a host are found, the same wherever they are read: compiled files are kept by them. */
 export function moduleFlags({ file, imports }: Pick<Version, "file" | "imports">): string[] {
   const map = {
     imports: { ...imports, "ring3-driver": new URL(`file://${file}`).href, ...BUILTINS },
-    scopes: SCOPES,
   };
   return [
     "--no-config",
