@@ -29,6 +29,8 @@ export interface Manifest {
   driver: string;
   /** The folder below `drivers` that holds it: all that the host may read of it. */
   driverFolder: string;
+  /** npm packages that the driver may import, as in `npm:zod@4.6.7`. */
+  packages: string[];
   match: { vendor: number; device: number }[];
   grant: {
     /** Windows, in bytes. */
@@ -101,6 +103,7 @@ export async function loadManifest(file: string): Promise<Manifest> {
     description,
     driver: driver.driver,
     driverFolder: driver.folder,
+    packages: parsed.data.packages ?? [],
     match,
     grant: {
       bars: (grant.bars ?? []).map(({ bar, offset, length }) => ({ bar, offset: offset ?? 0, length })),

@@ -17,6 +17,9 @@ export const LIMITS = {
   interfaceName: 15,
 } as const;
 
+/** `npm:`, a name with or without a scope, and a whole version. */
+const PACKAGE = /^npm:(@[a-z0-9][\w.\-]*\/)?[a-z0-9][\w.\-]*@\d+\.\d+\.\d+(-[\w.\-]+)?$/;
+
 /** Says why a value is refused, from within `reading`. */
 class Refusal extends Error {}
 
@@ -151,6 +154,17 @@ const grant = z.strictObject({
   port: port.optional().describe("The kernel's side of the device; without it the driver serves nobody."),
 });
 
+/** An npm package in one version, so that what runs is what was tried. */
+const npmPackage = reading(
+  z.string().meta({ pattern: PACKAGE.source }),
+  (value) => {
+    if (!PACKAGE.test(value)) {
+      refuse(`"${value}" is not a package with its exact version like "npm:zod@4.6.7"`);
+    }
+    return value;
+  },
+);
+
 const HOUR = 3_600_000;
 
 const restart = z.strictObject({
@@ -230,6 +244,9 @@ export const manifestSchema = z.strictObject({
     z.strictObject({ vendor: id("PCI vendor id."), device: id("PCI device id.") }),
     { most: 1024, least: 1, what: "entries" },
   ).describe("The devices that it drives."),
+  packages: upTo(npmPackage, { most: 16, least: 0, what: "packages" }).optional().describe(
+    "npm packages that the driver may import besides its own files; default none.",
+  ),
   grant: grant.describe("All that the driver may touch."),
   iommu: z.enum(["required", "preferred"]).optional().describe(
     '"required" (default) refuses a device that no IOMMU confines; "preferred" warns and goes on.',

@@ -3,12 +3,16 @@ import { builtinModules } from "node:module";
 import { UserError } from "../error.ts";
 import type { HostFiles } from "./driver_process.ts";
 import { checkImports, type ModuleGraph, modulesWithMaps } from "./imports.ts";
+import { checkPackages, packageMap, packagesEntry } from "./packages.ts";
 import { launchArguments, parseLibraries } from "./sandbox.ts";
 import { cleanStack } from "./stack.ts";
 import type { Version } from "./versions.ts";
 
 /** User that compiles: neither root's nor any driver's, so that no driver can change what another runs. */
 const COMPILER_UID = 0x6fffffff;
+
+/** Says where npm packages are fetched from, if not from the usual place. */
+export const REGISTRY_VARIABLE = "NPM_CONFIG_REGISTRY";
 
 /** What loads dynamically linked programs: the x86-64 psABI, "Program Interpreter". */
 const LOADER = "/lib64/ld-linux-x86-64.so.2";
@@ -22,9 +26,15 @@ const BUILTINS: Readonly<Record<string, null>> = Object.fromEntries(
 );
 
 /** Flags with which the files of a host are found, the same wherever they are read: compiled files are kept by them. */
-export function moduleFlags({ file, imports }: Pick<Version, "file" | "imports">): string[] {
+export function moduleFlags({ file, imports, packages }: Version): string[] {
   const map = {
-    imports: { ...imports, "ring3-driver": new URL(`file://${file}`).href, ...BUILTINS },
+    imports: {
+      ...packages.imports,
+      ...imports,
+      "ring3-driver": new URL(`file://${file}`).href,
+      ...BUILTINS,
+    },
+    scopes: packages.scopes,
   };
   return [
     "--no-config",
@@ -54,15 +64,23 @@ export function moduleEnvironment({ cache }: Version): Record<string, string> {
   return { NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1", DENO_DIR: cache };
 }
 
+/** How to run the compiler. */
+interface CompilerRun {
+  version: Version;
+  args: string[];
+  stdout: "null" | "piped";
+  env?: Record<string, string>;
+}
+
 /** Runs Deno as the compiler on a version: a user who can write nothing but that version's cache. */
 async function runCompiler(
   { launcher, deno }: HostFiles,
-  { version, args, stdout }: { version: Version; args: string[]; stdout: "null" | "piped" },
+  { version, args, stdout, env }: CompilerRun,
 ): Promise<{ code: number; stdout: string; stderr: string }> {
   const output = await new Deno.Command(launcher, {
     args: [...COMPILER, deno, ...args],
     clearEnv: true,
-    env: moduleEnvironment(version),
+    env: { ...moduleEnvironment(version), ...env },
     stdin: "null",
     stdout,
     stderr: "piped",
@@ -75,14 +93,42 @@ async function runCompiler(
   };
 }
 
+/** Fetches packages into a version's cache, with a lock file that keeps their hashes, and maps them. */
+async function takePackages(files: HostFiles, version: Version, packages: readonly string[]): Promise<void> {
+  const registry = Deno.env.get(REGISTRY_VARIABLE);
+  // A registry of one's own may have a certificate that only this machine trusts.
+  const env = { DENO_TLS_CA_STORE: "mozilla,system", ...(registry ? { [REGISTRY_VARIABLE]: registry } : {}) };
+  const flags = ["--no-config", "--quiet", `--lock=${version.cache}/packages.lock`];
+  const run = async (args: string[]) => {
+    const { code, stdout, stderr } = await runCompiler(files, { version, args, stdout: "piped", env });
+    if (code === 0) return stdout;
+    const why = stderr.replace(/^error: /, "").trim().split("\n").map((line) => line.trim()).slice(0, 2).join(
+      " ",
+    );
+    throw new UserError(`Cannot fetch ${packages.join(", ")} for ${version.path}: ${why}`);
+  };
+  await run(["cache", ...flags, ...packages]);
+  const { npmPackages } = JSON.parse(
+    await run(["info", "--json", ...flags, packagesEntry(packages)]),
+  ) as ModuleGraph;
+  version.packages = await packageMap(npmPackages, packages);
+}
+
 /**
  * Compiles a version and the host that is to run it, so that a process starts from JavaScript, and checks what
  * the version imports. Runs none of it.
- * @throws {UserError} if a file cannot be read, is not TypeScript, or imports what a driver may not.
+ * @param options `packages`: npm packages that it may import, as its manifest names them.
+ * @throws {UserError} if a file cannot be read, is not TypeScript, or imports what a driver may not; or a
+ * package cannot be fetched.
  */
-export async function compile(files: HostFiles, version: Version): Promise<void> {
+export async function compile(
+  files: HostFiles,
+  version: Version,
+  { packages = [] }: { packages?: readonly string[] } = {},
+): Promise<void> {
   await Deno.mkdir(version.cache, { recursive: true, mode: 0o755 });
   await Deno.chown(version.cache, COMPILER_UID, COMPILER_UID);
+  if (packages.length > 0) await takePackages(files, version, packages);
   const flags = moduleFlags(version);
   const [graph, compiled] = await Promise.all([
     runCompiler(files, { version, args: ["info", "--json", ...flags, files.main], stdout: "piped" }),
@@ -92,6 +138,7 @@ export async function compile(files: HostFiles, version: Version): Promise<void>
   if (graph.code === 0) {
     const { modules } = JSON.parse(graph.stdout) as ModuleGraph;
     checkImports(modules, version);
+    await checkPackages(modules, version.packages);
     version.modules = modulesWithMaps(modules);
   }
   const failed = [graph, compiled].find(({ code }) => code !== 0);

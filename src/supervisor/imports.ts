@@ -1,6 +1,7 @@
 /** What a version of a driver imports, checked in Deno's own module graph before anything of it runs. */
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { UserError } from "../error.ts";
+import type { NpmPackage } from "./packages.ts";
 import type { Version } from "./versions.ts";
 
 /** Where a specifier leads, and where it stands. Lines are counted from 0. */
@@ -29,6 +30,7 @@ export interface Module {
 /** What `deno info --json` prints. */
 export interface ModuleGraph {
   modules: Module[];
+  npmPackages: Record<string, NpmPackage>;
 }
 
 /** The only file outside its folder that a driver imports. */
@@ -38,13 +40,16 @@ const API = new URL("../driver/mod.ts", import.meta.url).href;
 const MEDIA: ReadonlySet<string> = new Set(["TypeScript", "Mts", "Dts", "Dmts", "JavaScript", "Mjs", "Json"]);
 
 /**
- * Checks every import of every file of a driver.
+ * Checks every import of every file of a driver, and of the packages that it has.
  * @param modules Of the whole graph. @param version What is checked.
  * @throws {UserError} for the first that leads elsewhere than a driver may: one line with file and line.
  */
-export function checkImports(modules: readonly Module[], version: Pick<Version, "folder" | "source">): void {
-  const folder = new URL(`file://${version.folder}/`).href;
-  const isOwn = (url: string) => url.startsWith(folder);
+export function checkImports(
+  modules: readonly Module[],
+  version: Pick<Version, "folder" | "source" | "packages">,
+): void {
+  const folders = [pathToFileURL(`${version.folder}/`).href, ...Object.keys(version.packages.scopes)];
+  const isOwn = (url: string) => folders.some((folder) => url.startsWith(folder));
   const place = (url: string) => fileURLToPath(url).replace(version.folder, version.source);
   for (const { specifier: url, kind, mediaType, dependencies = [] } of modules) {
     if (!isOwn(url)) continue;
@@ -63,8 +68,8 @@ export function checkImports(modules: readonly Module[], version: Pick<Version, 
       for (const to of [code, type]) {
         if (!to || to.specifier === API || isOwn(to.specifier ?? "")) continue;
         throw says(
-          `imports ${specifier}; a driver imports files of its own folder and ${new URL(API).pathname}, ` +
-            "and nothing else",
+          `imports ${specifier}; a driver imports files of its own folder, ${new URL(API).pathname} ` +
+            "and packages that its manifest names",
         );
       }
     }

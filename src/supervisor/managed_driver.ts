@@ -205,14 +205,16 @@ export class ManagedDriver implements AsyncDisposable {
       return;
     }
     if (JSON.stringify(manifest) === JSON.stringify(this.#manifest)) return tell("unchanged");
-    const ofClaim = ({ driver, grant }: Manifest) => JSON.stringify([driver, grant.port]);
+    const ofClaim = ({ driver, packages, grant }: Manifest) => JSON.stringify([driver, packages, grant.port]);
     if (!this.#held) {
       this.#manifest = manifest;
       return tell("taken");
     }
     if (ofClaim(manifest) !== ofClaim(this.#manifest)) {
       this.#pending = manifest;
-      return tell("its driver or port has changed: this takes effect when it is stopped and started");
+      return tell(
+        "its driver, packages or port have changed: this takes effect when it is stopped and started",
+      );
     }
     this.#manifest = manifest;
     const { supervisor } = this.#held;
@@ -271,9 +273,9 @@ export class ManagedDriver implements AsyncDisposable {
   }
 
   async #takeVersion(options?: UpgradeOptions): Promise<Version> {
-    const { driver, driverFolder } = this.#manifest;
+    const { driver, driverFolder, packages } = this.#manifest;
     const version = await this.#options.versions.take({ file: driver, folder: driverFolder }, options);
-    await compile(this.#options.files, version);
+    await compile(this.#options.files, version, { packages });
     return version;
   }
 

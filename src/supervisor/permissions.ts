@@ -5,6 +5,7 @@
 import { CGROUP_VARIABLE, MACHINE_VARIABLE } from "../machine.ts";
 import { RUNTIME_DIRECTORY } from "../run/runtime.ts";
 import { STATE_DIRECTORY } from "../run/state.ts";
+import { REGISTRY_VARIABLE } from "./compile.ts";
 
 /** Where the supervisor finds `/sys`, `/proc` and the kernel's log. Not below what it may write: permissions go down. */
 const MACHINE = "/run/ring3-machine";
@@ -87,7 +88,7 @@ export function permissionFlags(places: SupervisorPlaces): string[] {
       ...["bus/pci", "devices", "kernel/iommu_groups"].map(sys),
     ],
     net: [...addresses, ...sockets],
-    env: ["NOTIFY_SOCKET", "WATCHDOG_USEC", MACHINE_VARIABLE, CGROUP_VARIABLE],
+    env: ["NOTIFY_SOCKET", "WATCHDOG_USEC", MACHINE_VARIABLE, CGROUP_VARIABLE, REGISTRY_VARIABLE],
     sys: ["uid"],
   };
   return Object.entries(flags).map(([name, values]) => `--allow-${name}=${values.map(escaped).join(",")}`);
@@ -114,7 +115,7 @@ export function supervisorCommand(places: SupervisorPlaces, args: readonly strin
       DENO_DIR: denoDir,
       DENO_NO_UPDATE_CHECK: "1",
       [MACHINE_VARIABLE]: MACHINE,
-      ...(registry ? { NPM_CONFIG_REGISTRY: registry } : {}),
+      ...(registry ? { [REGISTRY_VARIABLE]: registry } : {}),
     },
   };
 }

@@ -3,6 +3,7 @@
  * what an editor has half written since, and so that there is a way back from an upgrade.
  */
 import { UserError } from "../error.ts";
+import type { PackageMap } from "./packages.ts";
 
 /** Most files in a driver's folder, and bytes in all. */
 const MOST_FILES = 1000;
@@ -27,6 +28,8 @@ export interface Version {
   source: string;
   /** Folder of what it has been compiled to. */
   cache: string;
+  /** The npm packages that it has, once it has been compiled. */
+  packages: PackageMap;
   /** URLs of all modules that a process of it loads, once it has been compiled. */
   modules: string[];
   /** Import map that runs it: all but the driver's own folder is where it was. */
@@ -134,6 +137,7 @@ export class VersionStore {
       source: source.slice(0, -relative.length - 1),
       cache: `${this.#directory}/${id}.cache`,
       imports: { [url(`${root}/`)]: "file:///", [url(`${copy}/`)]: url(`${copy}/`) },
+      packages: { imports: {}, scopes: {} },
       modules: [],
       since: new Date(),
     };

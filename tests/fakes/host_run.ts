@@ -23,6 +23,8 @@ export interface HostEnd {
 
 /** How to run a host. */
 export interface HostRunOptions {
+  /** Called before the process is started, as to compile the version. */
+  prepare?: (version: Version, main: string) => Promise<void>;
   /** Called with the copy of the driver's folder before its process is given a grant. */
   whenWaiting?: (folder: string) => void | Promise<void>;
   /** Called once it is ready; when it is done, the supervisor's end of the socket is closed. */
@@ -69,19 +71,20 @@ export async function driverVersion(
 
 /** What Deno is run with, and the descriptors that it then finds. Becoming another user takes root. */
 async function confined(
-  { root }: Version,
+  { root, cache }: Version,
   socket: number,
 ): Promise<{ command: string[]; control: number; filter: number }> {
   const deno = Deno.execPath();
   // Its standard input is empty: no filter.
   if (Deno.uid() !== 0) return { command: [deno], control: socket, filter: 0 };
+  await Deno.mkdir(cache, { recursive: true });
   const launcher = `${await buildFfi()}/ring3-launch`;
   const libraries = await sharedLibraries({ deno, launcher, library: LIBRARY, main: MAIN });
   const sandbox = {
     uid: 0x6ffffffc,
     openFiles: 64,
     limits: { memory: 256 * 2 ** 20, threads: 64, cpu: 2 },
-    readable: [deno, ...libraries, LIBRARY, `${ROOT}src`, root, denoDir()],
+    readable: [deno, ...libraries, LIBRARY, `${ROOT}src`, root, cache, denoDir()],
     walls: { namespaces: "required", landlock: "required", seccomp: "required" },
   } as const;
   return {
@@ -96,6 +99,7 @@ export async function runHost(files: Record<string, string>, options: HostRunOpt
   await (built ??= build());
   const library = openLibrary(LIBRARY);
   await using taken = await driverVersion(files);
+  await options.prepare?.(taken.version, taken.main);
   const { ours, theirs } = ControlSocket.pair(library);
   const { command, control, filter } = await confined(taken.version, theirs);
   const child = new Deno.Command(command[0], {

@@ -63,7 +63,7 @@ Deno.test("the language wall stands in the lab", async (t) => {
     assertStringIncludes(
       stderr,
       "ring3: Cannot load /tmp/drivers/hostile/driver.ts: line 2 imports node:fs; a driver imports files of " +
-        "its own folder and /ring3/src/driver/mod.ts",
+        "its own folder, /ring3/src/driver/mod.ts and packages that its manifest names",
     );
     assertEquals([code, stderr.trimEnd().split("\n").length], [1, 1]);
   });

@@ -102,12 +102,13 @@ Deno.test("the refusal is one line with what is allowed", () => {
     dependencies: [{ specifier: to, code }],
   }];
   const error = assertThrows(
-    () => checkImports(modules, { folder, source: "/home/me/drivers/x" }),
+    () =>
+      checkImports(modules, { folder, packages: { imports: {}, scopes: {} }, source: "/home/me/drivers/x" }),
     UserError,
   );
   assertEquals(
     error.message,
-    "Cannot load /home/me/drivers/x/driver.ts: line 7 imports node:fs; a driver imports files of its own folder and " +
-      `${HOST.replace("host/main", "driver/mod")}, and nothing else`,
+    "Cannot load /home/me/drivers/x/driver.ts: line 7 imports node:fs; a driver imports files of its own folder, " +
+      `${HOST.replace("host/main", "driver/mod")} and packages that its manifest names`,
   );
 });

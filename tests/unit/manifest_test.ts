@@ -95,6 +95,7 @@ Deno.test("the shipped e1000 manifest grants BAR 0, one interrupt, memory and a 
     description: "Intel 8254x gigabit Ethernet (82540EM and 82545EM)",
     driver: `${checkout.root}/drivers/e1000/driver.ts`,
     driverFolder: `${checkout.root}/drivers/e1000`,
+    packages: [],
     match: [{ vendor: 0x8086, device: 0x100e }, { vendor: 0x8086, device: 0x100f }],
     grant: {
       bars: [{ bar: 0, offset: 0, length: 131072 }],
@@ -143,6 +144,27 @@ Deno.test("restarts and limits are as written, the rest by default", async () =>
   });
   assertEquals(manifest.walls, { ...WALLS, landlock: "preferred", cgroup: "off" });
   assertEquals(manifest.jit, false);
+});
+
+Deno.test("a package is named with npm: and one whole version", async () => {
+  await using checkout = await Checkout.create();
+  const packages = ["npm:zod@4.6.7", "npm:@scope/name@1.0.0-rc.1"];
+  const load = async (packages: string[]) =>
+    (await loadManifest(await checkout.write(JSON.stringify({ ...RIGHT, packages })))).packages;
+  assertEquals(await load(packages), packages);
+  for (
+    const wrong of [
+      "zod@4.6.7",
+      "npm:zod",
+      "npm:zod@4",
+      "npm:zod@^4.6.7",
+      "npm:zod@4.6.7/mini",
+      "jsr:@std/x@1.0.0",
+    ]
+  ) {
+    const says = `packages[0]: "${wrong}" is not a package with its exact version like "npm:zod@4.6.7"`;
+    await assertRejects(() => load([wrong]), Error, says);
+  }
 });
 
 Deno.test("a span of time is text with a unit, within bounds", async () => {
@@ -225,7 +247,7 @@ Deno.test("every problem is told, with its line, its path and what to do", async
       "1:1: description: is missing; expected a text in quotes",
       '2:3: name: "E1000" is not a name: a letter, then up to 31 of a-z, 0-9 and "-"',
       '3:3: descripton: there is no such key here; did you mean "description"? ' +
-      "(keys: $schema, name, description, driver, match, grant, iommu, spare, restart, limits, walls, jit, recordRegisters, options)",
+      "(keys: $schema, name, description, driver, match, packages, grant, iommu, spare, restart, limits, walls, jit, recordRegisters, options)",
       "5:15: match[0].vendor: expected a text in quotes, found 8086",
       '5:31: match[0].device: "0x100" is not an id of four hexadecimal digits like "0x8086"',
       "8:9: grant.bars[0].bar: expected at most 5, found 6",

@@ -19,6 +19,7 @@ const VERSION = {
   source: "/x/drivers/e1000",
   cache: "/run/ring3/versions/e1000/0123456789ab.cache",
   imports: {},
+  packages: { imports: {}, scopes: {} },
   modules: [],
   since: new Date(0),
 };
