@@ -11,6 +11,9 @@ const UNSAFE = /^(dlopen|UnsafePointer\w*|UnsafeCallback|UnsafeFnPointer)$/;
 const API = "src/driver/mod.ts";
 const UNSAFE_FILE = /_unsafe\.ts$/;
 
+/** A package: whether the manifest names it is checked when the driver is compiled. */
+const PACKAGE = /^(npm:)?@?[a-z0-9][^:]*$/;
+
 /** The folder that may import unsafe files. */
 const KERNEL = /\/src\/kernel\//;
 
@@ -95,14 +98,16 @@ const driverImports: Deno.lint.Rule = {
     if (!place) return {};
     const own = `${place.root}drivers/${place.name}/`;
     return imports((specifier, node) => {
+      const late = node.type === "ImportExpression";
+      if (!late && specifier !== undefined && PACKAGE.test(specifier)) return;
       const relative = specifier !== undefined && /^\.\.?\//.test(specifier);
       const target = relative ? resolve(dirname(context.filename), specifier) : undefined;
-      if (target !== undefined && (isApi(target, place.root) || target.startsWith(own))) return;
+      if (!late && target !== undefined && (isApi(target, place.root) || target.startsWith(own))) return;
       context.report({
         node,
-        message: `A driver imports src/driver/mod.ts and files of its own folder, not ${
-          specifier ?? "a computed path"
-        }`,
+        message: late
+          ? "A driver imports with import statements, not with import()"
+          : `A driver imports src/driver/mod.ts, files of its own folder and packages, not ${specifier}`,
         hint: "When the driver runs, nothing else is there.",
       });
     });
