@@ -87,7 +87,6 @@ const KEPT: ReadonlySet<string> = new Set([
   "URLSearchParams",
   "atob",
   "btoa",
-  "queueMicrotask",
   "structuredClone",
 ]);
 
@@ -124,16 +123,21 @@ function timeoutSignal(ms: number): AbortSignal {
   return controller.signal;
 }
 
+/** @throws {Error} if it stays: better no driver than one that has it. */
+function remove(object: object, name: string): void {
+  if (!Reflect.deleteProperty(object, name)) throw new Error(`Cannot take ${name} away from the driver`);
+}
+
 /** Leaves a driver the globals that it has. @param log Where `console` goes. */
 export function limitGlobals(log: (message: string) => void): void {
   const replaced = replacements(log);
   for (const name of Reflect.ownKeys(globalThis)) {
     // Symbols are Deno's marks of an event target.
-    if (typeof name === "string" && !KEPT.has(name)) Reflect.deleteProperty(globalThis, name);
+    if (typeof name === "string" && !KEPT.has(name)) remove(globalThis, name);
   }
   for (const [name, value] of Object.entries(replaced)) {
     Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
   }
-  for (const [object, name] of REMOVED) Reflect.deleteProperty(object, name);
+  for (const [object, name] of REMOVED) remove(object, name);
   AbortSignal.timeout = timeoutSignal;
 }

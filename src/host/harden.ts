@@ -109,7 +109,8 @@ export function harden(more: Iterable<unknown> = []): void {
   for (const [prototype, names = Reflect.ownKeys(prototype)] of ASSIGNED) {
     for (const name of names) letAssign(prototype, name);
   }
-  const globals = Reflect.ownKeys(globalThis).filter((key) => typeof key === "string");
+  // With symbols: under one Deno keeps the listeners to its own events, such as the one before exit.
+  const globals = Reflect.ownKeys(globalThis);
   // Some are made when they are first read: from here on they are what was read.
   const values = globals.map((name) => Reflect.get(globalThis, name));
   for (const object of reachable([...values, ...unnamed(), Object.getPrototypeOf(globalThis), ...more])) {

@@ -1,4 +1,7 @@
-/** The timers that JavaScript programs know, on the clock that the host's loop drives: Deno's own never run. */
+/**
+ * The timers that JavaScript programs know, on the clock that the host's loop drives: Deno's own never run, and
+ * nor does what Deno does with an error of a microtask.
+ */
 import { every } from "../driver/clock.ts";
 
 /** Shortest time of a timer, milliseconds: a repeated one of zero would never let go. */
@@ -12,6 +15,7 @@ export interface DriverTimers {
   setInterval(callback: Callback, ms?: number, ...args: unknown[]): number;
   clearTimeout(id?: number): void;
   clearInterval(id?: number): void;
+  queueMicrotask(callback: () => void): void;
 }
 
 /** Timers of their own. What a callback throws ends the driver. */
@@ -39,5 +43,16 @@ export function driverTimers(): DriverTimers {
     setInterval: (callback, ms = 0, ...args) => set(callback, ms, () => callback(...args)),
     clearTimeout: clear,
     clearInterval: clear,
+    queueMicrotask(callback) {
+      if (typeof callback !== "function") {
+        throw new TypeError("Cannot queue a microtask: the callback is no function");
+      }
+      // What is thrown in a timer ends the driver.
+      Promise.resolve().then(callback).catch((error) =>
+        every(SHORTEST, () => {
+          throw error;
+        })
+      );
+    },
   };
 }

@@ -75,6 +75,20 @@ export const LANGUAGE_ATTEMPTS: readonly LanguageAttempt[] = [
   lacks("Blob", "blob: URLs to import", `URL.createObjectURL(new Blob([""]))`),
   { ...lacks("close", "an end that says nothing", "globalThis.close()"), expect: /is not a function/ },
   {
+    name: "listen to the end of the process",
+    what: "never to end",
+    source: `EventTarget.prototype.addEventListener.call(globalThis, "unload", () => { for (;;); });`,
+    expect: /^TypeError: Cannot add property unload, object is not extensible/,
+  },
+  {
+    name: "listen to unhandled rejections",
+    what: "to keep the host from hearing of them",
+    source: `EventTarget.prototype.addEventListener.call(globalThis, "unhandledrejection", (event) => {
+      event.preventDefault();
+    });`,
+    expect: /^TypeError: Cannot add property 1, object is not extensible/,
+  },
+  {
     name: "block in Atomics.wait",
     what: "a thread that no one sees spin",
     source: "Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);",

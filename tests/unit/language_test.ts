@@ -154,6 +154,16 @@ Deno.test("timers run on the driver's clock, and what they throw ends it", async
   assertEquals([end.code, failure(end)?.message], [70, "late"]);
 });
 
+Deno.test("what a microtask throws ends the driver", async () => {
+  const end = await runHost(
+    driver(`queueMicrotask(() => { throw new RangeError("soon"); }); await sleep(50);`),
+    {
+      whenReady: () => new Promise((resolve) => setTimeout(resolve, 200)),
+    },
+  );
+  assertEquals([end.code, failure(end)?.message], [70, "soon"]);
+});
+
 Deno.test("ordinary code works in a realm that cannot be changed", async () => {
   const end = await runHost(driver(`
     class Animal { name = "x"; toString() { return "animal " + this.name; } }
@@ -216,10 +226,10 @@ Deno.test("whatever the language gives is frozen, and every global bound for goo
         for (const part of ["value", "get", "set"] as const) look(own[part], path + "." + String(key));
       }
     };
-    for (const key of Object.getOwnPropertyNames(globalThis)) {
+    for (const key of Reflect.ownKeys(globalThis)) {
       const own = Object.getOwnPropertyDescriptor(globalThis, key)!;
-      if (own.configurable || own.writable) device.log(key + " can be bound anew");
-      look(own.value, key);
+      if (own.configurable || own.writable) device.log(String(key) + " can be bound anew");
+      look(own.value, String(key));
     }
     look(Object.getPrototypeOf(globalThis), "globalThis.__proto__");
     const samples = {
