@@ -45,6 +45,9 @@
 /* Processes of one user at a time: the one that runs, its spare, and one that is to replace it. */
 #define PROCESSES 4
 
+/* Memory that V8 and its threads set aside and do not use, bytes; a limit for where there is no cgroup. */
+#define RESERVED (2ul << 30)
+
 #define NAMESPACE_FLAGS (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
 
 static const char *const wall_names[WALLS] = { "namespaces", "landlock", "seccomp", "cgroup" };
@@ -223,6 +226,8 @@ __attribute__((noreturn)) static void become(const struct options *options, cons
 	limit(RLIMIT_MSGQUEUE, 0, "forbidding message queues");
 	if (threads)
 		limit(RLIMIT_NPROC, PROCESSES * threads, "limiting threads");
+	if (options->cgroup.memory)
+		limit(RLIMIT_DATA, RESERVED + options->cgroup.memory, "limiting memory");
 	if (setsid() < 0)
 		fail("leaving the supervisor's session");
 	if (standing[NAMESPACES] == STANDS)
