@@ -137,14 +137,15 @@ Deno.test("timers run on the driver's clock, and what they throw ends it", async
   const end = await runHost(
     driver(`
     const order: string[] = [];
-    setTimeout((text: string) => order.push(text), 20, "b");
+    let last: (value?: unknown) => void;
+    const over = new Promise((resolve) => last = resolve);
+    setTimeout((text: string) => { order.push(text); last(); }, 400, "b");
     setTimeout(() => order.push("a"), 5);
     clearTimeout(setTimeout(() => order.push("never"), 5));
-    const every = setInterval(() => order.push("i"), 8);
+    const every = setInterval(() => { if (order.push("i") === 3) clearInterval(every); }, 8);
     const signal = AbortSignal.timeout(10);
     await sleep(22);
-    clearInterval(every);
-    await new Promise((resolve) => setTimeout(resolve, 10));
+    await over;
     device.log(order.join("") + signal.aborted + (signal.reason as Error).name);
     setTimeout(() => { throw new RangeError("late"); }, 5);
   `),
