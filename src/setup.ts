@@ -40,6 +40,7 @@ const REQUIREMENTS: Record<Purpose, Requirement[]> = {
     { file: "bc", package: "bc" },
     { file: "flex", package: "flex" },
     { file: "bison", package: "bison" },
+    { file: "lz4", package: "lz4" },
     { file: "xz", package: "xz-utils" },
     { file: "depmod", package: "kmod" },
     { file: "/usr/include/libelf.h", package: "libelf-dev" },

@@ -14,12 +14,6 @@ export const SANITIZER = "sanitizer";
 const SOURCE = "linux-source-6.1";
 const CONFIG = new URL("sanitizer.config", import.meta.url);
 
-/**
- * Directories whose code runs before there is a shadow memory for KASAN to look into. The kernel's own
- * Makefiles leave out all but this one, and a boot over PVH would end there.
- */
-const BEFORE_SHADOW = ["arch/x86/platform/pvh"];
-
 /** What it takes to build a module, as Debian's packages of headers have it. */
 const HEADERS = [
   "Makefile",
@@ -54,7 +48,7 @@ export async function sanitizerKernel(
   options: SanitizerOptions = {},
 ): Promise<Kernel> {
   const config = await Deno.readTextFile(CONFIG);
-  const recipe = { config, BEFORE_SHADOW, HEADERS };
+  const recipe = { config: settings(config), HEADERS };
   // The first source fetched is kept, as with Debian's own kernels; another configuration is another kernel.
   return await known(`${SANITIZER}-${await cacheKey(recipe)}`, async () => {
     await need(["build", "kernel"], { progress, yes: options.yes });
@@ -81,7 +75,7 @@ export async function sanitizerKernel(
     return {
       release,
       version: `${source.version} ${thing.key}`,
-      image: `${root}/vmlinux`,
+      image: `${root}/bzImage`,
       root,
       headers: `${root}/headers`,
     };
@@ -97,10 +91,6 @@ async function buildKernel(
   const what = "build the sanitizer kernel";
   const make = ["make", `-j${navigator.hardwareConcurrency}`, ...NEUTRAL];
 
-  for (const directory of BEFORE_SHADOW) {
-    const lines = "KASAN_SANITIZE := n\nUBSAN_SANITIZE := n\n";
-    await Deno.writeTextFile(`${source}/${directory}/Makefile`, lines, { append: true });
-  }
   const wanted = `${into}/sanitizer.config`;
   await Deno.writeTextFile(wanted, config);
   await run([...make, `KCONFIG_ALLCONFIG=${wanted}`, "allnoconfig"], {
@@ -124,8 +114,7 @@ async function buildKernel(
   const release = await output([...make, "--silent", "kernelrelease"], { what, cwd: source });
   await Deno.writeTextFile(`${into}/release`, release);
   await run([...make, `INSTALL_MOD_PATH=${into}`, "modules_install"], { what, cwd: source });
-  await run(["cp", "arch/x86/boot/bzImage", `${into}/bzImage`], { what, cwd: source });
-  await run(["strip", "--strip-debug", "-o", `${into}/vmlinux`, "vmlinux"], { what, cwd: source });
+  await Deno.rename(`${source}/arch/x86/boot/bzImage`, `${into}/bzImage`);
   for (const path of HEADERS) {
     await Deno.mkdir(`${into}/headers/${path}`.replace(/\/[^/]*$/, ""), { recursive: true });
     await Deno.rename(`${source}/${path}`, `${into}/headers/${path}`);
@@ -143,10 +132,15 @@ async function buildKernel(
 export function unmet(wanted: string, config: string): string[] {
   const got = new Set(config.split("\n"));
   const on = new Set([...got].flatMap((line) => /^(CONFIG_\w+)=/.exec(line)?.[1] ?? []));
-  return wanted.split("\n").filter((line) => {
+  return settings(wanted).filter((line) => {
     const off = /^# (CONFIG_\w+) is not set$/.exec(line)?.[1];
-    return off ? on.has(off) : line.startsWith("CONFIG_") && !got.has(line);
+    return off ? on.has(off) : !got.has(line);
   });
+}
+
+/** The lines of a configuration that say something to the kernel: other comments may change without a build. */
+export function settings(config: string): string[] {
+  return config.split("\n").filter((line) => /^(# )?CONFIG_/.test(line));
 }
 
 /** Says once a minute how far the build is, by the lines that make prints for each file. */
@@ -155,7 +149,7 @@ export function reporter(progress: Progress, now: () => number = () => performan
   let compiled = 0;
   return (line: string) => {
     const path = /^ {2}CC (?:\[M\])? *(\S+)/.exec(line)?.[1];
-    if (path === undefined) return;
+    if (!path?.includes("/")) return;
     compiled++;
     if (now() - said < REPORT_MS) return;
     said = now();

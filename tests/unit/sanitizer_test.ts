@@ -4,7 +4,7 @@ import { UserError } from "../../src/error.ts";
 import { lock } from "../../src/lab/cache.ts";
 import { build } from "../../src/lab/command.ts";
 import { parseLeaks } from "../../src/lab/leaks.ts";
-import { reporter, unmet } from "../../src/lab/sanitizer_kernel.ts";
+import { reporter, settings, unmet } from "../../src/lab/sanitizer_kernel.ts";
 
 const CONFIG = await Deno.readTextFile(new URL("../../src/lab/sanitizer.config", import.meta.url));
 
@@ -28,6 +28,11 @@ Deno.test("a kernel's configuration has what was asked for, or it is said what i
     "# CONFIG_C is not set",
     'CONFIG_D="x"',
   ]);
+});
+
+Deno.test("a comment in a configuration is none of the kernel's", () => {
+  const config = "# Words, even of CONFIG_A=y.\n\nCONFIG_A=y\n# CONFIG_B is not set\n";
+  assertEquals(settings(config), ["CONFIG_A=y", "# CONFIG_B is not set"]);
 });
 
 Deno.test("sanitizer.config: every line is a comment or an option, and each option stands once", () => {
