@@ -3,7 +3,7 @@
 const PROBLEM = new RegExp(
   [
     "WARNING:",
-    "BUG:",
+    "\\bBUG:",
     "kernel BUG at",
     "Oops:",
     "general protection",
