@@ -6,6 +6,7 @@ import { run } from "../../src/lab/command.ts";
 import { cpio } from "../../src/lab/cpio.ts";
 import { parseMirrors, parsePackage } from "../../src/lab/debian.ts";
 import { DEFAULT_HARDWARE, deviceArguments, escape, parseHardware } from "../../src/lab/hardware.ts";
+import { known } from "../../src/lab/known_kernel.ts";
 import { closure, parseDependencies } from "../../src/lab/modules.ts";
 import { kernelProblems } from "../../src/lab/problems.ts";
 import { commandLine, quote, signalOf } from "../../src/lab/shell.ts";
@@ -282,6 +283,28 @@ Deno.test("the cache keeps what was used last", () =>
     await ask("c");
     const kept = [...Deno.readDirSync(`${cacheRoot()}/thing`)].map(({ name }) => name).sort();
     assertEquals(kept, ["a", "c"]);
+  }));
+
+Deno.test("what a kernel's name stands for is remembered as long as that kernel is there", () =>
+  withCache(async () => {
+    const root = `${cacheRoot()}/kernel/k`;
+    const kernel = {
+      release: "6.1",
+      version: "1",
+      image: `${root}/vmlinux`,
+      root,
+      headers: `${root}/headers`,
+    };
+    let found = 0;
+    const ask = () =>
+      known("name", async () => {
+        found++;
+        await Deno.mkdir(root, { recursive: true });
+        return kernel;
+      });
+    assertEquals([await ask(), await ask(), found], [kernel, kernel, 1]);
+    await Deno.remove(root);
+    assertEquals([await ask(), found], [kernel, 2]);
   }));
 
 Deno.test("mirrors: Debian's own, whatever else apt knows", () => {
