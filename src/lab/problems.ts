@@ -12,7 +12,7 @@ const PROBLEM = new RegExp(
     "KASAN:",
     "UBSAN:",
     "BUG \\S+ \\(.*\\):", // SLUB
-    "pagealloc: ",
+    "pagealloc: (memory corruption|single bit error)",
     "list_(add|del) corruption",
     "usercopy: Kernel memory",
     "detected buffer overflow",
@@ -41,7 +41,7 @@ const PROBLEM = new RegExp(
     "refcount_t:",
     "ref_tracker:",
     "ODEBUG: (?!\\d+ of \\d+ active objects replaced|selftest passed)",
-    "DMA-API: (?!preallocated|debugging enabled|dma_debug_entry pool grown)",
+    "DMA-API: (?!preallocated|debugging enabled|dma_debug_entry pool grown|Mapped at)",
     "DMAR: \\[.*fault",
     "unregister_netdevice: waiting for",
     "cannot create duplicate filename",
@@ -63,7 +63,7 @@ const RULED = /BUG: K[A-Z]*SAN:|UBSAN:|BUG: KFENCE:/;
 const RULE = /\] =+$/;
 
 /** Lines at most: lockdep shows each lock of a circle with where it was taken. */
-const CONTEXT = 200;
+const CONTEXT = 300;
 
 /**
  * The problems a console log tells of, each with the lines that follow it: to the end of its report, to the

@@ -114,6 +114,14 @@ Deno.test("warnings begin with their own words, and are one problem with what fo
   assertEquals(problems(`${cut}\n${bare}\n${cut}\n${bare}`), [bare, bare]);
 });
 
+Deno.test("what only says more of a report above is no problem of its own", () => {
+  const memory = `pagealloc: memory corruption\n000000007d292589: 01\n${TRACE}`;
+  assertEquals(problems(`${memory}\npage dumped because: pagealloc: corrupted page details`), [memory]);
+  const mapping = `DMA-API: pci 0000:01:00.0: device driver frees DMA memory with different size\n${TRACE}`;
+  const where = "DMA-API: Mapped at:\n debug_dma_map_page+0x77/0x4a0\n bad_init+0x863/0xfe0 [bad]";
+  assertEquals(problems(`${mapping}\n---[ end trace 0000000000000000 ]---\n${where}`), [mapping]);
+});
+
 Deno.test("an oops is one problem, and the panic after it another", () => {
   const oops = `BUG: kernel NULL pointer dereference, address: 0000000000000000
 #PF: supervisor write access in kernel mode
