@@ -389,6 +389,27 @@ visit("is loud about a device that nothing confines", { fleet: fullFleet }, asyn
   assertEquals(await card(page).getByText("Unsafe: no IOMMU.").isVisible(), false);
 });
 
+visit("shows which walls stand, and is loud about those that do not", {
+  fleet: () =>
+    new FakeFleet(
+      fakeDriver(),
+      fakeDriver({
+        name: "open",
+        walls: { namespaces: "stands", landlock: "missing", seccomp: "off", cgroup: "stands" },
+      }),
+    ),
+}, async ({ page }) => {
+  await live(page);
+  await page.getByText("1 unsafe").waitFor();
+  await card(page).getByText("language, process (namespaces, landlock, seccomp, cgroup), module, IOMMU")
+    .waitFor();
+  const open = page.locator('article[data-driver="open"]');
+  await open.getByText("language, process (namespaces, cgroup), module, IOMMU").waitFor();
+  await open.getByText("no landlock (this system has none), no seccomp (its manifest leaves it out)")
+    .waitFor();
+  assertEquals(await card(page).getByText("Unsafe:").filter({ visible: true }).count(), 0);
+});
+
 visit("is a true page without script", {
   fleet: fullFleet,
   context: { javaScriptEnabled: false },
