@@ -1,9 +1,10 @@
 /**
  * Real driver processes without ring3.ko: the host's own code over `kernel_calls.c`, in the sandbox that drivers
- * get, where this is run as root.
+ * get, where this machine lets it.
  */
 import { buildFfi } from "../../src/build.ts";
 import type { HostMessage } from "../../src/host/messages.ts";
+import { confines } from "./confines.ts";
 import { ControlSocket, openLibrary, SharedMemory } from "../../src/kernel/mod.ts";
 import { denoDir } from "../../src/run/places.ts";
 import { moduleEnvironment, runFlags, sharedLibraries } from "../../src/supervisor/compile.ts";
@@ -69,14 +70,14 @@ export async function driverVersion(
   };
 }
 
-/** What Deno is run with, and the descriptors that it then finds. Becoming another user takes root. */
+/** What Deno is run with, and the descriptors that it then finds. */
 async function confined(
   { root, cache }: Version,
   socket: number,
 ): Promise<{ command: string[]; control: number; filter: number }> {
   const deno = Deno.execPath();
   // Its standard input is empty: no filter.
-  if (Deno.uid() !== 0) return { command: [deno], control: socket, filter: 0 };
+  if (!confines) return { command: [deno], control: socket, filter: 0 };
   await Deno.mkdir(cache, { recursive: true });
   const launcher = `${await buildFfi()}/ring3-launch`;
   const libraries = await sharedLibraries({ deno, launcher, library: LIBRARY, main: MAIN });
