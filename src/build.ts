@@ -85,6 +85,21 @@ export async function buildFfi(): Promise<string> {
   return directory;
 }
 
+/**
+ * Builds src/fuzz/ into `build/fuzz/`, what has changed, and returns that directory.
+ * @throws {UserError} if it does not build; the compiler's output is in a file the message names.
+ */
+export async function buildFuzz(): Promise<string> {
+  const directory = `${checkout()}/build/fuzz`;
+  await Deno.mkdir(directory, { recursive: true });
+  using _lock = await lock(`${directory}.lock`);
+  await run(["make", "-C", `${checkout()}/src/fuzz`, `OUT=${directory}`], {
+    what: "build the fuzzer",
+    log: `${directory}.log`,
+  });
+  return directory;
+}
+
 /** Text of the sources below a directory, by path; what a build in place has left there is not among them. */
 async function filesOf(directory: string): Promise<Record<string, string>> {
   const files: Record<string, string> = {};

@@ -12,6 +12,7 @@ const ring3: Command = defineGroup({
     status: async () => (await import("./cli/status.ts")).statusCommand,
     report: async () => (await import("./cli/report.ts")).reportCommand,
     soak: async () => (await import("./cli/soak.ts")).soakCommand,
+    fuzz: async () => (await import("./cli/fuzz.ts")).fuzzCommand,
     start: async () => (await import("./cli/start.ts")).startCommand,
     stop: async () => (await import("./cli/stop.ts")).stopCommand,
     restart: async () => (await import("./cli/restart.ts")).restartCommand,

@@ -1,0 +1,65 @@
+/** `ring3 fuzz`: hostile native processes against the kernel module, in the lab. */
+import { parseDuration } from "../duration.ts";
+import { UserError } from "../error.ts";
+import { formatFuzz, fuzz } from "../fuzz/lab.ts";
+import { parseHardware } from "../lab/mod.ts";
+import { progressOnStderr } from "../progress.ts";
+import { type Command, defineCommand, flag, integer, text } from "./args.ts";
+import { HARDWARE_OPTIONS } from "./hardware_options.ts";
+import { untilInterrupted } from "./interrupted.ts";
+
+/** Cards and disks are the fuzzer's own, and without an IOMMU its device writes to any memory. */
+const { nic: _nic, disk: _disk, iommu: _iommu, ...MACHINE } = HARDWARE_OPTIONS;
+
+/** Largest seed that is chosen, and that a number of JavaScript holds exactly. */
+const SEEDS = 2 ** 32;
+
+/** Milliseconds of `--time`. */
+function milliseconds(given: string): number {
+  const ms = parseDuration(given);
+  if (typeof ms === "string") throw new UserError(`--time: ${ms}`, { code: 2 });
+  return ms;
+}
+
+/** The command. */
+export const fuzzCommand: Command = defineCommand({
+  name: "ring3 fuzz",
+  summary: "Attack the kernel module with hostile native processes, in the lab",
+  options: {
+    time: text("How long to attack", { value: "TIME", default: "60s" }),
+    seed: integer("Start from this number, to attack as a run before did; else any", {
+      value: "N",
+      min: 0,
+      max: SEEDS - 1,
+    }),
+    json: flag("print one JSON object"),
+    ...MACHINE,
+  },
+  examples: [
+    { line: "deno task fuzz", does: "a minute, from a random seed" },
+    { line: "deno task fuzz --time 30min --seed 4711", does: "half an hour, from this seed" },
+  ],
+  notes: [
+    "Exits with 1 if anything was found. The seed fixes what each process tries, not how their threads meet.",
+  ],
+  async main({ options }) {
+    const { signal } = untilInterrupted();
+    const interrupted = new Promise<undefined>((resolve) =>
+      signal.addEventListener("abort", () => resolve(undefined))
+    );
+    const result = await Promise.race([
+      fuzz({
+        hardware: parseHardware(options),
+        yes: options.yes,
+        progress: progressOnStderr(),
+        signal,
+        seconds: Math.ceil(milliseconds(options.time) / 1000),
+        seed: options.seed ?? Math.floor(Math.random() * SEEDS),
+      }),
+      interrupted,
+    ]);
+    if (!result) return 130;
+    console.log(options.json ? JSON.stringify(result) : formatFuzz(result));
+    return result.ok ? 0 : 1;
+  },
+});

@@ -1,0 +1,258 @@
+/** The fuzzer in its lab: the machine it attacks, who watches it, and whether all is well afterwards. */
+import { z } from "zod";
+import { buildFuzz } from "../build.ts";
+import { UserError } from "../error.ts";
+import { CHECKOUT, MANAGEMENT } from "../lab/guest.ts";
+import type { Lab } from "../lab/mod.ts";
+import { lines } from "../lines.ts";
+import { type LabOptions, startLab } from "../run/lab.ts";
+import { grouped } from "../size.ts";
+import { DriverRun } from "../soak/driver_run.ts";
+import { leftInModule, sh, unloadModule, within } from "../soak/lab.ts";
+import { DEVICE, OURS, PEER, WIRE } from "../soak/wire.ts";
+import { type Finding, formatVerdict, verdictOf } from "../verdict.ts";
+
+/** The attacking program, in the guest. */
+const PROGRAM = `${CHECKOUT}/build/fuzz/ring3-fuzz`;
+
+/** Longest time without a word from the program, or from the machine, milliseconds. */
+const SILENCE_MS = 120_000;
+
+/** What the program tells: see `src/fuzz/root.c`. */
+const lineSchema = z.union([
+  z.object({
+    round: z.number(),
+    claims: z.number(),
+    seconds: z.number(),
+    done: z.boolean(),
+    ends: z.record(z.string(), z.number()),
+    calls: z.record(z.string(), z.tuple([z.number(), z.number()])),
+  }),
+  z.object({ finding: z.string() }),
+]);
+
+/** How far the program is. */
+export type FuzzState = Exclude<z.infer<typeof lineSchema>, { finding: string }>;
+
+/** How to fuzz. */
+export interface FuzzOptions extends LabOptions {
+  /** How long to attack. */
+  seconds: number;
+  /** 32 bits. */
+  seed: number;
+}
+
+/** What came of it. */
+export interface FuzzResult {
+  ok: boolean;
+  /** What did not hold, a line each. */
+  problems: string[];
+  seed: number;
+  kernel: string;
+  accelerator: string;
+  /** Grants given to hostile processes, claims they were made from, why they ended, and calls by kind: how many succeeded and failed. */
+  rounds: number;
+  claims: number;
+  ends: Record<string, number>;
+  calls: Record<string, [succeeded: number, failed: number]>;
+  /** Accesses of the device outside its memory that the IOMMU stopped, as far as the kernel told of them. */
+  stopped: number;
+  /** Pings of another card meanwhile: sent and answered. */
+  bystander: { sent: number; answered: number };
+  seconds: number;
+}
+
+/**
+ * Boots a lab of two cards on one wire, attacks the module through the first, and sees whether the machine,
+ * another card and an honest driver of the first one are well afterwards.
+ * @throws {UserError} if the lab does not come up.
+ */
+export async function fuzz(options: FuzzOptions): Promise<FuzzResult> {
+  const { progress, seed } = options;
+  const start = performance.now();
+  await buildFuzz();
+  await using lab = await startLab({
+    ...options,
+    hardware: { ...options.hardware, ...WIRE, iommu: true },
+  });
+  progress(`attacking for ${options.seconds} s, seed ${seed}`);
+  await prepareGuest(lab);
+  const problems: string[] = [];
+  const flood = lab.spawn(["ip", "netns", "exec", "peer", PROGRAM, "flood", "eth1"], {
+    stdout: "null",
+    stderr: "null",
+  });
+  const bystander = watchBystander(lab);
+  let state: FuzzState | undefined;
+  try {
+    for await (const line of attack(lab, options)) {
+      if ("finding" in line) {
+        problems.push(line.finding);
+        continue;
+      }
+      state = line;
+      progress(progressLine(line));
+    }
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    problems.push(error.message);
+  }
+  if (!state?.done) problems.push(`attack: it broke off after ${state?.seconds ?? 0} s`);
+  const answered = { sent: 0, answered: 0 };
+  const finish = async () => {
+    await sh(lab, "pkill -x ring3-fuzz; pkill -INT -x ping");
+    await flood.status;
+    Object.assign(answered, await bystander);
+    problems.push(...bystanderProblems(answered));
+    progress("an honest driver takes the card");
+    problems.push(...await driveHonestly(lab));
+    problems.push(...await leftInModule(lab), ...await unloadModule(lab));
+    problems.push(...await leaks(lab));
+  };
+  await within(finish(), 3 * SILENCE_MS, "The look at the machine afterwards").catch((error) =>
+    problems.push(error instanceof Error ? error.message : String(error))
+  );
+  const { complaints, stopped } = complaintsOf(lab.kernelProblems());
+  problems.push(...complaints);
+  return {
+    ok: problems.length === 0,
+    problems,
+    seed,
+    kernel: lab.kernel.release,
+    accelerator: lab.accelerator,
+    rounds: state?.round ?? 0,
+    claims: state?.claims ?? 0,
+    ends: state?.ends ?? {},
+    calls: state?.calls ?? {},
+    stopped,
+    bystander: answered,
+    seconds: (performance.now() - start) / 1000,
+  };
+}
+
+/** Loads the module, gives it the first card, and puts the second at the other end of the wire. */
+async function prepareGuest(lab: Lab): Promise<void> {
+  await sh(lab, `insmod "${CHECKOUT}/build/module/$(uname -r)/ring3.ko"`);
+  await sh(lab, `echo ring3 > /sys/bus/pci/devices/${DEVICE}/driver_override`);
+  await sh(lab, `echo ${DEVICE} > /sys/bus/pci/drivers/ring3/bind`);
+  await sh(lab, "ip netns add peer; modprobe e1000; ip link set eth1 netns peer");
+  await sh(lab, `ip netns exec peer dash -ec 'ip link set eth1 up; ip address add ${PEER}/24 dev eth1'`);
+}
+
+/** Runs the program, and gives its lines. @throws {UserError} if it is silent for too long, or fails without a finding. */
+async function* attack(lab: Lab, { seconds, seed }: FuzzOptions): AsyncGenerator<z.infer<typeof lineSchema>> {
+  const child = lab.spawn([PROGRAM, "run", DEVICE, `${seed}`, `${seconds}`], {
+    stdout: "piped",
+    stderr: "piped",
+  });
+  const said = new Response(child.stderr).text();
+  const told = lines(child.stdout);
+  let findings = 0;
+  for (;;) {
+    const { value, done } = await within(told.next(), SILENCE_MS, "A round of the fuzzer");
+    if (done) break;
+    const line = lineSchema.parse(JSON.parse(value));
+    if ("finding" in line) findings++;
+    yield line;
+  }
+  const { code } = await child.status;
+  if (code !== 0 && findings === 0) {
+    throw new UserError(`attack: it ended with status ${code}: ${(await said).trim()}`);
+  }
+}
+
+/** Pings over another card until it is interrupted: how many were sent and answered. */
+async function watchBystander(lab: Lab): Promise<{ sent: number; answered: number }> {
+  const { stdout } = await lab.exec(["ping", "-q", "-i", "0.2", "-W", "5", MANAGEMENT.host]);
+  const [, sent, answered] = /(\d+) packets transmitted, (\d+) received/.exec(stdout) ?? [];
+  return { sent: Number(sent ?? 0), answered: Number(answered ?? 0) };
+}
+
+/** The last one may still have been on its way. */
+function bystanderProblems({ sent, answered }: { sent: number; answered: number }): string[] {
+  if (sent > 0 && answered >= sent - 1) return [];
+  return [`bystander: of ${sent} pings over another card ${answered} were answered`];
+}
+
+/** Starts the driver of the card's users, and pings through it. */
+async function driveHonestly(lab: Lab): Promise<string[]> {
+  const run = DriverRun.start(lab, ["e1000", "--device", DEVICE, "--no-dhcp"]);
+  await using _ = run;
+  await run.next("interface");
+  await sh(lab, `ip address add ${OURS}/24 dev r3n0; ping -q -c 1 -w 20 ${PEER}`);
+  await sh(lab, `ping -q -i 0.02 -s 1400 -c 100 -w 60 ${PEER}`);
+  const { code, stderr } = await run.stop();
+  return code === 0 ? [] : [`driver: its run ended with status ${code}: ${stderr.trim()}`];
+}
+
+/** What a kernel that looks for leaks has found: a line for each, or nothing. */
+async function leaks(lab: Lab): Promise<string[]> {
+  const file = "/sys/kernel/debug/kmemleak";
+  // What has been freed a moment ago may still be seen by the first scan.
+  const text = await sh(
+    lab,
+    `test ! -e ${file} || { echo scan > ${file}; echo scan > ${file}; cat ${file}; }`,
+  );
+  return text.split("\n").filter((line) => line.startsWith("unreferenced object"))
+    .map((line) => `kernel: ${line}`);
+}
+
+/** What a DMA fault looks like that the IOMMU has stopped: the attack's own doing, and no fault of the kernel's. */
+const STOPPED = /DMAR: \[/;
+
+/** Tells the kernel's complaints, the first line of each, from accesses that the IOMMU has stopped. */
+export function complaintsOf(problems: readonly string[]): { complaints: string[]; stopped: number } {
+  const first = problems.map((problem) => problem.split("\n")[0]);
+  return {
+    complaints: first.filter((line) => !STOPPED.test(line)).map((line) => `kernel: ${line}`),
+    stopped: first.filter((line) => STOPPED.test(line)).length,
+  };
+}
+
+function sum(counts: Iterable<number>): number {
+  let all = 0;
+  for (const count of counts) all += count;
+  return all;
+}
+
+/** `12 s: 31 grants, 120,000 calls`. */
+function progressLine({ seconds, round, calls }: FuzzState): string {
+  const made = sum(Object.values(calls).map(([succeeded, failed]) => succeeded + failed));
+  return `${seconds.toFixed(0)} s: ${round} grants, ${grouped(made)} calls`;
+}
+
+/** The result as a table. */
+export function formatFuzz(result: FuzzResult): string {
+  const { problems, ends, calls, bystander } = result;
+  const failed = (start: string) => problems.some((problem) => problem.startsWith(start));
+  const rows = Object.entries(calls).map(([kind, [succeeded, failures]]): Finding => ({
+    name: kind.replaceAll("_", " "),
+    found: `${grouped(succeeded)} succeeded, ${grouped(failures)} failed`,
+  }));
+  const because = Object.entries(ends).filter(([, count]) => count > 0)
+    .map(([end, count]) => `${count} ${end}`).join(", ");
+  const findings: Finding[] = [
+    ...rows,
+    { name: "grants ended", found: because || "none" },
+    {
+      name: "rounds",
+      found: `${result.rounds} grants of ${result.claims} claims, nothing left of any`,
+      ok: result.rounds > 0 && !failed("round") && !failed("attack"),
+    },
+    { name: "IOMMU", found: `${grouped(result.stopped)} accesses stopped that the kernel told of` },
+    {
+      name: "bystander",
+      found: `${bystander.answered} of ${bystander.sent} pings over another card answered`,
+      ok: !failed("bystander"),
+    },
+    { name: "kernel", found: failed("kernel:") ? "it complained" : "no complaint", ok: !failed("kernel:") },
+    {
+      name: "module",
+      found: failed("module:") ? "something is left" : "all counters zero, and unloaded",
+      ok: !failed("module:"),
+    },
+  ];
+  const title = `Fuzz with seed ${result.seed} on Linux ${result.kernel} (${result.accelerator}): ` +
+    `${verdictOf(problems)}, in ${result.seconds.toFixed(0)} s`;
+  return formatVerdict(title, findings, problems);
+}
