@@ -254,12 +254,15 @@ static void drop(uid_t uid, struct random *random)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 
-static pid_t start(int grant_fd, int socket, struct random *random)
+/* Start one, in the group of the other. Without a grant it is the accomplice. */
+static pid_t start(int grant_fd, int socket, struct random *random, pid_t group)
 {
 	enum temper temper = random_below(random, N_TEMPERS);
 	uint64_t seed = random_next(random);
-	pid_t pid = fork();
+	pid_t pid = (pid_t)must(fork(), "start a process");
 
+	/* Both do it: whoever comes first. */
+	setpgid(pid, group ? group : pid);
 	if (pid)
 		return pid;
 	close(run.device);
@@ -270,36 +273,20 @@ static pid_t start(int grant_fd, int socket, struct random *random)
 	attack_accomplice(socket, seed);
 }
 
-/* Kill all of a user's processes. True if there was one. */
-static bool kill_user(uid_t uid)
-{
-	int outcome;
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		must(setresuid(uid, uid, uid), "become the user whose processes are to end");
-		_exit(kill(-1, SIGKILL) ? 0 : 1);
-	}
-	while (waitpid(pid, &outcome, 0) < 0)
-		;
-	return WEXITSTATUS(outcome);
-}
-
-/* End the round's processes. This process is their reaper; that of traffic stays. */
-static void end_processes(void)
+/* End the round's processes, a group: those that have lost their parent are ours to wait for. */
+static void end_processes(pid_t group)
 {
 	double until = now() + PATIENCE;
-	bool left;
 
-	do {
-		left = kill_user(DRIVER_UID) | kill_user(ACCOMPLICE_UID);
-		while (waitpid(-1, NULL, WNOHANG) > 0)
+	while (kill(-group, SIGKILL) == 0 || errno != ESRCH) {
+		while (waitpid(-group, NULL, WNOHANG) > 0)
 			;
-		if (left)
-			usleep(2000);
-	} while (left && now() < until);
-	if (left)
-		found("a process does not die");
+		if (now() > until) {
+			found("a process does not die");
+			return;
+		}
+		usleep(2000);
+	}
 }
 
 /* ---- a round ---- */
@@ -370,10 +357,11 @@ static void play_round(struct random *random)
 	};
 	double until = now() + 0.15 + random_below(random, 600) / 1000.0;
 	int pair[2], fd = grant(&args);
+	pid_t group;
 
 	must(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair), "make a pair of sockets");
-	must(start(fd, pair[0], random), "start a process");
-	must(start(-1, pair[1], random), "start a process");
+	group = start(fd, pair[0], random, 0);
+	start(-1, pair[1], random, group);
 	close(pair[0]);
 	close(pair[1]);
 	close(fd);
@@ -384,7 +372,7 @@ static void play_round(struct random *random)
 		if (!status().live && until > now() + 0.03)
 			until = now() + 0.03;
 	}
-	end_processes();
+	end_processes(group);
 	check_round();
 }
 
@@ -435,8 +423,7 @@ int root_run(const char *address, uint64_t seed, unsigned int seconds)
 		/* Its sockets are still open when the interface goes. */
 		claim_close();
 		kill(traffic, SIGKILL);
-		while (waitpid(-1, NULL, 0) > 0)
-			;
+		waitpid(traffic, NULL, 0);
 	}
 	report(true);
 	return run.findings ? 1 : 0;
