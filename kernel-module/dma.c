@@ -4,9 +4,10 @@
  * and pages of the driver's own, pinned. All of it is counted against the
  * grant's limit and ends with the grant.
  */
+#include <linux/cred.h>
 #include <linux/dma-mapping.h>
 #include <linux/mm.h>
-#include <linux/sched/mm.h>
+#include <linux/sched/user.h>
 #include <linux/slab.h>
 
 #include "ring3.h"
@@ -75,24 +76,42 @@ void r3_dma_free_region(struct r3_grant *grant, struct r3_region *region)
 /* ---- the driver's own pages ---- */
 
 struct r3_mapping {
-	struct mm_struct *mm;		/* whose RLIMIT_MEMLOCK is charged; mmgrab()ed */
+	struct user_struct *user;	/* whose locked memory it counts as; referenced */
 	struct page **pages;
 	unsigned long count;
 	struct sg_table table;
 	enum dma_data_direction direction;
 };
 
+/*
+ * Counted for the user, not for the process: a process could have as much again
+ * for each child, and its mmap_lock, which it can keep busy, would be waited for
+ * when the grant ends.
+ */
+static struct user_struct *r3_locked_charge(unsigned long pages)
+{
+	unsigned long limit = rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT;
+	struct user_struct *user = current_user();
+
+	if (atomic_long_add_return(pages, &user->locked_vm) > limit && !capable(CAP_IPC_LOCK)) {
+		atomic_long_sub(pages, &user->locked_vm);
+		return NULL;
+	}
+	return get_uid(user);
+}
+
+static void r3_locked_uncharge(struct user_struct *user, unsigned long pages)
+{
+	atomic_long_sub(pages, &user->locked_vm);
+	free_uid(user);
+}
+
 static void r3_mapping_free(struct r3_grant *grant, struct r3_mapping *mapping)
 {
 	bool dirty = mapping->direction != DMA_TO_DEVICE;
 
 	unpin_user_pages_dirty_lock(mapping->pages, mapping->count, dirty);
-	/* With the process gone there is no account left to settle. */
-	if (mmget_not_zero(mapping->mm)) {
-		account_locked_vm(mapping->mm, mapping->count, false);
-		mmput(mapping->mm);
-	}
-	mmdrop(mapping->mm);
+	r3_locked_uncharge(mapping->user, mapping->count);
 	atomic64_sub((u64)mapping->count << PAGE_SHIFT, &grant->dma_used);
 	r3_count(grant->claim, R3_N_PINNED_PAGES, -(s64)mapping->count);
 	kvfree(mapping->pages);
@@ -112,6 +131,7 @@ static struct r3_mapping *r3_mapping_pin(struct r3_grant *grant, const struct r3
 	unsigned int gup = FOLL_LONGTERM | (args->flags & R3_DMA_FROM_DEVICE ? FOLL_WRITE : 0);
 	unsigned long first = args->address & PAGE_MASK;
 	struct r3_mapping *mapping;
+	struct user_struct *user;
 	unsigned long count;
 	u64 end;
 	long got;
@@ -125,19 +145,19 @@ static struct r3_mapping *r3_mapping_pin(struct r3_grant *grant, const struct r3
 	err = r3_dma_charge(grant, (u64)count << PAGE_SHIFT);
 	if (err)
 		return ERR_PTR(err);
-	/* Before anything is allocated for it. */
-	err = account_locked_vm(current->mm, count, true);
-	if (err)
-		goto uncharge;
 	err = -ENOMEM;
+	/* Before anything is allocated for it. */
+	user = r3_locked_charge(count);
+	if (!user)
+		goto uncharge;
 	mapping = kzalloc(sizeof(*mapping), GFP_KERNEL_ACCOUNT);
 	if (!mapping)
-		goto unaccount;
+		goto uncharge_locked;
 	/* The driver chooses the count: too large a one is its error, not ours to warn of. */
 	mapping->pages = kvcalloc(count, sizeof(*mapping->pages), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!mapping->pages)
 		goto free;
-	mapping->mm = current->mm;
+	mapping->user = user;
 	mapping->direction = args->flags == R3_DMA_TO_DEVICE ? DMA_TO_DEVICE :
 			     args->flags == R3_DMA_FROM_DEVICE ? DMA_FROM_DEVICE : DMA_BIDIRECTIONAL;
 	got = pin_user_pages_fast(first, count, gup, mapping->pages);
@@ -148,15 +168,14 @@ static struct r3_mapping *r3_mapping_pin(struct r3_grant *grant, const struct r3
 		goto free;
 	}
 	mapping->count = count;
-	mmgrab(mapping->mm);
 	r3_count(grant->claim, R3_N_PINNED_PAGES, count);
 	return mapping;
 
 free:
 	kvfree(mapping->pages);
 	kfree(mapping);
-unaccount:
-	account_locked_vm(current->mm, count, false);
+uncharge_locked:
+	r3_locked_uncharge(user, count);
 uncharge:
 	atomic64_sub((u64)count << PAGE_SHIFT, &grant->dma_used);
 	return ERR_PTR(err);
@@ -169,7 +188,7 @@ static struct r3_segment *r3_mapping_segments(const struct r3_mapping *mapping)
 	struct scatterlist *sg;
 	int i;
 
-	segments = kvmalloc_array(mapping->table.nents, sizeof(*segments), GFP_KERNEL_ACCOUNT);
+	segments = kvmalloc_array(mapping->table.nents, sizeof(*segments), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!segments)
 		return NULL;
 	for_each_sgtable_dma_sg(&mapping->table, sg, i) {
