@@ -29,6 +29,7 @@
 
 #define R3_SEGMENTS	(MAX_SKB_FRAGS + 1)
 #define R3_RX_COPY	256	/* frames up to this are copied, their page stays posted */
+#define R3_FRAME_MAX	(ETH_MAX_MTU + ETH_HLEN)	/* of a received frame, in however many buffers */
 #define R3_REFILL_RETRY	(HZ / 20)	/* after a refill that found no memory */
 #define R3_POOL_FACTOR	4	/* pool pages per posted one: how long a socket may hold on to one */
 
@@ -49,6 +50,7 @@ struct r3_rx_page {
 	struct page *page;
 	dma_addr_t address;
 	u16 sequence;
+	u16 dirty;			/* bytes from its start that may not be shown to its next reader */
 	bool posted;
 };
 
@@ -338,6 +340,7 @@ static int r3_rx_page_fill(struct r3_net *net, struct r3_rx_page *slot, gfp_t gf
 	}
 	slot->page = page;
 	slot->address = address;
+	slot->dirty = 0;
 	return 0;
 }
 
@@ -359,6 +362,12 @@ static bool r3_rx_page_ready(struct r3_net *net, struct r3_rx_page *slot)
 	struct r3_rx_page fresh;
 
 	if (page_ref_count(slot->page) == 1) {
+		/*
+		 * What was handed up once, and whatever its reader made of it in place,
+		 * is not the next one's, however long the driver says that frame is.
+		 */
+		memset(page_address(slot->page), 0, slot->dirty);
+		slot->dirty = 0;
 		dma_sync_single_for_device(net->dev, slot->address, PAGE_SIZE, DMA_FROM_DEVICE);
 		return true;
 	}
@@ -367,6 +376,7 @@ static bool r3_rx_page_ready(struct r3_net *net, struct r3_rx_page *slot)
 	r3_rx_page_empty(net, slot);
 	slot->page = fresh.page;
 	slot->address = fresh.address;
+	slot->dirty = fresh.dirty;
 	return true;
 }
 
@@ -442,7 +452,9 @@ static bool r3_rx_take(struct r3_net *net, struct r3_rx_page *slot, u32 length, 
 	}
 	if (from == length)
 		return true;
-	if (skb_shinfo(net->partial)->nr_frags == MAX_SKB_FRAGS) {
+	/* Longer than any packet can be: who takes its length for 16 bits would take it for another. */
+	if (skb_shinfo(net->partial)->nr_frags == MAX_SKB_FRAGS ||
+	    net->partial->len + length - from > R3_FRAME_MAX) {
 		net->rx_errors++;
 		return false;
 	}
@@ -505,6 +517,7 @@ static int r3_rx_one(struct r3_net *net, int *frames)
 		if (keep)
 			r3_rx_deliver(net, length_flags & R3_ENTRY_CSUM);
 	}
+	slot->dirty = keep ? length : PAGE_SIZE;
 	r3_rx_idle(net, index);
 	return 0;
 }
@@ -535,6 +548,9 @@ static int r3_net_poll(struct napi_struct *napi, int budget)
 	struct r3_net *net = container_of(napi, struct r3_net, napi);
 	int done, err;
 
+	/* The refill timer schedules without a look at this. */
+	if (unlikely(atomic_read(&net->grant->failed)))
+		goto broken;
 	err = r3_tx_reap(net, budget);
 	if (err < 0) {
 		r3_grant_fail(net->grant, R3_END_PROTOCOL, "transmit ring: a completion that was not asked for");
@@ -833,6 +849,7 @@ static void r3_net_detach(struct r3_port *port, struct r3_grant *grant)
 	for (i = 0; i < net->pool_size; i++) {
 		if (net->pool[i].posted) {
 			net->pool[i].posted = false;
+			net->pool[i].dirty = PAGE_SIZE;
 			r3_rx_idle(net, i);
 		}
 	}

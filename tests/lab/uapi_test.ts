@@ -9,7 +9,19 @@ import { assertHealthy, assertNothingLeft, silent } from "./health.ts";
 import type { CaseResult } from "./inside/harness.ts";
 
 /** One program for each area of the interface. */
-const AREAS = ["calls", "claim", "grant", "mmap", "irq", "wait", "dma", "net", "recovery", "stall"];
+const AREAS = [
+  "calls",
+  "claim",
+  "grant",
+  "mmap",
+  "irq",
+  "wait",
+  "dma",
+  "net",
+  "remains",
+  "recovery",
+  "stall",
+];
 
 /** Cards of the lab: so many that two of them share an interrupt line. */
 const CARDS = 5;

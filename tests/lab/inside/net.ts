@@ -292,6 +292,23 @@ await runCases({
     assertEquals(driver.takeBuffers().length, RING - buffers.length);
   },
 
+  "a frame longer than any packet can be is dropped, the longest is not": async () => {
+    using claim = claimWithPort();
+    using driver = new FakeDriver(claim);
+    await up(driver);
+    const buffers = driver.takeBuffers();
+    for (const rest of [65535 + 14 - 15 * 4096, 65535 + 14 - 15 * 4096 + 1]) {
+      for (let i = 0; i < 15; i++) driver.rx.complete(buffers.shift()!, 4096);
+      if (rest > 4096) driver.rx.complete(buffers.shift()!, 4096);
+      driver.rx.complete(buffers.shift()!, (rest > 4096 ? rest - 4096 : rest) | LAST);
+    }
+    const before = await statistic("rx_errors");
+    driver.kick();
+    assertEquals(await statistic("rx_packets"), 1);
+    assertEquals(await statistic("rx_bytes"), 65535 + 14);
+    assertEquals(await statistic("rx_errors"), before + 1);
+  },
+
   "buffers that are posted again wake a driver that sleeps": async () => {
     using claim = claimWithPort();
     using driver = new FakeDriver(claim);
