@@ -425,6 +425,7 @@ static void r3_grant_vma_open(struct vm_area_struct *vma)
 {
 	struct r3_grant *grant = vma->vm_file->private_data;
 
+	atomic_inc(&grant->vmas);
 	r3_count(grant->claim, R3_N_MAPPINGS, 1);
 }
 
@@ -432,12 +433,25 @@ static void r3_grant_vma_close(struct vm_area_struct *vma)
 {
 	struct r3_grant *grant = vma->vm_file->private_data;
 
+	atomic_dec(&grant->vmas);
 	r3_count(grant->claim, R3_N_MAPPINGS, -1);
+}
+
+/* The end of a grant goes through all of them under the device's lock, so there is a limit to them. */
+static bool r3_grant_vmas_full(struct r3_grant *grant)
+{
+	return atomic_read(&grant->vmas) >= R3_MAX_MAPPINGS;
+}
+
+static int r3_grant_vma_may_split(struct vm_area_struct *vma, unsigned long at)
+{
+	return r3_grant_vmas_full(vma->vm_file->private_data) ? -ENOMEM : 0;
 }
 
 static const struct vm_operations_struct r3_grant_vm_ops = {
 	.open = r3_grant_vma_open,
 	.close = r3_grant_vma_close,
+	.may_split = r3_grant_vma_may_split,
 	.fault = r3_grant_fault,
 };
 
@@ -451,6 +465,9 @@ static int r3_grant_mmap(struct file *file, struct vm_area_struct *vma)
 
 	if (!(vma->vm_flags & VM_SHARED) || vma->vm_flags & VM_EXEC)
 		return -EINVAL;
+	/* Threads of several processes can pass this at once: it is exceeded by their number at most. */
+	if (r3_grant_vmas_full(grant))
+		return -ENOMEM;
 	err = r3_grant_hold(grant);
 	if (err)
 		return err;

@@ -202,6 +202,7 @@ struct r3_grant {
 	struct xarray regions;		/* id to r3_region; live_lock */
 	u32 next_region;
 	struct address_space *mapping;	/* of the grant's file once it has been mapped; dev->lock or mmap */
+	atomic_t vmas;			/* of that mapping: at most R3_MAX_MAPPINGS */
 	struct xarray dma_maps;		/* handle to r3_mapping */
 	u64 dma_limit;
 	atomic64_t dma_used;

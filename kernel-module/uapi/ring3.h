@@ -27,6 +27,7 @@
 #define R3_MAX_IRQS		32
 #define R3_MAX_CHANNELS		16
 #define R3_MAX_MULTICAST	64
+#define R3_MAX_MAPPINGS		1024	/* virtual memory areas of one grant; mmap() is -ENOMEM then */
 #define R3_ADDRESS_LEN		16	/* "0000:00:10.0" and its NUL */
 #define R3_TEXT_LEN		96
 #define R3_MAX_STALL_MS		600000	/* ten minutes */

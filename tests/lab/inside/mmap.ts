@@ -110,4 +110,23 @@ await runCases({
     assertEquals(await child.line(), `signal ${SIGSEGV}`);
     assertEquals(await child.end(), 0);
   },
+
+  "a grant has 1024 mappings and no more, not by splitting one either": () => {
+    using claim = claimCard();
+    using grant = grantOf(claim);
+    const { mmapOffset: offset } = grant.dmaAlloc(4 * PAGE);
+    const map = () => libc.mmap(grant.fd, 4 * PAGE, { offset });
+    const found = Array.from({ length: 1024 }, map);
+    assert(found.every((at) => at > 0));
+    assertEquals(claim.status().counters.mappings, 1024);
+    assertEquals(errnoName(map()), "ENOMEM");
+    const [first, second] = found;
+    assertEquals(errnoName(libc.mprotect(first + PAGE, { length: PAGE, prot: libc.PROT.READ })), "ENOMEM");
+    libc.munmap(second, 4 * PAGE);
+    libc.munmap(found[2], 4 * PAGE);
+    assertEquals(libc.mprotect(first + PAGE, { length: PAGE, prot: libc.PROT.READ }), 0);
+    assertEquals(claim.status().counters.mappings, 1024);
+    for (const at of found) libc.munmap(at, 4 * PAGE);
+    assertEquals(claim.status().counters.mappings, 0);
+  },
 });
