@@ -5,7 +5,9 @@
 
 #include <linux/anon_inodes.h>
 #include <linux/file.h>
+#include <linux/iommu.h>
 #include <linux/mm.h>
+#include <linux/msi.h>
 #include <linux/pci.h>
 #include <linux/version.h>
 
@@ -28,6 +30,16 @@ static inline void vm_flags_clear(struct vm_area_struct *vma, vm_flags_t flags)
 	vma->vm_flags &= ~flags;
 }
 #endif
+
+/* A device can send no interrupt but its own. */
+static inline bool r3_interrupts_isolated(struct device *dev)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
+	return device_iommu_capable(dev, IOMMU_CAP_INTR_REMAP);
+#else
+	return msi_device_has_isolated_msi(dev);
+#endif
+}
 
 /*
  * A descriptor with an inode of its own, so that its mappings can be found and

@@ -2,6 +2,7 @@
 /*
  * The module: /dev/ring3, the PCI driver that holds devices, and the counters.
  */
+#include <linux/dma-mapping.h>
 #include <linux/fs.h>
 #include <linux/iommu.h>
 #include <linux/miscdevice.h>
@@ -197,11 +198,12 @@ struct r3_device *r3_device_find(const char *address)
 	return found ?: ERR_PTR(-ENODEV);
 }
 
+/* An interrupt is a write as well: unless those are translated too, the device can send any. */
 static bool r3_confined(struct pci_dev *pdev)
 {
 	struct iommu_domain *domain = iommu_get_domain_for_dev(&pdev->dev);
 
-	return domain && (domain->type & __IOMMU_DOMAIN_PAGING);
+	return domain && (domain->type & __IOMMU_DOMAIN_PAGING) && r3_interrupts_isolated(&pdev->dev);
 }
 
 static int r3_probe(struct pci_dev *pdev, const struct pci_device_id *id)
@@ -218,6 +220,9 @@ static int r3_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	if (err)
 		goto free;
 	pci_clear_master(pdev);
+	/* A driver splits its segments itself: the limits of most drivers are none of the device's. */
+	dma_set_max_seg_size(&pdev->dev, UINT_MAX);
+	dma_set_seg_boundary(&pdev->dev, ULONG_MAX);
 	err = pci_request_regions(pdev, "ring3");
 	if (err)
 		goto disable;
