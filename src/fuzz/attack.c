@@ -147,7 +147,8 @@ static void prepare(int grant, int socket, enum temper temper)
 	me.temper = temper;
 	for (i = 0; i < FILES; i++)
 		me.file[i] = me.irq[i] = -1;
-	me.arena = mmap(NULL, ARENA * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	/* Where calls of 32 bits reach it as well. */
+	me.arena = mmap(NULL, ARENA * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
 	me.huge = mmap(NULL, 8 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	/* On the boundary of a huge page. */
 	me.huge += -(uintptr_t)me.huge & ((2 << 20) - 1);

@@ -15,6 +15,16 @@ long call_on(int fd, enum kind kind, unsigned int number, void *arg)
 	return tallied(kind, result < 0 ? -errno : result);
 }
 
+/* The same as a program of 32 bits makes it. A kernel that knows none answers with a signal. */
+static long call_compat(int fd, enum kind kind, unsigned int number, void *arg)
+{
+	long result;
+
+	__asm__ volatile("int $0x80" : "=a" (result) : "a" (54), "b" (fd), "c" (number), "d" (arg)
+			 : "memory", "r8", "r9", "r10", "r11");
+	return tallied(kind, (int)result);
+}
+
 /* Spoil one field of a structure: argsz, flags, or whichever. */
 static void spoil(struct random *random, void *structure, size_t size)
 {
@@ -58,7 +68,10 @@ static long call(struct random *random, enum kind kind, unsigned int number, voi
 	} else if (random_chance(random, 40)) {
 		at = (void *)(uintptr_t)random_edge(random);
 	}
-	result = call_on(any_file(random), kind, number, at);
+	if ((uintptr_t)at >> 32 == 0 && random_chance(random, 6))
+		result = call_compat(any_file(random), kind, number, at);
+	else
+		result = call_on(any_file(random), kind, number, at);
 	if (at != structure && result == 0)
 		memcpy(structure, at, size);
 	return result;

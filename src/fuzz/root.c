@@ -72,7 +72,7 @@ static double now(void)
 	return (double)(at.tv_sec - run.start.tv_sec) + (double)(at.tv_nsec - run.start.tv_nsec) / 1e9;
 }
 
-static __attribute__((format(printf, 1, 2))) void found(const char *format, ...)
+__attribute__((format(printf, 1, 2))) static void found(const char *format, ...)
 {
 	char text[256];
 	va_list list;
