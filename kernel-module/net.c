@@ -776,34 +776,9 @@ static int r3_net_fill_pool(struct r3_net *net)
 	return 0;
 }
 
-static int r3_net_attach(struct r3_port *port, struct r3_grant *grant, const struct r3_port_attach *args)
+/* The rings begin to move: the interface has its settings. */
+static void r3_net_begin(struct r3_net *net, struct r3_grant *grant, const struct r3_net_attach *info)
 {
-	struct r3_net *net = r3_net_of(port);
-	const struct r3_net_attach *info = &args->net;
-	int err;
-
-	if (memchr_inv(args->room + sizeof(*info), 0, sizeof(args->room) - sizeof(*info)))
-		return -EINVAL;
-	if (!is_valid_ether_addr(info->mac) || info->reserved || info->features & ~R3_NET_FEATURES ||
-	    info->max_mtu < ETH_MIN_MTU || info->max_mtu > ETH_MAX_MTU ||
-	    !info->max_segments || info->max_segments > R3_SEGMENTS ||
-	    (info->features & (R3_NET_TSO4 | R3_NET_TSO6) && !(info->features & R3_NET_TX_CSUM)))
-		return r3_refuse(grant->claim, -EINVAL, "attach: an address, MTU, segments or features out of range");
-	err = r3_net_fill_pool(net);
-	if (err)
-		return r3_refuse(grant->claim, err, "no memory for %u receive buffers", net->pool_size);
-	if (net->registered) {
-		err = r3_net_readjust(net, info);
-		if (err)
-			return r3_refuse(grant->claim, err, "interface %s cannot have an MTU of %u: error %d",
-					 net->netdev->name, info->max_mtu, -err);
-	} else {
-		err = r3_net_register(net, info);
-		if (err)
-			return r3_refuse(grant->claim, err, "interface %s cannot be made: error %d",
-					 net->netdev->name, -err);
-	}
-
 	net->max_segments = info->max_segments;
 	net->tx_released = 0;
 	net->dropping = false;
@@ -824,6 +799,60 @@ static int r3_net_attach(struct r3_port *port, struct r3_grant *grant, const str
 	if (netif_running(net->netdev))
 		netif_wake_queue(net->netdev);
 	rtnl_unlock();
+}
+
+struct r3_net_attachment {
+	struct work_struct work;
+	struct r3_net *net;
+	struct r3_grant *grant;
+	const struct r3_net_attach *info;
+	int err;
+};
+
+static void r3_net_attach_work(struct work_struct *work)
+{
+	struct r3_net_attachment *attachment = container_of(work, struct r3_net_attachment, work);
+	struct r3_net *net = attachment->net;
+
+	attachment->err = net->registered ? r3_net_readjust(net, attachment->info) :
+			  r3_net_register(net, attachment->info);
+	if (!attachment->err)
+		r3_net_begin(net, attachment->grant, attachment->info);
+}
+
+static int r3_net_attach(struct r3_port *port, struct r3_grant *grant, const struct r3_port_attach *args)
+{
+	struct r3_net *net = r3_net_of(port);
+	const struct r3_net_attach *info = &args->net;
+	struct r3_net_attachment attachment = { .net = net, .grant = grant, .info = info };
+	bool known = net->registered;
+	int err;
+
+	if (memchr_inv(args->room + sizeof(*info), 0, sizeof(args->room) - sizeof(*info)))
+		return -EINVAL;
+	if (!is_valid_ether_addr(info->mac) || info->reserved || info->features & ~R3_NET_FEATURES ||
+	    info->max_mtu < ETH_MIN_MTU || info->max_mtu > ETH_MAX_MTU ||
+	    !info->max_segments || info->max_segments > R3_SEGMENTS ||
+	    (info->features & (R3_NET_TSO4 | R3_NET_TSO6) && !(info->features & R3_NET_TX_CSUM)))
+		return r3_refuse(grant->claim, -EINVAL, "attach: an address, MTU, segments or features out of range");
+	err = r3_net_fill_pool(net);
+	if (err)
+		return r3_refuse(grant->claim, err, "no memory for %u receive buffers", net->pool_size);
+
+	/*
+	 * The whole machine's network waits for who holds rtnl. A driver's thread
+	 * can be one that hardly ever gets a processor, so it is not to be the one.
+	 */
+	INIT_WORK_ONSTACK(&attachment.work, r3_net_attach_work);
+	queue_work(r3_workqueue, &attachment.work);
+	flush_work(&attachment.work);
+	destroy_work_on_stack(&attachment.work);
+	err = attachment.err;
+	if (err && known)
+		return r3_refuse(grant->claim, err, "interface %s cannot have an MTU of %u: error %d",
+				 net->netdev->name, info->max_mtu, -err);
+	if (err)
+		return r3_refuse(grant->claim, err, "interface %s cannot be made: error %d", net->netdev->name, -err);
 	return 0;
 }
 
