@@ -75,6 +75,8 @@ class Loopback {
     card.#write(REG.RCTL, RCTL);
     card.#write(REG.TCTL, TCTL);
     await eventually(() => (card.#registers[REG.STATUS >> 2] & STATUS_LU) !== 0, "a link");
+    // QEMU's card drops what comes within a second of being enabled.
+    await sleep(1200);
     return card;
   }
 
