@@ -18,11 +18,36 @@ _Thread_local sigjmp_buf escape;
 
 /* ---- what there is to name in a call ---- */
 
+static int any_descriptor(atomic_int *table, struct random *random)
+{
+	uint32_t from = random_below(random, FILES);
+	uint32_t i;
+
+	for (i = 0; i < FILES; i++)
+		if (table[(from + i) % FILES] >= 0)
+			return table[(from + i) % FILES];
+	return -1;
+}
+
 int any_file(struct random *random)
 {
-	int fd = me.file[random_below(random, FILES)];
+	return me.grant >= 0 && random_chance(random, 2) ? me.grant : any_descriptor(me.file, random);
+}
 
-	return fd >= 0 && random_chance(random, 2) ? fd : me.grant >= 0 ? me.grant : fd;
+int any_irq(struct random *random)
+{
+	return any_descriptor(me.irq, random);
+}
+
+uint64_t any_of(_Atomic(uint64_t) *table, struct random *random)
+{
+	uint32_t from = random_below(random, ADDRESSES);
+	uint32_t i;
+
+	for (i = 0; i < ADDRESSES; i++)
+		if (table[(from + i) % ADDRESSES])
+			return table[(from + i) % ADDRESSES];
+	return 0;
 }
 
 void *arena_at(struct random *random, size_t size)
@@ -32,11 +57,6 @@ void *arena_at(struct random *random, size_t size)
 	size_t before = random_chance(random, 2) ? random_below(random, (uint32_t)(size / 4 + 1)) * 4 : PAGE;
 
 	return me.arena + (page + 1) * PAGE - (before > size ? PAGE : before);
-}
-
-uint64_t any_address(struct random *random)
-{
-	return me.bus[random_below(random, ADDRESSES)];
 }
 
 void remember(_Atomic(uint64_t) *table, struct random *random, uint64_t value)
@@ -147,6 +167,7 @@ static void prepare(int grant, int socket, enum temper temper)
 	me.temper = temper;
 	for (i = 0; i < FILES; i++)
 		me.file[i] = me.irq[i] = -1;
+	me.file[0] = grant;
 	/* Where calls of 32 bits reach it as well. */
 	me.arena = mmap(NULL, ARENA * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
 	me.huge = mmap(NULL, 8 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

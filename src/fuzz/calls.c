@@ -113,7 +113,8 @@ void do_dma_alloc(struct random *random)
 /* Memory to pin: the process's own, of several kinds, or what is none. */
 static uint64_t pinned(struct random *random)
 {
-	uint8_t *map = me.map[random_below(random, MAPS)].at;
+	size_t length;
+	uint8_t *map = any_map(random, &length);
 
 	switch (random_below(random, 8)) {
 	case 0:
@@ -145,7 +146,7 @@ void do_dma_map(struct random *random)
 	if (random_chance(random, 5))
 		map.segment = (uintptr_t)arena_at(random, sizeof(segments));
 	if (call(random, DO_DMA_MAP, R3_DMA_MAP, &map, sizeof(map)) == 0) {
-		me.handle[random_below(random, ADDRESSES)] = map.handle;
+		remember(me.handle, random, map.handle);
 		if (map.segment == (uintptr_t)segments)
 			remember(me.bus, random, segments[0].address);
 	}
@@ -154,7 +155,7 @@ void do_dma_map(struct random *random)
 void do_dma_unmap(struct random *random)
 {
 	struct r3_dma_unmap unmap = {
-		.argsz = sizeof(unmap), .handle = me.handle[random_below(random, ADDRESSES)],
+		.argsz = sizeof(unmap), .handle = (uint32_t)any_of(me.handle, random),
 	};
 
 	call(random, DO_DMA_UNMAP, R3_DMA_UNMAP, &unmap, sizeof(unmap));

@@ -105,7 +105,7 @@ static uint64_t target(struct random *random)
 	static const uint64_t others[] = { 0, 0x1000, 0x100000, 0x1000000, 0xfee00000, 0xfee01004, 0xfec00000,
 					   0xffffffff, 0x100000000, 0xfffffffffffff000 };
 
-	return random_chance(random, 2) ? others[random_below(random, COUNT(others))] : any_address(random);
+	return random_chance(random, 2) ? others[random_below(random, COUNT(others))] : any_of(me.bus, random);
 }
 
 void do_device(struct random *random)

@@ -15,11 +15,6 @@
 
 #include "fuzz.h"
 
-static int any_irq(struct random *random)
-{
-	return me.irq[random_below(random, FILES)];
-}
-
 void do_irq_read(struct random *random)
 {
 	int fd = any_irq(random);
@@ -74,11 +69,14 @@ void do_dup(struct random *random)
 
 void do_close(struct random *random)
 {
-	int fd = random_chance(random, 2) ? any_irq(random) : me.file[random_below(random, FILES)];
+	atomic_int *slot = &(random_chance(random, 2) ? me.irq : me.file)[random_below(random, FILES)];
+	int fd = *slot;
 
 	/* Without the first one the process is no driver any more. */
-	if (fd == me.grant && !random_chance(random, 100))
+	if (fd < 0 || (fd == me.grant && !random_chance(random, 100)))
 		return;
+	if (!random_chance(random, 4))
+		*slot = -1;
 	tallied(DO_close, close(fd) ? -errno : 0);
 	if (random_chance(random, 4))
 		tallied(DO_close, close(fd) ? -errno : 0);

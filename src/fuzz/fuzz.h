@@ -105,7 +105,7 @@ struct attacker {
 	uint8_t *huge;				/* 4 MiB that may be huge pages */
 	_Atomic(uint64_t) offset[ADDRESSES];	/* to mmap at */
 	_Atomic(uint64_t) bus[ADDRESSES];	/* for the device */
-	atomic_uint handle[ADDRESSES];		/* of DMA_MAP */
+	_Atomic(uint64_t) handle[ADDRESSES];	/* of DMA_MAP */
 	volatile uint32_t *registers;
 	uint8_t *rings;
 	uint8_t *memory;			/* for the device's descriptors */
@@ -127,8 +127,10 @@ _Noreturn void attack_thread(struct random *random);
 
 /* Part of the arena, which may go at any moment. */
 void *arena_at(struct random *random, size_t size);
+/* Any that there is: else -1, or 0. */
 int any_file(struct random *random);
-uint64_t any_address(struct random *random);
+int any_irq(struct random *random);
+uint64_t any_of(_Atomic(uint64_t) *table, struct random *random);
 void remember(_Atomic(uint64_t) *table, struct random *random, uint64_t value);
 
 /* ---- calls.c ---- */
@@ -149,6 +151,8 @@ void do_unknown(struct random *random);
 /* ---- memory.c ---- */
 
 uint8_t *map_grant(uint64_t offset, size_t length);
+/* Any mapping of the grant that there is, or was; NULL before the first. */
+uint8_t *any_map(struct random *random, size_t *length);
 void do_mmap(struct random *random);
 void do_munmap(struct random *random);
 void do_mprotect(struct random *random);

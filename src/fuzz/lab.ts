@@ -179,7 +179,10 @@ async function driveHonestly(lab: Lab): Promise<string[]> {
   const run = DriverRun.start(lab, ["e1000", "--device", DEVICE, "--no-dhcp"]);
   await using _ = run;
   await run.next("interface");
-  await sh(lab, `ip address add ${OURS}/24 dev r3n0; ping -q -c 1 -w 20 ${PEER}`);
+  await sh(lab, `ip address add ${OURS}/24 dev r3n0`);
+  await run.status(({ link }) => link.up, { what: "link of the honest driver" });
+  // A card drops frames for a second after it was enabled, and addresses are asked for no longer than that.
+  await sh(lab, `for i in $(seq 20); do ping -q -c 1 -W 1 ${PEER} > /dev/null && break; done`);
   await sh(lab, `ping -q -i 0.02 -s 1400 -c 100 -w 60 ${PEER}`);
   const { code, stderr } = await run.stop();
   return code === 0 ? [] : [`driver: its run ended with status ${code}: ${stderr.trim()}`];

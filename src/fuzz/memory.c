@@ -15,10 +15,20 @@ uint8_t *map_grant(uint64_t offset, size_t length)
 	return at == MAP_FAILED ? NULL : at;
 }
 
-/* Any mapping of the grant; NULL if there is none there. */
-static uint8_t *any_map(struct random *random, size_t *length)
+static struct map *any_slot(struct random *random)
 {
-	struct map *map = &me.map[random_below(random, MAPS)];
+	uint32_t from = random_below(random, MAPS);
+	uint32_t i;
+
+	for (i = 0; i < MAPS; i++)
+		if (me.map[(from + i) % MAPS].at)
+			return &me.map[(from + i) % MAPS];
+	return &me.map[from];
+}
+
+uint8_t *any_map(struct random *random, size_t *length)
+{
+	struct map *map = any_slot(random);
 	uint8_t *at = map->at;
 
 	*length = map->length;
@@ -34,7 +44,7 @@ void do_mmap(struct random *random)
 {
 	static const int prots[] = { PROT_READ, PROT_READ | PROT_WRITE, PROT_WRITE, PROT_NONE, 7, PROT_READ | PROT_EXEC };
 	struct map *map = &me.map[random_below(random, MAPS)];
-	uint64_t offset = me.offset[random_below(random, ADDRESSES)];
+	uint64_t offset = any_of(me.offset, random);
 	size_t length = PAGE << random_below(random, 6);
 	int flags = random_chance(random, 10) ? MAP_PRIVATE : MAP_SHARED;
 	int prot = prots[random_chance(random, 3) ? random_below(random, COUNT(prots)) : 1];
@@ -61,16 +71,21 @@ void do_mmap(struct random *random)
 
 void do_munmap(struct random *random)
 {
-	size_t length;
-	uint8_t *at = any_map(random, &length);
+	struct map *map = any_slot(random);
+	uint8_t *at = map->at;
+	size_t length = map->length;
 
 	if (!at)
 		return;
 	/* Part of it: what is left is two. */
-	if (length > PAGE && random_chance(random, 3))
+	if (length > PAGE && random_chance(random, 3)) {
 		tallied(DO_munmap, munmap(at + PAGE, PAGE) ? -errno : 0);
-	else
-		tallied(DO_munmap, munmap(at, length) ? -errno : 0);
+		return;
+	}
+	/* What is not there any more is named in calls as well, at times. */
+	if (!random_chance(random, 4))
+		map->at = NULL;
+	tallied(DO_munmap, munmap(at, length) ? -errno : 0);
 }
 
 void do_mprotect(struct random *random)
@@ -103,7 +118,7 @@ void do_madvise(struct random *random)
 
 void do_mremap(struct random *random)
 {
-	struct map *map = &me.map[random_below(random, MAPS)];
+	struct map *map = any_slot(random);
 	uint8_t *old = map->at;
 	size_t length = map->length;
 	/* Smaller, larger, elsewhere, and from no length at all: the way to a second mapping. */
