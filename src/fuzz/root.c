@@ -355,7 +355,7 @@ static void play_round(struct random *random)
 		.dma_limit = 65536u << random_below(random, 8), .stall_ms = stalls[random_below(random, COUNT(stalls))],
 		.window = { { .bar = 0, .length = 128 * 1024 } },
 	};
-	double until = now() + 0.15 + random_below(random, 600) / 1000.0;
+	double until = now() + 0.2 + random_below(random, 900) / 1000.0;
 	int pair[2], fd = grant(&args);
 	pid_t group;
 
