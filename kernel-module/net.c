@@ -19,6 +19,7 @@
 #include <linux/rtnetlink.h>
 #include <linux/skbuff.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 #include <net/ip6_checksum.h>
 #include <net/tcp.h>
 
@@ -366,7 +367,7 @@ static bool r3_rx_page_ready(struct r3_net *net, struct r3_rx_page *slot)
 		 * What was handed up once, and whatever its reader made of it in place,
 		 * is not the next one's, however long the driver says that frame is.
 		 */
-		memset(page_address(slot->page), 0, slot->dirty);
+		memset64(page_address(slot->page), 0, DIV_ROUND_UP(slot->dirty, sizeof(u64)));
 		slot->dirty = 0;
 		dma_sync_single_for_device(net->dev, slot->address, PAGE_SIZE, DMA_FROM_DEVICE);
 		return true;
