@@ -36,6 +36,8 @@
 #define PATIENCE	20	/* seconds for what takes milliseconds, on a slow machine */
 #define REPORT_SECONDS	3
 #define MAX_ROUNDS	12	/* of one claim */
+#define MAX_CALLS	6000	/* of one round, */
+#define ROUND_SECONDS	4	/* and the most that it takes */
 
 static const char *const kind_names[] = {
 #define NAME(name) [DO_##name] = #name,
@@ -92,6 +94,17 @@ static long must(long result, const char *what)
 		return result;
 	found("cannot %s: %s", what, strerror(errno));
 	exit(1);
+}
+
+/* What hostile processes have done so far, without what they do to memory alone. */
+static unsigned long calls(void)
+{
+	unsigned long sum = 0;
+	size_t i;
+
+	for (i = 0; i < DO_device; i++)
+		sum += tally->succeeded[i] + tally->failed[i];
+	return sum;
 }
 
 static void report(bool done)
@@ -355,7 +368,8 @@ static void play_round(struct random *random)
 		.dma_limit = 65536u << random_below(random, 8), .stall_ms = stalls[random_below(random, COUNT(stalls))],
 		.window = { { .bar = 0, .length = 128 * 1024 } },
 	};
-	double until = now() + 0.2 + random_below(random, 900) / 1000.0;
+	unsigned long goal = calls() + 100 + random_below(random, MAX_CALLS);
+	double until = now() + ROUND_SECONDS;
 	int pair[2], fd = grant(&args);
 	pid_t group;
 
@@ -365,7 +379,7 @@ static void play_round(struct random *random)
 	close(pair[0]);
 	close(pair[1]);
 	close(fd);
-	while (now() < until) {
+	while (now() < until && calls() < goal) {
 		meddle(random);
 		usleep(random_below(random, 8000));
 		/* Let them do a little more with a grant that has ended. */
