@@ -8,9 +8,10 @@ import { lines } from "../lines.ts";
 import { type LabOptions, startLab } from "../run/lab.ts";
 import { grouped } from "../size.ts";
 import { DriverRun } from "../soak/driver_run.ts";
-import { leftInModule, sh, unloadModule, within } from "../soak/lab.ts";
+import { leftInModule, sh, unloadModule } from "../soak/lab.ts";
 import { DEVICE, OURS, PEER, WIRE } from "../soak/wire.ts";
 import { type Finding, formatVerdict, verdictOf } from "../verdict.ts";
+import { within } from "../within.ts";
 
 /** The attacking program, in the guest. */
 const PROGRAM = `${CHECKOUT}/build/fuzz/ring3-fuzz`;
@@ -83,6 +84,8 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzResult> {
     stderr: "null",
   });
   const bystander = watchBystander(lab);
+  // If the lab ends before that is looked at, more will be found wrong.
+  bystander.catch(() => {});
   let state: FuzzState | undefined;
   try {
     for await (const line of attack(lab, options)) {
@@ -99,19 +102,24 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzResult> {
   }
   if (!state?.done) problems.push(`attack: it broke off after ${state?.seconds ?? 0} s`);
   const answered = { sent: 0, answered: 0 };
-  const finish = async () => {
+  // Each look is had, whatever the ones before it have found.
+  const look = async (what: string, find: () => Promise<string[]>) => {
+    const message = `${what}: no answer within ${SILENCE_MS / 1000} s`;
+    try {
+      problems.push(...await within(find(), SILENCE_MS, { message }));
+    } catch (error) {
+      problems.push(`${what}: ${error instanceof Error ? error.message : error}`);
+    }
+  };
+  await look("bystander", async () => {
     await sh(lab, "pkill -x ring3-fuzz; pkill -INT -x ping");
     await flood.status;
-    Object.assign(answered, await bystander);
-    problems.push(...bystanderProblems(answered));
-    progress("an honest driver takes the card");
-    problems.push(...await driveHonestly(lab));
-    problems.push(...await leftInModule(lab), ...await unloadModule(lab));
-    problems.push(...await leaks(lab));
-  };
-  await within(finish(), 3 * SILENCE_MS, "The look at the machine afterwards").catch((error) =>
-    problems.push(error instanceof Error ? error.message : String(error))
-  );
+    return bystanderProblems(Object.assign(answered, await bystander));
+  });
+  progress("an honest driver takes the card");
+  await look("driver", () => driveHonestly(lab));
+  await look("module", async () => [...await leftInModule(lab), ...await unloadModule(lab)]);
+  await look("kernel", () => leaks(lab));
   const { complaints, stopped } = complaintsOf(lab.kernelProblems());
   problems.push(...complaints);
   return {
@@ -149,7 +157,9 @@ async function* attack(lab: Lab, { seconds, seed }: FuzzOptions): AsyncGenerator
   const told = lines(child.stdout);
   let findings = 0;
   for (;;) {
-    const { value, done } = await within(told.next(), SILENCE_MS, "A round of the fuzzer");
+    const { value, done } = await within(told.next(), SILENCE_MS, {
+      message: `attack: no word of it for ${SILENCE_MS / 1000} s`,
+    });
     if (done) break;
     const line = lineSchema.parse(JSON.parse(value));
     if ("finding" in line) findings++;
@@ -247,6 +257,11 @@ export function formatFuzz(result: FuzzResult): string {
       name: "bystander",
       found: `${bystander.answered} of ${bystander.sent} pings over another card answered`,
       ok: !failed("bystander"),
+    },
+    {
+      name: "driver",
+      found: failed("driver:") ? "an honest one does not carry traffic" : "an honest one carries traffic",
+      ok: !failed("driver:"),
     },
     { name: "kernel", found: failed("kernel:") ? "it complained" : "no complaint", ok: !failed("kernel:") },
     {
