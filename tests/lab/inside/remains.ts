@@ -141,7 +141,7 @@ await runCases({
     const card = await Loopback.open(driver);
     const socket = createSocket("udp4").bind(PORT, "10.9.9.1");
     const messages: Uint8Array[] = [];
-    socket.on("message", (message) => messages.push(message));
+    socket.on("message", (message) => messages.push(new Uint8Array(message)));
     await once(socket, "listening");
     const received = async (count: number) => {
       for (let i = 0; i < 200 && messages.length < count; i++) await sleep(10);
