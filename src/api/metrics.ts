@@ -51,6 +51,11 @@ const DRIVER_METRICS: readonly DriverMetric[] = [
   ),
   gauge("link_up", "1 if the device has a link.", (d) => flag(d.link.up)),
   gauge(
+    "walls_missing",
+    "Parts of its process's sandbox that do not stand; absent without a process.",
+    (d) => d.walls && Object.values(d.walls).filter((standing) => standing !== "stands").length,
+  ),
+  gauge(
     "confined",
     "1 if an IOMMU confines the device, 0 if it can reach all memory; absent without a device.",
     (d) => d.confined === null ? null : flag(d.confined),
