@@ -280,5 +280,7 @@ void r3_irqs_remove(struct r3_grant *grant)
 		r3_count(grant->claim, R3_N_IRQS, -1);
 	}
 	pci_free_irq_vectors(pdev);
+	/* Without MSI the device would fall back to its line. */
+	pci_intx(pdev, 0);
 	grant->have_vectors = false;
 }

@@ -220,6 +220,8 @@ static int r3_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	if (err)
 		goto free;
 	pci_clear_master(pdev);
+	/* Nobody handles its line before a grant does, and others may share it. */
+	pci_intx(pdev, 0);
 	/* A driver splits its segments itself: the limits of most drivers are none of the device's. */
 	dma_set_max_seg_size(&pdev->dev, UINT_MAX);
 	dma_set_seg_boundary(&pdev->dev, ULONG_MAX);

@@ -2,6 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { uapi } from "../../../src/kernel/mod.ts";
 import {
+  ADDRESS,
   assertErrno,
   claimCard,
   eventually,
@@ -72,7 +73,29 @@ async function sharing(): Promise<[string, string]> {
   throw new Error("no two of the lab's cards share a line");
 }
 
+/** Whether the card is kept from its interrupt line: bit 10 of the PCI command register. */
+async function lineDisabled(): Promise<boolean> {
+  const config = await Deno.readFile(`/sys/bus/pci/devices/${ADDRESS}/config`);
+  return (config[5] & 4) !== 0;
+}
+
 await runCases({
+  "a card that nobody was granted an interrupt of is kept from its line": async () => {
+    await Deno.writeTextFile("/sys/bus/pci/drivers/ring3/unbind", ADDRESS);
+    await bind(ADDRESS, "ring3", { take: true });
+    assert(await lineDisabled(), "as it was bound");
+    {
+      using claim = claimCard();
+      using grant = grantOf(claim, { irqs: 0 });
+      const registers = grant.registers();
+      interrupt(registers);
+      assert(await lineDisabled(), "while it interrupts");
+      quiet(registers);
+    }
+    new Card()[Symbol.dispose]();
+    assert(await lineDisabled(), "after a grant that had it");
+  },
+
   "an index past the vectors is EINVAL": () => {
     using card = new Card();
     for (const index of [1, 32, 0xffffffff]) {
