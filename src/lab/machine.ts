@@ -377,6 +377,8 @@ function qemuArguments(parts: Parts, directory: string, disks: readonly string[]
     "no_timer_check",
     // Every message counts for kernelProblems(), and on this console they cost nothing measurable.
     "ignore_loglevel",
+    // And it knows the kernel's lines by the time that they begin with.
+    "printk.time=1",
     "panic=-1",
     hardware.iommu ? "intel_iommu=on" : "intel_iommu=off",
   ];
