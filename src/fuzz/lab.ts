@@ -3,7 +3,7 @@ import { z } from "zod";
 import { buildFuzz } from "../build.ts";
 import { UserError } from "../error.ts";
 import { CHECKOUT, MANAGEMENT } from "../lab/guest.ts";
-import type { Lab } from "../lab/mod.ts";
+import { type Lab, memoryLeaks } from "../lab/mod.ts";
 import { lines } from "../lines.ts";
 import { type LabOptions, startLab } from "../run/lab.ts";
 import { grouped } from "../size.ts";
@@ -203,14 +203,7 @@ async function driveHonestly(lab: Lab): Promise<string[]> {
 
 /** What a kernel that looks for leaks has found: a line for each, or nothing. */
 async function leaks(lab: Lab): Promise<string[]> {
-  const file = "/sys/kernel/debug/kmemleak";
-  // What has been freed a moment ago may still be seen by the first scan.
-  const text = await sh(
-    lab,
-    `test ! -e ${file} || { echo scan > ${file}; echo scan > ${file}; cat ${file}; }`,
-  );
-  return text.split("\n").filter((line) => line.startsWith("unreferenced object"))
-    .map((line) => `kernel: ${line}`);
+  return (await memoryLeaks(lab) ?? []).map((leak) => `kernel: ${leak.split("\n")[0]}`);
 }
 
 /** What a DMA fault looks like that the IOMMU has stopped: the attack's own doing, and no fault of the kernel's. */
