@@ -74,8 +74,12 @@ bool cgroup_ran_out_of_memory(int directory)
 	return line && sscanf(line, "\noom_kill %lu", &kills) == 1 && kills > 0;
 }
 
-void cgroup_remove(const char *directory)
+/* Also ends what the process has left in it, which only a process outside namespaces of its own can leave. */
+void cgroup_remove(int directory_fd, const char *directory)
 {
+	/* There is no such file before Linux 5.14. */
+	if (!faccessat(directory_fd, "cgroup.kill", F_OK, 0))
+		put(directory_fd, "cgroup.kill", "1");
 	/* A process that has been waited for may not have left it yet. */
 	for (int tries = 0; rmdir(directory) && errno == EBUSY && tries < 100; tries++)
 		usleep(10000);

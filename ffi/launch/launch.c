@@ -365,8 +365,8 @@ int main(int argc, char **argv)
 		if (cgroup_ran_out_of_memory(cgroup))
 			dprintf(STDERR_FILENO, "ring3-launch: out of memory: more than %lu bytes\n",
 				options.cgroup.memory);
+		cgroup_remove(cgroup, options.cgroup.directory);
 		close(cgroup);
-		cgroup_remove(options.cgroup.directory);
 	}
 	end_like(status);
 }

@@ -39,7 +39,7 @@ __attribute__((noreturn)) void refuse(const char *why);
 /* cgroup.c: a cgroup of version 2. */
 int cgroup_make(const struct cgroup_limits *limits);
 bool cgroup_ran_out_of_memory(int directory);
-void cgroup_remove(const char *directory);
+void cgroup_remove(int directory_fd, const char *directory);
 
 /* root.c: file system with nothing but what is named, all of it read-only. */
 void root_enter(const char *const *readable, size_t count);
