@@ -70,34 +70,37 @@ export async function buildModule(target: ModuleTarget, options: ModuleOptions =
 }
 
 /**
- * Builds ffi/ into `build/ffi/`, what has changed, and returns that directory.
+ * Builds a folder of C that is no part of the kernel into `build/NAME/`, what has changed, and returns that.
  * @throws {UserError} if it does not build; the compiler's output is in a file the message names.
  */
-export async function buildFfi(): Promise<string> {
-  const sources = `${checkout()}/ffi`;
-  if (!await isFile(`${sources}/Makefile`)) {
-    throw new UserError(`Cannot build libring3: there is no ${sources}/Makefile`);
+async function buildProgram(
+  name: string,
+  { sources, what }: { sources: string; what: string },
+): Promise<string> {
+  const from = `${checkout()}/${sources}`;
+  if (!await isFile(`${from}/Makefile`)) {
+    throw new UserError(`Cannot build ${what}: there is no ${from}/Makefile`);
   }
-  const directory = `${checkout()}/build/ffi`;
+  const directory = `${checkout()}/build/${name}`;
   await Deno.mkdir(directory, { recursive: true });
   using _lock = await lock(`${directory}.lock`);
-  await run(["make", "-C", sources, `OUT=${directory}`], { what: "build libring3", log: `${directory}.log` });
+  await run(["make", "-C", from, `OUT=${directory}`], { what: `build ${what}`, log: `${directory}.log` });
   return directory;
 }
 
-/**
- * Builds src/fuzz/ into `build/fuzz/`, what has changed, and returns that directory.
- * @throws {UserError} if it does not build; the compiler's output is in a file the message names.
- */
+/** Builds `libring3.so` and `ring3-launch`, and returns their directory. @throws {UserError} if they do not build. */
+export async function buildFfi(): Promise<string> {
+  return await buildProgram("ffi", { sources: "ffi", what: "libring3" });
+}
+
+/** Builds `ring3-fuzz`, and returns its directory. @throws {UserError} if it does not build. */
 export async function buildFuzz(): Promise<string> {
-  const directory = `${checkout()}/build/fuzz`;
-  await Deno.mkdir(directory, { recursive: true });
-  using _lock = await lock(`${directory}.lock`);
-  await run(["make", "-C", `${checkout()}/src/fuzz`, `OUT=${directory}`], {
-    what: "build the fuzzer",
-    log: `${directory}.log`,
-  });
-  return directory;
+  return await buildProgram("fuzz", { sources: "src/fuzz", what: "the fuzzer" });
+}
+
+/** Builds the attempts of native code on the walls, and returns their directory. @throws {UserError} if they do not build. */
+export async function buildWalls(): Promise<string> {
+  return await buildProgram("walls", { sources: "src/walls/native", what: "the attempts on the walls" });
 }
 
 /** Text of the sources below a directory, by path; what a build in place has left there is not among them. */

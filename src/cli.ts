@@ -13,6 +13,7 @@ const ring3: Command = defineGroup({
     report: async () => (await import("./cli/report.ts")).reportCommand,
     soak: async () => (await import("./cli/soak.ts")).soakCommand,
     fuzz: async () => (await import("./cli/fuzz.ts")).fuzzCommand,
+    walls: async () => (await import("./cli/walls.ts")).wallsCommand,
     start: async () => (await import("./cli/start.ts")).startCommand,
     stop: async () => (await import("./cli/stop.ts")).stopCommand,
     restart: async () => (await import("./cli/restart.ts")).restartCommand,
