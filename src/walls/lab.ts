@@ -93,7 +93,7 @@ export async function tryWalls(options: WallsOptions): Promise<WallsResult> {
     hardware: {
       ...options.hardware,
       nic: ["e1000", "82540em"],
-      memory: Math.max(options.hardware.memory, 3072),
+      memory: Math.max(options.hardware.memory, 4096),
     },
   });
   progress("starting the driver of a bystander");
