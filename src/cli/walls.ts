@@ -4,26 +4,28 @@ import { parseHardware } from "../lab/mod.ts";
 import { progressOnStderr } from "../progress.ts";
 import { grouped } from "../size.ts";
 import { didYouMean } from "../suggest.ts";
-import { ATTEMPTS, behind, type Row, tryWalls, type WallsResult } from "../walls/lab.ts";
-import { type Command, defineCommand, flag, list } from "./args.ts";
+import { ATTEMPTS, type Row, tryWalls, type WallsResult } from "../walls/lab.ts";
+import { choice, type Command, defineCommand, flag, list } from "./args.ts";
 import { HARDWARE_OPTIONS } from "./hardware_options.ts";
 import { untilInterrupted } from "./interrupted.ts";
 
-/** Cards, disks and the IOMMU are the attempts' own. */
-const { nic: _nic, disk: _disk, iommu: _iommu, ...MACHINE } = HARDWARE_OPTIONS;
+/** Cards and disks are the attempts' own. */
+const { nic: _nic, disk: _disk, ...MACHINE } = HARDWARE_OPTIONS;
 
 const NAME_WIDTH = Math.max(...ATTEMPTS.map(({ name }) => name.length));
 const WHAT_WIDTH = Math.max(...ATTEMPTS.map(({ what }) => what.length));
 const WALL_WIDTH = "namespaces".length;
 
 /** An attempt as a line of the table, and what did not hold below it. */
-function formatRow({ name, what, stops, problems }: Row): string {
+function formatRow({ name, what, how, stops, behind, problems }: Row): string {
+  const next = [...stops.slice(1).map(({ wall }) => wall), ...behind];
   const line = [
     problems.length === 0 ? "ok    " : "FAILED",
     name.padEnd(NAME_WIDTH),
     what.padEnd(WHAT_WIDTH),
+    how.padEnd("native".length),
     (stops[0]?.wall ?? "nothing").padEnd(WALL_WIDTH),
-    behind(stops),
+    next.join(", ") || "none",
   ].join("  ");
   return [line, ...problems.map((problem) => `        ${problem}`)].join("\n");
 }
@@ -32,7 +34,7 @@ function formatRow({ name, what, stops, problems }: Row): string {
 function formatEnd(result: WallsResult): string {
   const { rows, problems, escapes, bystander, kernel, accelerator, seconds } = result;
   const runs = rows.reduce((count, { stops }) => count + stops.length, 0);
-  const deep = rows.filter(({ stops }) => stops.length > 1).length;
+  const deep = rows.filter(({ stops, behind }) => stops.length + behind.length > 1).length;
   const { sent, answered, lost, gap } = bystander;
   return [
     `${rows.length} attempts, ${escapes} escapes, ${runs} walls tried; ${deep} attempts have another wall behind ` +
@@ -51,6 +53,9 @@ export const wallsCommand: Command = defineCommand({
     only: list("Make this attempt, and no others but those named", { value: "NAME" }),
     json: flag("print one JSON object"),
     ...MACHINE,
+    iommu: choice("on: only the lab with an IOMMU; else also one without, for the device's attempts", {
+      of: ["on"],
+    }),
   },
   examples: [
     { line: "deno task walls", does: "all attempts" },
@@ -79,6 +84,7 @@ export const wallsCommand: Command = defineCommand({
         progress: progressOnStderr(),
         signal,
         only,
+        confinedOnly: options.iommu === "on",
         onRow: (row) => options.json || console.log(formatRow(row)),
       }),
       interrupted,

@@ -11,8 +11,8 @@ export type Disk = "ide" | "nvme";
 export interface Hardware {
   /** Network cards, each with a network of its own: "e1000" is an 82545EM. */
   readonly nic: readonly Nic[];
-  /** The cards hear each other, as on one wire, and nobody else. */
-  readonly oneWire: boolean;
+  /** The cards, or those of these indices, hear each other, as on one wire, and nobody else. */
+  readonly oneWire: boolean | readonly number[];
   /** Empty disks of 1 GiB. */
   readonly disk: readonly Disk[];
   /** An Intel IOMMU with interrupt remapping. */
@@ -91,7 +91,7 @@ export function deviceArguments(hardware: Hardware, disks: readonly string[]): s
     );
     argv.push(
       "-netdev",
-      hardware.oneWire
+      isWired(hardware, index)
         ? `hubport,id=net${index},hubid=0`
         : `user,id=net${index},net=${network},host=${host},dhcpstart=${guest}`,
     );
@@ -114,6 +114,10 @@ export function deviceArguments(hardware: Hardware, disks: readonly string[]): s
     }
   }
   return argv;
+}
+
+function isWired({ oneWire }: Pick<Hardware, "oneWire">, index: number): boolean {
+  return typeof oneWire === "boolean" ? oneWire : oneWire.includes(index);
 }
 
 /** A path as part of a QEMU option, where a comma begins the next one. */

@@ -1,6 +1,8 @@
 /** The walls in a lab: each attempt is made, and somebody else's traffic is looked after meanwhile. */
+import { relative } from "node:path";
 import { buildWalls } from "../build.ts";
 import { startOutside } from "../check/outside.ts";
+import { checkout } from "../lab/checkout.ts";
 import { CHECKOUT } from "../lab/guest.ts";
 import { type Lab, nicNetwork } from "../lab/mod.ts";
 import { lines } from "../lines.ts";
@@ -8,23 +10,37 @@ import { MACHINE_VARIABLE } from "../machine.ts";
 import { type LabOptions, startLab } from "../run/lab.ts";
 import { DriverRun } from "../soak/driver_run.ts";
 import { kernelComplaints, leftInModule, unloadModule } from "../soak/lab.ts";
-import type { Attempt, AttemptResult, Stopped, WallName } from "./attempt.ts";
+import type { AttemptResult, Stopped, WallName } from "./attempt.ts";
 import type { Account } from "./bystander.ts";
+import { type DmaAttempt, overwriteSecret, prepareDma, readSecret } from "./dma_attempts.ts";
+import { behindLanguage, FATAL_ATTEMPTS, tryFatal, tryLanguage } from "./driver_attempts.ts";
+import { LANGUAGE_ATTEMPTS } from "./language_attempts.ts";
 import { NATIVE_ATTEMPTS } from "./native_attempts.ts";
 
-/** The card to attack, and the one of somebody else. */
+/** The card to attack, the one of somebody else, and at the end of the first one's wire a third. */
+const NIC = ["e1000", "82540em", "e1000e"] as const;
+const ONE_WIRE = [0, 2];
 const ATTACKED = "0000:01:00.0";
 const OTHER = "0000:02:00.0";
 const OTHER_CARD = 1;
 
+/** Memory of the lab, MiB: enough for a bomb that no cgroup stops. */
+const MEMORY = 4096;
+
 const DENO = ["deno", "run", "-A", "--quiet", "--no-check", "--cached-only"];
+
+/** By what an attempt is made: native code in place of Deno, a driver in TypeScript, or the device. */
+export type How = "native" | "driver" | "device";
 
 /** A line of the table. */
 export interface Row {
   name: string;
   what: string;
-  how: "native";
+  how: How;
+  /** The wall that stopped it, and those behind that one which did so when it was switched off. */
   stops: Stopped[];
+  /** Walls that are behind those, as another attempt shows, which gains the same or more. */
+  behind: WallName[];
   /** What did not hold, a line each. */
   problems: string[];
 }
@@ -47,6 +63,8 @@ export interface WallsResult {
 export interface WallsOptions extends LabOptions {
   /** Names of the attempts to be made; all of them if there is none. */
   only: readonly string[];
+  /** Leave out the lab without an IOMMU, in which the device reaches what it is told to. */
+  confinedOnly: boolean;
   /** Called when an attempt is done. */
   onRow: (row: Row) => void;
 }
@@ -77,84 +95,237 @@ class Partner implements AsyncDisposable {
   }
 }
 
-/** Names of all attempts. */
-export const ATTEMPTS: readonly Attempt[] = NATIVE_ATTEMPTS;
+/** An attempt on the device's side. */
+interface DeviceAttempt {
+  name: string;
+  what: string;
+  make(lab: Lab, options: { iommu: "required" | "preferred" }): Promise<DmaAttempt>;
+}
+
+const DEVICE_ATTEMPTS: readonly DeviceAttempt[] = [
+  { name: "have the device read another process's page", what: "its secret", make: readSecret },
+  { name: "have the device overwrite another process's page", what: "its memory", make: overwriteSecret },
+];
+
+/** What is known of an attempt before it is made. */
+export interface Listed {
+  name: string;
+  what: string;
+  how: How;
+  behind: WallName[];
+}
+
+const listed = (how: How, behind: (attempt: { what: string }) => WallName[] = () => []) =>
+(attempt: {
+  name: string;
+  what: string;
+}): Listed => ({ name: attempt.name, what: attempt.what, how, behind: behind(attempt) });
+
+/** All attempts, in the order in which they are made. */
+export const ATTEMPTS: readonly Listed[] = [
+  ...NATIVE_ATTEMPTS.map(listed("native")),
+  ...LANGUAGE_ATTEMPTS.map(listed("driver", behindLanguage)),
+  ...FATAL_ATTEMPTS.map(listed("driver")),
+  ...DEVICE_ATTEMPTS.map(listed("device")),
+];
+
+/** A lab with somebody else's driver in it, whose traffic is looked after. */
+class Walls implements AsyncDisposable {
+  readonly lab: Lab;
+  readonly rows: Row[] = [];
+  /** Of the whole time. */
+  readonly bystander: Account = { sent: 0, answered: 0, corrupt: 0, lost: 0, gap: 0 };
+  readonly #undo: AsyncDisposableStack;
+  readonly #options: WallsOptions;
+  readonly #run: DriverRun;
+  readonly #traffic: Partner;
+  readonly #interface: string;
+  #complaints = 0;
+
+  private constructor(options: WallsOptions, parts: {
+    undo: AsyncDisposableStack;
+    lab: Lab;
+    run: DriverRun;
+    traffic: Partner;
+    name: string;
+  }) {
+    this.#options = options;
+    this.#undo = parts.undo;
+    this.lab = parts.lab;
+    this.#run = parts.run;
+    this.#traffic = parts.traffic;
+    this.#interface = parts.name;
+  }
+
+  static async start(options: WallsOptions, { iommu }: { iommu: boolean }): Promise<Walls> {
+    const { progress, hardware } = options;
+    await using undo = new AsyncDisposableStack();
+    const memory = Math.max(hardware.memory, MEMORY);
+    const lab = undo.use(
+      await startLab({ ...options, hardware: { ...hardware, nic: NIC, oneWire: ONE_WIRE, iommu, memory } }),
+    );
+    progress("starting the driver of a bystander");
+    const outside = undo.use(await startOutside());
+    // Its manifest asks for an IOMMU, which does it no good where there is none.
+    const run = undo.use(DriverRun.start(lab, [await bystanderManifest(lab, { iommu }), "--device", OTHER]));
+    await run.next("address");
+    const { interface: name } = await run.next("interface");
+    const { host } = nicNetwork(OTHER_CARD);
+    const traffic = undo.use(
+      new Partner(lab, [...DENO, "src/walls/bystander.ts", host, `${outside.udp}`]),
+    );
+    // What came up with the drivers was nobody's attempt.
+    await traffic.ask("account");
+    return new Walls(options, { undo: undo.move(), lab, run, traffic, name });
+  }
+
+  #wanted<T extends { name: string }>(attempts: readonly T[]): T[] {
+    const { only } = this.#options;
+    return attempts.filter(({ name }) => only.length === 0 || only.includes(name));
+  }
+
+  /** Takes the results of attempts that were made one right after the other, and asks what they did to others. */
+  async #add(results: readonly AttemptResult[], expected?: RegExp): Promise<void> {
+    const account = await this.#traffic.ask<Account>("account");
+    const { bystander } = this;
+    bystander.sent += account.sent;
+    bystander.answered += account.answered;
+    bystander.corrupt += account.corrupt;
+    bystander.lost += account.lost;
+    bystander.gap = Math.max(bystander.gap, account.gap);
+    const all = kernelComplaints(this.lab);
+    const complaints = all.slice(this.#complaints).filter((line) => !expected?.test(line));
+    this.#complaints = all.length;
+    for (const { name, stops, problems } of results) {
+      const { what, how, behind } = ATTEMPTS.find((attempt) => attempt.name === name)!;
+      const row: Row = {
+        name,
+        what,
+        how,
+        stops,
+        behind,
+        problems: [
+          ...problems,
+          ...stops.filter(({ held }) => !held).map(({ wall, outcome }) => `${wall}: ${outcome}`),
+          ...accountProblems(account),
+          ...complaints,
+        ],
+      };
+      this.rows.push(row);
+      this.#options.onRow(row);
+    }
+  }
+
+  /** Native code, in the sandbox of a driver. */
+  async native(): Promise<void> {
+    const attempts = this.#wanted(NATIVE_ATTEMPTS);
+    if (attempts.length === 0) return;
+    const { host } = nicNetwork(OTHER_CARD);
+    await using inside = new Partner(this.lab, [
+      "env",
+      `${MACHINE_VARIABLE}=/run/ring3-walls`,
+      `${CHECKOUT}/src/supervisor/start.sh`,
+      ...[...DENO, "src/walls/inside.ts", ATTACKED, OTHER, this.#interface, host],
+    ]);
+    for (const { name } of attempts) await this.#add([await inside.ask<AttemptResult>(name)]);
+  }
+
+  /** Drivers in TypeScript. */
+  async drivers(): Promise<void> {
+    const language = this.#wanted(LANGUAGE_ATTEMPTS);
+    if (language.length > 0) await this.#add(await tryLanguage(this.lab, ATTACKED, language));
+    for (const attempt of this.#wanted(FATAL_ATTEMPTS)) {
+      await this.#add([await tryFatal(this.lab, ATTACKED, attempt)]);
+    }
+  }
+
+  /** The device, with an IOMMU: what it reaches is seen at both ends. */
+  async devices(): Promise<void> {
+    const attempts = this.#wanted(DEVICE_ATTEMPTS);
+    if (attempts.length > 0) await prepareDma(this.lab);
+    for (const { name, make } of attempts) {
+      const { leaked, changed, overwritten, reason } = await make(this.lab, { iommu: "required" });
+      const outcome = `${reason?.kind ?? "it goes on"}: ${reason?.text ?? ""}`;
+      const reached = leaked || changed || overwritten;
+      await this.#add([{
+        name,
+        stops: [{ wall: "iommu", outcome, held: !reached && reason?.kind === "dma-fault" }],
+        problems: reached ? ["the page was reached"] : [],
+      }], /DMAR: \[DMA (Read|Write)/);
+    }
+  }
+
+  /** The device, without: what the wall is for. Whatever did not come of it as it should, a line each. */
+  async unconfined(): Promise<string[]> {
+    const attempts = this.#wanted(DEVICE_ATTEMPTS);
+    if (attempts.length > 0) await prepareDma(this.lab);
+    const problems: string[] = [];
+    for (const { name, make } of attempts) {
+      const { leaked, overwritten } = await make(this.lab, { iommu: "preferred" });
+      if (!leaked && !overwritten) {
+        problems.push(`without an IOMMU: to ${name} does not reach it: what stopped it?`);
+      }
+    }
+    return problems;
+  }
+
+  /** Ends what runs; whatever was wrong with it, a line each. */
+  async finish(): Promise<string[]> {
+    const problems = this.#run.events.filter(({ type }) => type === "ended")
+      .map((event) => `bystander: its driver ended: ${JSON.stringify(event)}`);
+    await this.#traffic[Symbol.asyncDispose]();
+    const { code, stderr } = await this.#run.stop();
+    if (code !== 0) problems.push(`bystander: its run ended with status ${code}: ${stderr.trim()}`);
+    problems.push(...await leftInModule(this.lab), ...await unloadModule(this.lab));
+    return problems;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#undo.disposeAsync();
+  }
+}
+
+/** The manifest of an honest driver, in the lab. */
+async function bystanderManifest(lab: Lab, { iommu }: { iommu: boolean }): Promise<string> {
+  if (iommu) return "e1000";
+  const manifest = JSON.parse(await Deno.readTextFile(`${checkout()}/manifests/e1000.json`));
+  const [folder, path] = ["/tmp/walls", "/tmp/walls/bystander.json"];
+  const driver = relative(folder, `${CHECKOUT}/drivers/e1000/driver.ts`);
+  await lab.exec(["dash", "-c", `mkdir -p ${folder} && cat > ${path}`], {
+    stdin: JSON.stringify({ ...manifest, driver, iommu: "preferred" }),
+  });
+  return path;
+}
 
 /**
- * Boots a lab and makes the attempts in it.
- * @throws {UserError} if the lab or the driver of the bystander does not come up.
+ * Boots a lab and makes the attempts in it; then, unless `options.confinedOnly`, one without an IOMMU, for what
+ * only that stops.
+ * @throws {UserError} if a lab or the driver of the bystander does not come up.
  */
 export async function tryWalls(options: WallsOptions): Promise<WallsResult> {
-  const { only, onRow, progress } = options;
   const start = performance.now();
   await buildWalls();
-  await using lab = await startLab({
-    ...options,
-    hardware: {
-      ...options.hardware,
-      nic: ["e1000", "82540em"],
-      memory: Math.max(options.hardware.memory, 4096),
-    },
-  });
-  progress("starting the driver of a bystander");
-  const { host } = nicNetwork(OTHER_CARD);
-  await using outside = await startOutside();
-  await using run = DriverRun.start(lab, ["e1000", "--device", OTHER]);
-  await run.next("address");
-  const { interface: name } = await run.next("interface");
-  const bystander = new Partner(lab, [...DENO, "src/walls/bystander.ts", host, `${outside.udp}`]);
-  const native = new Partner(lab, [
-    "env",
-    `${MACHINE_VARIABLE}=/run/ring3-walls`,
-    `${CHECKOUT}/src/supervisor/start.sh`,
-    ...[...DENO, "src/walls/inside.ts", ATTACKED, OTHER, name, host],
-  ]);
-
-  const rows: Row[] = [];
-  const total: Account = { sent: 0, answered: 0, corrupt: 0, lost: 0, gap: 0 };
-  // What came up with the drivers was nobody's attempt.
-  await bystander.ask("account");
-  for (const attempt of ATTEMPTS) {
-    if (only.length > 0 && !only.includes(attempt.name)) continue;
-    const complaints = kernelComplaints(lab).length;
-    const { stops, problems } = await native.ask<AttemptResult>(attempt.name);
-    const account = await bystander.ask<Account>("account");
-    const row: Row = {
-      name: attempt.name,
-      what: attempt.what,
-      how: "native",
-      stops,
-      problems: [
-        ...problems,
-        ...stops.filter(({ held }) => !held).map(({ wall, outcome }) => `${wall}: ${outcome}`),
-        ...accountProblems(account),
-        ...kernelComplaints(lab).slice(complaints),
-      ],
-    };
-    total.sent += account.sent;
-    total.answered += account.answered;
-    total.corrupt += account.corrupt;
-    total.lost += account.lost;
-    total.gap = Math.max(total.gap, account.gap);
-    rows.push(row);
-    onRow(row);
+  const problems: string[] = [];
+  await using walls = await Walls.start(options, { iommu: true });
+  const { lab, rows, bystander } = walls;
+  await walls.native();
+  await walls.drivers();
+  await walls.devices();
+  problems.push(...await walls.finish());
+  const { kernel: { release }, accelerator } = lab;
+  await lab.close();
+  if (!options.confinedOnly && rows.some(({ how }) => how === "device")) {
+    await using open = await Walls.start(options, { iommu: false });
+    problems.push(...await open.unconfined(), ...await open.finish());
   }
-  await bystander[Symbol.asyncDispose]();
-  await native[Symbol.asyncDispose]();
-  const problems = run.events.filter(({ type }) => type === "ended").map((event) =>
-    `bystander: its driver ended: ${JSON.stringify(event)}`
-  );
-  const { code, stderr } = await run.stop();
-  if (code !== 0) problems.push(`bystander: its run ended with status ${code}: ${stderr.trim()}`);
-  problems.push(...await leftInModule(lab), ...await unloadModule(lab));
   return {
     ok: problems.length === 0 && rows.every((row) => row.problems.length === 0),
     rows,
     problems,
     escapes: rows.filter(({ stops }) => stops.length === 0 || stops.some(({ held }) => !held)).length,
-    bystander: total,
-    kernel: lab.kernel.release,
-    accelerator: lab.accelerator,
+    bystander,
+    kernel: release,
+    accelerator,
     seconds: (performance.now() - start) / 1000,
   };
 }
@@ -165,9 +336,4 @@ function accountProblems({ sent, answered, corrupt, lost }: Account): string[] {
   return [
     `bystander: of ${sent} datagrams ${answered} came back, ${lost} were lost, ${corrupt} were changed`,
   ];
-}
-
-/** The walls behind the first, or that there is none. */
-export function behind(stops: readonly { wall: WallName }[]): string {
-  return stops.slice(1).map(({ wall }) => wall).join(", ") || "none";
 }

@@ -41,10 +41,14 @@ const FORBIDDEN = stop("seccomp", /^SIGSYS/);
 /** A call that a running Deno makes too, and that is answered. */
 const DENIED = stop("seccomp", /^EPERM/);
 const NOT_THERE = stop("namespaces", /^ENOENT/);
+const READ_ONLY = stop("namespaces", /^EROFS/);
 const NO_PROCESS = stop("namespaces", /^ESRCH/);
 const UNNAMED = stop("landlock", /^EACCES/);
-const NOT_ALLOWED = stop("user", /^EACCES/);
+const NOT_ALLOWED = stop("user", /^E(ACCES|PERM)/);
 const NOT_ROOT = stop("user", /^EPERM/);
+
+/** From Linux 6.7 on Landlock refuses it as well, and first. */
+const NO_NETWORK = stop("namespaces", /^E(NETUNREACH|ACCES)/);
 
 /** The ways to a file. */
 const FILE = [DENIED, NOT_THERE, UNNAMED, NOT_ALLOWED];
@@ -107,7 +111,10 @@ const FILES: readonly NativeAttempt[] = [
   readsBy("read-by-memfd", "read it as another program, from memory"),
   readsBy("read-by-handle", "read files by their numbers", ROOTS),
   reads("open /proc/PID/mem", { path: ({ victim }) => `/proc/${victim.pid}/mem`, what: "others' memory" }),
-  reads("open /proc/PID/environ", { path: ({ mate }) => `/proc/${mate}/environ`, what: "what others know" }),
+  attempt("open /proc/PID/environ of its spare", "what its spare knows", {
+    run: ({ mate }) => ["read", `/proc/${mate}/environ`],
+    stops: [DENIED, NOT_THERE, UNNAMED],
+  }),
   reads("open /dev/mem", { path: "/dev/mem", what: "all memory" }),
   reads("open /dev/kmsg", { path: "/dev/kmsg", what: "the kernel's log" }),
   reads("open another device's registers", {
@@ -132,9 +139,12 @@ const FILES: readonly NativeAttempt[] = [
   }),
   attempt("write its own program", "to change what others run", {
     run: () => ["write", "/ring3/build/walls/attempt"],
-    stops: [DENIED, stop("namespaces", /^EROFS/), UNNAMED, stop("user", /^E(ACCES|ROFS)/)],
+    stops: [DENIED, READ_ONLY, UNNAMED, stop("user", /^E(ACCES|ROFS)/)],
   }),
-  attempt("make a node of /dev/mem", "all memory", { run: () => ["make-node", "0x101"], stops: ROOTS }),
+  attempt("make a node of /dev/mem", "all memory", {
+    run: () => ["make-node", "0x101"],
+    stops: [FORBIDDEN, READ_ONLY, UNNAMED, NOT_ALLOWED],
+  }),
   attempt("run /bin/sh", "other programs", {
     run: () => ["execute", "/bin/sh"],
     stops: [FORBIDDEN, NOT_THERE, UNNAMED],
@@ -149,7 +159,10 @@ const PROCESSES: readonly NativeAttempt[] = [
   reaches("kill-thread", { name: "kill a thread of another process", what: "its end" }),
   reaches("kill-by-pidfd", { name: "kill another process by pidfd", what: "its end" }),
   reaches("steal-descriptor", { name: "take a descriptor of another process", what: "all that it may do" }),
-  reaches("signal-by-owner", { name: "have a descriptor signal another process", what: "its end" }),
+  attempt("have a descriptor signal another process", "its end", {
+    run: ({ victim }) => ["signal-by-owner", victim.pid],
+    stops: [FORBIDDEN, NO_PROCESS],
+  }),
   attempt("kill its own spare", "the end of who is to take over", {
     run: ({ mate }) => ["kill", mate],
     stops: [FORBIDDEN, NO_PROCESS],
@@ -200,7 +213,6 @@ const PROCESSES: readonly NativeAttempt[] = [
 const PRIVILEGES: readonly NativeAttempt[] = ([
   ["root", "become root", "everything"],
   ["capabilities", "take capabilities", "everything"],
-  ["new-privileges", "undo no_new_privs", "programs that are setuid"],
   ["securebits", "keep capabilities over a change of user", "everything"],
   ["enter-namespace", "enter another mount namespace", "all files"],
   ["new-namespace", "make a mount namespace", "mounts of its own"],
@@ -232,6 +244,11 @@ const PRIVILEGES: readonly NativeAttempt[] = ([
 }));
 
 const OTHERS: readonly NativeAttempt[] = [
+  plain("new-privileges", {
+    name: "undo no_new_privs",
+    what: "programs that are setuid",
+    stops: [FORBIDDEN, stop("user", /^EINVAL/)],
+  }),
   plain("perf", { name: "sample the kernel", what: "its addresses", stops: [FORBIDDEN, NOT_ALLOWED] }),
   plain("port-read", {
     name: "read an I/O port all the same",
@@ -250,11 +267,11 @@ const OTHERS: readonly NativeAttempt[] = [
   }),
   attempt("connect to a port of the machine", "the network", {
     run: ({ victim }) => ["connect-tcp", victim.port],
-    stops: [FORBIDDEN, stop("namespaces", /^ENETUNREACH/)],
+    stops: [FORBIDDEN, NO_NETWORK],
   }),
   attempt("send a datagram", "the network", {
     run: ({ host }) => ["send-udp", host],
-    stops: [FORBIDDEN, stop("namespaces", /^ENETUNREACH/)],
+    stops: [FORBIDDEN, NO_NETWORK],
   }),
   plain("connect-abstract", {
     name: "connect to an abstract socket",
@@ -277,7 +294,7 @@ const OTHERS: readonly NativeAttempt[] = [
   plain("hear-devices", {
     name: "listen to the audit log",
     what: "what others do",
-    stops: [FORBIDDEN, stop("namespaces", /^E(PROTONOSUPPORT|CONNREFUSED|PERM)/)],
+    stops: ROOTS,
   }),
   plain("read-shm", {
     name: "read shared memory of others",

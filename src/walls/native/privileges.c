@@ -5,7 +5,6 @@
 #include <linux/capability.h>
 #include <linux/perf_event.h>
 #include <linux/reboot.h>
-#include <linux/seccomp.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,13 +50,6 @@ static int keep_capabilities(char **unused)
 {
 	(void)unused;
 	return failed(prctl(PR_SET_SECUREBITS, 1, 0, 0, 0));
-}
-
-/* Filters only ever add up; but one that tells another process instead could answer for the kernel. */
-static int drop_filter(char **unused)
-{
-	(void)unused;
-	return failed(syscall(SYS_seccomp, SECCOMP_SET_MODE_STRICT, 0, NULL));
 }
 
 static int enter_namespace(char **path)
@@ -232,7 +224,6 @@ const struct attempt privilege_attempts[] = {
 	{ .name = "capabilities", .make = take_capabilities },
 	{ .name = "new-privileges", .make = new_privileges },
 	{ .name = "securebits", .make = keep_capabilities },
-	{ .name = "drop-filter", .make = drop_filter },
 	{ .name = "enter-namespace", .make = enter_namespace },
 	{ .name = "new-namespace", .make = new_namespace },
 	{ .name = "mount", .make = mount_fs },

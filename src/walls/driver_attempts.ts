@@ -1,0 +1,152 @@
+/**
+ * What hostile drivers try in TypeScript, under a real supervisor: all attempts on the language in one driver,
+ * which must survive them; and those that end it, each in a driver of its own.
+ */
+import type { Lab } from "../lab/mod.ts";
+import { DriverRun } from "../soak/driver_run.ts";
+import { sh } from "../soak/lab.ts";
+import type { Attempt, AttemptResult, WallName } from "./attempt.ts";
+import { LANGUAGE_ATTEMPTS, type LanguageAttempt } from "./language_attempts.ts";
+import { NATIVE_ATTEMPTS } from "./native_attempts.ts";
+
+/** What was written of the driver's folder in the lab. */
+const FOLDER = "/tmp/walls/drivers/hostile";
+const MANIFEST = "/tmp/walls/hostile.json";
+
+/** How long a driver may take to come to its end, milliseconds. */
+const END_MS = 60_000;
+
+/** Most lines of its log that are to arrive, of one that writes as many as it can: for half a minute at most. */
+const MOST_LINES = 30 * 200;
+
+/** An attempt that ends its driver. */
+interface FatalAttempt extends Attempt {
+  /** What it does when it is first asked to poll. */
+  source: string;
+}
+
+/** Text of a driver that does something when it is brought up, and something when it is first asked to poll. */
+function driverSource({ bringUp = "", poll = "" }: { bringUp?: string; poll?: string }): string {
+  return `import { defineDriver } from "/ring3/src/driver/mod.ts";
+export default defineDriver<any>({
+  class: "net",
+  async bringUp(device: any, port: any) {
+    ${bringUp}
+    port.attach({ mac: Uint8Array.of(2, 0, 0, 0, 0, 9), maxMtu: 1500, features: {}, maxSegments: 1 });
+    return port;
+  },
+  configure() {},
+  interrupt() {},
+  poll({ tx, rx }: any) {
+    ${poll}
+    tx.available();
+    rx.available();
+    return false;
+  },
+});
+`;
+}
+
+/** A driver that makes every attempt on the language when it is brought up, and says what came of each. */
+export function languageDriver(attempts: readonly LanguageAttempt[]): string {
+  const all = attempts.map(({ source }) => `async (device: any, port: any) => {\n${source}\n},`).join("\n");
+  const bringUp = `for (const [index, attempt] of [${all}].entries()) {
+      const said = await attempt(device, port).then(() => "done", String);
+      device.log(\`attempt \${index}: \${said}\`);
+    }`;
+  return driverSource({ bringUp });
+}
+
+/** Starts a driver with that text on a card. */
+async function start(lab: Lab, source: string, device: string): Promise<DriverRun> {
+  const manifest = {
+    name: "hostile",
+    description: "A hostile driver",
+    driver: "drivers/hostile/driver.ts",
+    match: [{ vendor: "0x8086", device: "0x100f" }],
+    grant: { bars: [{ bar: 0, length: "128KiB" }], interrupts: 1, dma: "128KiB", port: { kind: "net" } },
+    restart: { on: "never" },
+  };
+  await sh(lab, `mkdir -p ${FOLDER}`);
+  await lab.exec(["tee", `${FOLDER}/driver.ts`], { stdin: source });
+  await lab.exec(["tee", MANIFEST], { stdin: JSON.stringify(manifest) });
+  return DriverRun.start(lab, [MANIFEST, "--device", device, "--no-dhcp"]);
+}
+
+/** What native code would have to get past to gain the same, by what an attempt says that it gains. */
+const EQUIVALENTS: readonly [gain: RegExp, native: string][] = [
+  [/network|socket/, "connect to a port of the machine"],
+  [/process/, "run /bin/sh"],
+  [/thread/, "thread bomb"],
+  [/memory/, "memory bomb"],
+  [/./, "read /etc/shadow"],
+];
+
+/** The walls behind the language: those that native code meets, which is the most that an attempt can gain. */
+export function behindLanguage({ what }: Pick<LanguageAttempt, "what">): WallName[] {
+  const [, name] = EQUIVALENTS.find(([gain]) => gain.test(what))!;
+  return NATIVE_ATTEMPTS.find((attempt) => attempt.name === name)!.stops.map(({ wall }) => wall);
+}
+
+/** Makes the attempts on the language, in one driver. */
+export async function tryLanguage(
+  lab: Lab,
+  device: string,
+  attempts: readonly LanguageAttempt[] = LANGUAGE_ATTEMPTS,
+): Promise<AttemptResult[]> {
+  await using run = await start(lab, languageDriver(attempts), device);
+  await run.next("ready");
+  const said = run.events.flatMap((event) =>
+    event.type === "log" && event.text.startsWith("attempt ")
+      ? [event.text.replace(/^attempt \d+: /, "")]
+      : []
+  );
+  const { code, stderr } = await run.stop();
+  const problems = code === 0 ? [] : [`its run ended with status ${code}: ${stderr.trim()}`];
+  return attempts.map(({ name, expect }, index) => {
+    const outcome = said[index] ?? "it said nothing";
+    return { name, stops: [{ wall: "language", outcome, held: expect.test(outcome) }], problems };
+  });
+}
+
+/** Those that end their driver. */
+export const FATAL_ATTEMPTS: readonly FatalAttempt[] = [
+  {
+    name: "fill the heap",
+    what: "all memory",
+    source: "const all: unknown[] = []; for (;;) all.push(new Array(1000).fill(0));",
+    stops: [{ wall: "language", evidence: /^out-of-memory: / }],
+  },
+  {
+    name: "loop for ever",
+    what: "time of others",
+    source: "for (;;);",
+    stops: [{ wall: "module", evidence: /^stall: / }],
+  },
+  {
+    name: "loop in promises",
+    what: "time of others",
+    source: "const again = (): Promise<void> => Promise.resolve().then(again); again();",
+    stops: [{ wall: "module", evidence: /^stall: / }],
+  },
+  {
+    name: "log bomb",
+    what: "the supervisor's time, root's disk",
+    source: 'for (;;) console.log("x".repeat(10000));',
+    stops: [{ wall: "module", evidence: /^stall: / }],
+  },
+];
+
+/** Makes one of those. */
+export async function tryFatal(lab: Lab, device: string, attempt: FatalAttempt): Promise<AttemptResult> {
+  await using run = await start(lab, driverSource({ poll: attempt.source }), device);
+  const ended = await run.next("ended", { ms: END_MS });
+  const outcome = `${ended.reason.kind}: ${ended.reason.text}`;
+  const lines = run.events.filter(({ type }) => type === "log").length;
+  const [{ wall, evidence }] = attempt.stops;
+  return {
+    name: attempt.name,
+    stops: [{ wall, outcome, held: evidence.test(outcome) }],
+    problems: lines > MOST_LINES ? [`${lines} lines of its log came through`] : [],
+  };
+}
