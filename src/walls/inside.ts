@@ -169,26 +169,21 @@ class Runner {
       late = true;
       child.kill("SIGTERM");
     }, DEADLINE);
-    const stderr = new Response(child.stderr).text();
-    let said = "";
-    for await (const line of lines(child.stdout)) {
-      if (parseLaunched(line)) continue;
-      const word = JSON.parse(line) as Word;
-      if (!("ask" in word)) {
-        said = word.error === null ? `done: ${word.detail}` : `${word.error}: ${word.detail}`;
-        continue;
-      }
-      if (word.ask === "measure") {
-        said = `used ${(await this.#measure()).toFixed(2)} processors`;
-        child.kill("SIGTERM");
-        break;
-      }
-      await this.#help(word.ask, claim);
-      control.send({ type: "go" });
-    }
+    let [said, complaint] = ["", ""];
+    const reading = Promise.all([
+      (async () => {
+        for await (const line of lines(child.stdout)) {
+          said = await this.#hear(line, { claim, control, child }) ?? said;
+        }
+      })(),
+      (async () => {
+        for await (const line of lines(child.stderr)) complaint += line;
+      })(),
+    ]);
     const { code, signal } = await child.status;
     clearTimeout(timer);
-    const complaint = (await stderr).trim().replaceAll("\n", "; ");
+    // What an attempt has left may hold its streams.
+    await Promise.race([reading, pause(GONE)]);
     const died = late
       ? `still running after ${DEADLINE / 1000} s`
       : signal === null
@@ -198,6 +193,26 @@ class Runner {
       : signal;
     const { end, text } = await this.#ended(claim);
     return `${said || died}; grant ended: ${END_NAMES[end]}${text && `: ${text}`}`;
+  }
+
+  /** Takes a line of an attempt's: how it went, if it says that. */
+  async #hear(line: string, { claim, control, child }: {
+    claim: Claim;
+    control: ControlSocket;
+    child: Deno.ChildProcess;
+  }): Promise<string | undefined> {
+    if (parseLaunched(line)) return;
+    const word = JSON.parse(line) as Word;
+    if (!("ask" in word)) {
+      return word.error === null ? `done: ${word.detail}` : `${word.error}: ${word.detail}`;
+    }
+    if (word.ask === "measure") {
+      const used = await this.#measure();
+      child.kill("SIGTERM");
+      return `used ${used.toFixed(2)} processors`;
+    }
+    await this.#help(word.ask, claim);
+    control.send({ type: "go" });
   }
 
   /** Does what an attempt wants of the machine around it. */
