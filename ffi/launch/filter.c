@@ -117,10 +117,11 @@ void filter_enter(void)
 	seccomp_release(filter);
 }
 
-/* Memory that may not become code, if none may; only memory of its own, which the limit on data counts. */
+/* Memory that may not become code, if none may; only memory of its own and in pages that its limits count. */
 static void memory(scmp_filter_ctx filter, bool executable)
 {
-	const struct scmp_arg_cmp own = SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS | MAP_SHARED, MAP_ANONYMOUS);
+	const struct scmp_arg_cmp own = SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS | MAP_SHARED | MAP_HUGETLB,
+						  MAP_ANONYMOUS);
 	const struct scmp_arg_cmp data = SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
 	const int protect[] = { SCMP_SYS(mprotect), SCMP_SYS(pkey_mprotect) };
 

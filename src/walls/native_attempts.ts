@@ -319,6 +319,7 @@ const MEMORY: readonly NativeAttempt[] = [
     what: "all memory",
     stops: [FORBIDDEN, stop("cgroup", /^SIGKILL: out of memory/)],
   }),
+  plain("huge-pages", { name: "take huge pages", what: "memory set aside for others", stops: [FORBIDDEN] }),
   plain("file-bomb", {
     name: "bomb of files in memory",
     what: "all memory",

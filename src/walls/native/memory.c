@@ -43,6 +43,14 @@ static int shared_bomb(char **unused)
 	return take(MAP_SHARED | MAP_ANONYMOUS);
 }
 
+/* Pages that the machine has set aside for others, and that count as nobody's memory. */
+static int huge_pages(char **unused)
+{
+	(void)unused;
+	return mmap(NULL, 2ul << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0) ==
+	       MAP_FAILED ? errno : 0;
+}
+
 /* Memory that is a file. */
 static int file_bomb(char **unused)
 {
@@ -137,6 +145,7 @@ static int poison_page(char **unused)
 const struct attempt memory_attempts[] = {
 	{ .name = "memory-bomb", .make = memory_bomb },
 	{ .name = "shared-bomb", .make = shared_bomb },
+	{ .name = "huge-pages", .make = huge_pages },
 	{ .name = "file-bomb", .make = file_bomb },
 	{ .name = "map-code", .make = map_code },
 	{ .name = "protect-code", .make = protect_code },
