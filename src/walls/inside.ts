@@ -99,6 +99,8 @@ class Runner {
   readonly #address: string;
   readonly #setting: Omit<Setting, "victim" | "mate">;
   readonly #uid: number;
+  /** Grant of who has the device by now. */
+  #replacement?: number;
 
   constructor(address: string, setting: Omit<Setting, "victim" | "mate">) {
     this.#address = address;
@@ -191,6 +193,8 @@ class Runner {
       : complaint.includes("out of memory")
       ? `${signal}: out of memory`
       : signal;
+    if (this.#replacement !== undefined) this.#library.r3_close(this.#replacement);
+    this.#replacement = undefined;
     const { end, text } = await this.#ended(claim);
     return `${said || died}; grant ended: ${END_NAMES[end]}${text && `: ${text}`}`;
   }
@@ -218,7 +222,7 @@ class Runner {
   /** Does what an attempt wants of the machine around it. */
   async #help(wish: string, claim: Claim): Promise<void> {
     if (wish === "revoke" || wish === "replace") claim.revoke();
-    if (wish === "replace") this.#library.r3_close(claim.grant(REQUEST));
+    if (wish === "replace") this.#replacement = claim.grant(REQUEST);
     if (wish === "up") {
       const name = await interfaceOf(this.#address);
       if (name === undefined) throw new Error("The port of an attempt has no interface");
