@@ -29,6 +29,11 @@ const MEMORY = 4096;
 
 const DENO = ["deno", "run", "-A", "--quiet", "--no-check", "--cached-only"];
 
+/** How the kernel tells that a program has done what no user's may: no complaint about itself. */
+const DIED = /traps: attempt\[/;
+/** How it tells of what an IOMMU has stopped. */
+const FAULTED = /DMAR: \[DMA (Read|Write)/;
+
 /** By what an attempt is made: native code in place of Deno, a driver in TypeScript, or the device. */
 export type How = "native" | "driver" | "device";
 
@@ -227,7 +232,7 @@ class Walls implements AsyncDisposable {
       `${CHECKOUT}/src/supervisor/start.sh`,
       ...[...DENO, "src/walls/inside.ts", ATTACKED, OTHER, this.#interface, host],
     ]);
-    for (const { name } of attempts) await this.#add([await inside.ask<AttemptResult>(name)]);
+    for (const { name } of attempts) await this.#add([await inside.ask<AttemptResult>(name)], DIED);
   }
 
   /** Drivers in TypeScript. */
@@ -251,7 +256,7 @@ class Walls implements AsyncDisposable {
         name,
         stops: [{ wall: "iommu", outcome, held: !reached && reason?.kind === "dma-fault" }],
         problems: reached ? ["the page was reached"] : [],
-      }], /DMAR: \[DMA (Read|Write)/);
+      }], FAULTED);
     }
   }
 
