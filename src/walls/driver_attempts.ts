@@ -7,7 +7,7 @@ import { DriverRun } from "../soak/driver_run.ts";
 import { sh } from "../soak/lab.ts";
 import type { Attempt, AttemptResult, WallName } from "./attempt.ts";
 import { LANGUAGE_ATTEMPTS, type LanguageAttempt } from "./language_attempts.ts";
-import { NATIVE_ATTEMPTS } from "./native_attempts.ts";
+import { wallsOf } from "./native_attempts.ts";
 
 /** What was written of the driver's folder in the lab. */
 const FOLDER = "/tmp/walls/drivers/hostile";
@@ -23,6 +23,8 @@ const MOST_LINES = 30 * 200;
 interface FatalAttempt extends Attempt {
   /** What it does when it is first asked to poll. */
   source: string;
+  /** What stops native code that tries the same. */
+  as: string;
 }
 
 /** Text of a driver that does something when it is brought up, and something when it is first asked to poll. */
@@ -79,13 +81,13 @@ const EQUIVALENTS: readonly [gain: RegExp, native: string][] = [
   [/process/, "run /bin/sh"],
   [/thread/, "thread bomb"],
   [/memory/, "memory bomb"],
-  [/./, "read /etc/shadow"],
+  [/./, "read /etc/passwd"],
 ];
 
 /** The walls behind the language: those that native code meets, which is the most that an attempt can gain. */
 export function behindLanguage({ what }: Pick<LanguageAttempt, "what">): WallName[] {
   const [, name] = EQUIVALENTS.find(([gain]) => gain.test(what))!;
-  return NATIVE_ATTEMPTS.find((attempt) => attempt.name === name)!.stops.map(({ wall }) => wall);
+  return wallsOf(name);
 }
 
 /** Makes the attempts on the language, in one driver. */
@@ -113,24 +115,28 @@ export async function tryLanguage(
 export const FATAL_ATTEMPTS: readonly FatalAttempt[] = [
   {
     name: "fill the heap",
+    as: "memory bomb",
     what: "all memory",
     source: "const all: unknown[] = []; for (;;) all.push(new Array(1000).fill(0));",
     stops: [{ wall: "language", evidence: /^out-of-memory: / }],
   },
   {
     name: "loop for ever",
+    as: "burn all processors",
     what: "time of others",
     source: "for (;;);",
     stops: [{ wall: "module", evidence: /^stall: / }],
   },
   {
     name: "loop in promises",
+    as: "burn all processors",
     what: "time of others",
     source: "const again = (): Promise<void> => Promise.resolve().then(again); again();",
     stops: [{ wall: "module", evidence: /^stall: / }],
   },
   {
     name: "log bomb",
+    as: "burn all processors",
     what: "the supervisor's time, root's disk",
     source: 'for (;;) console.log("x".repeat(10000));',
     stops: [{ wall: "module", evidence: /^stall: / }],

@@ -26,10 +26,17 @@ import { uidOf } from "../supervisor/device.ts";
 import { launchArguments, parseLaunched } from "../supervisor/sandbox.ts";
 import { checkout } from "../lab/checkout.ts";
 import type { AttemptResult, Stopped } from "./attempt.ts";
-import { LIMITS, NATIVE_ATTEMPTS, type NativeAttempt, NEW_FILE, type Setting } from "./native_attempts.ts";
+import {
+  LIMITS,
+  NATIVE_ATTEMPTS,
+  type NativeAttempt,
+  NEW_FILE,
+  PROGRAM,
+  type Setting,
+} from "./native_attempts.ts";
 
 /** The program of `src/walls/native/`. */
-const PROGRAM = `${checkout()}/build/walls/attempt`;
+const BUILT = `${checkout()}/build/walls/attempt`;
 
 /** Half of the first BAR of an 82545EM, so that there is something behind the window. */
 const WINDOW = 64 * 1024;
@@ -118,6 +125,8 @@ class Runner {
     const stops: Stopped[] = [];
     for (const [index, { wall, evidence }] of attempt.stops.entries()) {
       const off = attempt.stops.slice(0, index).map((stop) => stop.wall);
+      // Nothing but its user is then left to stop it.
+      if (wall === "user" && index > 0) off.push("namespaces", "landlock", "seccomp");
       const setting = { ...this.#setting, victim: victim.setting, mate: mate.pid };
       const outcome = await this.#run(attempt, off, setting);
       stops.push({ wall, outcome, held: evidence.test(outcome) });
@@ -328,6 +337,7 @@ if (import.meta.main) {
   const [address, other, name, host] = Deno.args;
   await loadModule();
   await bind(address, "ring3", { take: true });
+  await Deno.copyFile(BUILT, PROGRAM);
   const runner = new Runner(address, { other: { address: other, interface: name }, host });
   for await (const wanted of lines(Deno.stdin.readable)) {
     const attempt = NATIVE_ATTEMPTS.find(({ name }) => name === wanted);

@@ -15,7 +15,7 @@ import type { Account } from "./bystander.ts";
 import { type DmaAttempt, overwriteSecret, prepareDma, readSecret } from "./dma_attempts.ts";
 import { behindLanguage, FATAL_ATTEMPTS, tryFatal, tryLanguage } from "./driver_attempts.ts";
 import { LANGUAGE_ATTEMPTS } from "./language_attempts.ts";
-import { NATIVE_ATTEMPTS } from "./native_attempts.ts";
+import { NATIVE_ATTEMPTS, wallsOf } from "./native_attempts.ts";
 
 /** The card to attack, the one of somebody else, and at the end of the first one's wire a third. */
 const NIC = ["e1000", "82540em", "e1000e"] as const;
@@ -120,18 +120,26 @@ export interface Listed {
   behind: WallName[];
 }
 
-const listed = (how: How, behind: (attempt: { what: string }) => WallName[] = () => []) =>
-(attempt: {
-  name: string;
-  what: string;
-}): Listed => ({ name: attempt.name, what: attempt.what, how, behind: behind(attempt) });
+function listed(attempts: readonly { name: string; what: string; as?: string }[], how: How): Listed[] {
+  return attempts.map(({ name, what, as }) => ({
+    name,
+    what,
+    how,
+    behind: as === undefined ? [] : wallsOf(as),
+  }));
+}
 
 /** All attempts, in the order in which they are made. */
 export const ATTEMPTS: readonly Listed[] = [
-  ...NATIVE_ATTEMPTS.map(listed("native")),
-  ...LANGUAGE_ATTEMPTS.map(listed("driver", behindLanguage)),
-  ...FATAL_ATTEMPTS.map(listed("driver")),
-  ...DEVICE_ATTEMPTS.map(listed("device")),
+  ...listed(NATIVE_ATTEMPTS, "native"),
+  ...LANGUAGE_ATTEMPTS.map(({ name, what }): Listed => ({
+    name,
+    what,
+    how: "driver",
+    behind: behindLanguage({ what }),
+  })),
+  ...listed(FATAL_ATTEMPTS, "driver"),
+  ...listed(DEVICE_ATTEMPTS, "device"),
 ];
 
 /** A lab with somebody else's driver in it, whose traffic is looked after. */

@@ -24,14 +24,20 @@ export interface NativeAttempt extends Attempt {
   port?: boolean;
   /** Nothing in memory may become code. */
   jit?: false;
+  /** Another attempt on the same thing: what stops that is behind the walls of this one. */
+  as?: string;
   /** The quota of DMA memory is no bound: from the second wall on. */
   quotaLifted?: boolean;
 }
 
 /** A file that only root reads. */
 export const SECRET_FILE = "/etc/shadow";
+/** A file that everybody reads. */
+export const OPEN_FILE = "/etc/passwd";
 /** A file that is not there, in a folder in which everybody may make one. */
 export const NEW_FILE = "/tmp/ring3-was-here";
+/** Where the program is while it makes them: in a file system that is not read-only by itself. */
+export const PROGRAM = "/run/ring3-attempt";
 /** What attempts may take of the machine. */
 export const LIMITS = { memory: 64 * 2 ** 20, threads: 16, cpu: 0.5 } as const;
 
@@ -50,9 +56,11 @@ const NOT_ROOT = stop("user", /^EPERM/);
 /** From Linux 6.7 on Landlock refuses it as well, and first. */
 const NO_NETWORK = stop("namespaces", /^E(NETUNREACH|ACCES)/);
 
-/** The ways to a file. */
-const FILE = [DENIED, NOT_THERE, UNNAMED, NOT_ALLOWED];
-const FILE_BY_OTHER_CALL = [FORBIDDEN, NOT_THERE, UNNAMED, NOT_ALLOWED];
+/** What root's files are safe by: permissions are looked at before Landlock is asked. */
+const ROOTS_FILE = [DENIED, NOT_THERE, NOT_ALLOWED];
+/** And files that everybody may read. */
+const FILE = [DENIED, NOT_THERE, UNNAMED];
+const FILE_BY_OTHER_CALL = [FORBIDDEN, NOT_THERE, UNNAMED];
 /** What a process of root's is safe by. */
 const PROCESS = [FORBIDDEN, NO_PROCESS, NOT_ROOT];
 /** What only root may. */
@@ -63,7 +71,7 @@ const MAPPING = [FORBIDDEN, stop("module", /^EINVAL/)];
 const REVOKED = module(/^EKEYREVOKED/);
 const PROTOCOL = (text: string) => module(RegExp(`^EKEYREVOKED.*; grant ended: protocol: .*${text}`));
 
-type Options = Partial<Pick<NativeAttempt, "port" | "jit" | "quotaLifted">>;
+type Options = Partial<Pick<NativeAttempt, "port" | "jit" | "quotaLifted" | "as">>;
 
 function attempt(
   name: string,
@@ -81,18 +89,18 @@ function plain(
   return { ...parts, run: () => [verb] };
 }
 
-/** Reads a file. */
+/** Reads a file of root's. */
 function reads(
   name: string,
   { path, what }: { path: string | ((setting: Setting) => string); what: string },
 ) {
   const run = (setting: Setting) => ["read", typeof path === "string" ? path : path(setting)];
-  return attempt(name, what, { run, stops: FILE });
+  return attempt(name, what, { run, stops: ROOTS_FILE });
 }
 
-/** Reads the secret file in another way. */
+/** Reads a file that everybody may read, in another way than by opening it. */
 function readsBy(verb: string, name: string, stops: readonly Stop[] = FILE_BY_OTHER_CALL): NativeAttempt {
-  return attempt(name, "passwords", { run: () => [verb, SECRET_FILE], stops });
+  return attempt(name, "the machine's files", { run: () => [verb, OPEN_FILE], stops });
 }
 
 /** Does something to a process. */
@@ -103,6 +111,7 @@ function reaches(verb: string, { name, what }: { name: string; what: string }): 
 
 const FILES: readonly NativeAttempt[] = [
   reads("read /etc/shadow", { path: SECRET_FILE, what: "passwords" }),
+  attempt("read /etc/passwd", "the machine's files", { run: () => ["read", OPEN_FILE], stops: FILE }),
   readsBy("read-openat2", "read it with openat2()"),
   readsBy("read-int80", "read it with a 32-bit call"),
   readsBy("read-x32", "read it with an x32 call", [FORBIDDEN, stop("user", /^ENOSYS/)]),
@@ -113,7 +122,7 @@ const FILES: readonly NativeAttempt[] = [
   reads("open /proc/PID/mem", { path: ({ victim }) => `/proc/${victim.pid}/mem`, what: "others' memory" }),
   attempt("open /proc/PID/environ of its spare", "what its spare knows", {
     run: ({ mate }) => ["read", `/proc/${mate}/environ`],
-    stops: [DENIED, NOT_THERE, UNNAMED],
+    stops: FILE,
   }),
   reads("open /dev/mem", { path: "/dev/mem", what: "all memory" }),
   reads("open /dev/kmsg", { path: "/dev/kmsg", what: "the kernel's log" }),
@@ -123,27 +132,27 @@ const FILES: readonly NativeAttempt[] = [
   }),
   attempt("write another device's configuration", "another device", {
     run: ({ other }) => ["write", `/sys/bus/pci/devices/${other.address}/config`],
-    stops: FILE,
+    stops: ROOTS_FILE,
   }),
   attempt("claim another device", "another device", {
     run: ({ other }) => ["claim", other.address],
-    stops: FILE,
+    stops: ROOTS_FILE,
   }),
   attempt("claim its own device again", "a grant of everything", {
     run: () => ["claim", "0000:01:00.0"],
-    stops: FILE,
+    stops: ROOTS_FILE,
   }),
   attempt("write a file where everybody may", "something that outlives it", {
     run: () => ["create", NEW_FILE],
-    stops: [DENIED, NOT_THERE, UNNAMED],
+    stops: FILE,
   }),
   attempt("write its own program", "to change what others run", {
-    run: () => ["write", "/ring3/build/walls/attempt"],
-    stops: [DENIED, READ_ONLY, UNNAMED, stop("user", /^E(ACCES|ROFS)/)],
+    run: () => ["write", PROGRAM],
+    stops: [DENIED, READ_ONLY, NOT_ALLOWED],
   }),
   attempt("make a node of /dev/mem", "all memory", {
     run: () => ["make-node", "0x101"],
-    stops: [FORBIDDEN, READ_ONLY, UNNAMED, NOT_ALLOWED],
+    stops: [FORBIDDEN, READ_ONLY, NOT_ALLOWED],
   }),
   attempt("run /bin/sh", "other programs", {
     run: () => ["execute", "/bin/sh"],
@@ -425,11 +434,13 @@ const GRANT: readonly NativeAttempt[] = [
   plain("storm", {
     name: "interrupt storm",
     what: "time of others",
+    as: "burn all processors",
     stops: module(/^EBUSY: (\d+) interrupts in \d+ WAITs/),
   }),
   plain("spin", {
     name: "spin without WAIT",
     what: "time of others",
+    as: "burn all processors",
     stops: module(/^SIGBUS.*; grant ended: stalled: no WAIT for 500 ms/),
   }),
 ];
@@ -451,6 +462,11 @@ const RINGS: readonly NativeAttempt[] = ([
   port: true,
   stops: PROTOCOL(ring),
 }));
+
+/** The walls that an attempt of that name meets. */
+export function wallsOf(name: string): WallName[] {
+  return NATIVE_ATTEMPTS.find((attempt) => attempt.name === name)!.stops.map(({ wall }) => wall);
+}
 
 /** All of them. */
 export const NATIVE_ATTEMPTS: readonly NativeAttempt[] = [

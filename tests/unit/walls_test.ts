@@ -44,6 +44,6 @@ Deno.test("every attempt of native code is one of the program's", async () => {
 
 Deno.test("behind the language are the walls that native code meets", () => {
   assertEquals(behindLanguage({ what: "the network" }), ["seccomp", "namespaces"]);
-  assertEquals(behindLanguage({ what: "files" }), ["seccomp", "namespaces", "landlock", "user"]);
+  assertEquals(behindLanguage({ what: "files" }), ["seccomp", "namespaces", "landlock"]);
   assertEquals(behindLanguage({ what: "another thread" }), ["cgroup", "user"]);
 });
