@@ -16,19 +16,24 @@ const MANIFEST = "/tmp/walls/hostile.json";
 /** How long a driver may take to come to its end, milliseconds. */
 const END_MS = 60_000;
 
+/** When a driver has begun to serve, milliseconds after it was brought up. */
+const SERVED_MS = 500;
+
 /** Most lines of its log that are to arrive, of one that writes as many as it can: for half a minute at most. */
 const MOST_LINES = 30 * 200;
 
 /** An attempt that ends its driver. */
 interface FatalAttempt extends Attempt {
-  /** What it does when it is first asked to poll. */
+  /** What it does once it is up. */
   source: string;
+  /** How long work may wait for it; a second if not given. */
+  stall?: string;
   /** What stops native code that tries the same. */
   as: string;
 }
 
-/** Text of a driver that does something when it is brought up, and something when it is first asked to poll. */
-function driverSource({ bringUp = "", poll = "" }: { bringUp?: string; poll?: string }): string {
+/** Text of a driver that does something when it is brought up. */
+function driverSource(bringUp: string): string {
   return `import { defineDriver } from "/ring3/src/driver/mod.ts";
 export default defineDriver<any>({
   class: "net",
@@ -40,7 +45,6 @@ export default defineDriver<any>({
   configure() {},
   interrupt() {},
   poll({ tx, rx }: any) {
-    ${poll}
     tx.available();
     rx.available();
     return false;
@@ -56,17 +60,22 @@ export function languageDriver(attempts: readonly LanguageAttempt[]): string {
       const said = await attempt(device, port).then(() => "done", String);
       device.log(\`attempt \${index}: \${said}\`);
     }`;
-  return driverSource({ bringUp });
+  return driverSource(bringUp);
 }
 
 /** Starts a driver with that text on a card. */
-async function start(lab: Lab, source: string, device: string): Promise<DriverRun> {
+async function start(
+  lab: Lab,
+  source: string,
+  { device, stall = "1s" }: { device: string; stall?: string },
+): Promise<DriverRun> {
   const manifest = {
     name: "hostile",
     description: "A hostile driver",
     driver: "drivers/hostile/driver.ts",
     match: [{ vendor: "0x8086", device: "0x100f" }],
     grant: { bars: [{ bar: 0, length: "128KiB" }], interrupts: 1, dma: "128KiB", port: { kind: "net" } },
+    limits: { stall },
     restart: { on: "never" },
   };
   await sh(lab, `mkdir -p ${FOLDER}`);
@@ -96,7 +105,7 @@ export async function tryLanguage(
   device: string,
   attempts: readonly LanguageAttempt[] = LANGUAGE_ATTEMPTS,
 ): Promise<AttemptResult[]> {
-  await using run = await start(lab, languageDriver(attempts), device);
+  await using run = await start(lab, languageDriver(attempts), { device });
   await run.next("ready");
   const said = run.events.flatMap((event) =>
     event.type === "log" && event.text.startsWith("attempt ")
@@ -118,6 +127,7 @@ export const FATAL_ATTEMPTS: readonly FatalAttempt[] = [
     as: "memory bomb",
     what: "all memory",
     source: "const all: unknown[] = []; for (;;) all.push(new Array(1000).fill(0));",
+    stall: "0s",
     stops: [{ wall: "language", evidence: /^out-of-memory: / }],
   },
   {
@@ -145,7 +155,12 @@ export const FATAL_ATTEMPTS: readonly FatalAttempt[] = [
 
 /** Makes one of those. */
 export async function tryFatal(lab: Lab, device: string, attempt: FatalAttempt): Promise<AttemptResult> {
-  await using run = await start(lab, driverSource({ poll: attempt.source }), device);
+  const { source, stall } = attempt;
+  const once = `setTimeout(() => { ${source} }, ${SERVED_MS});`;
+  await using run = await start(lab, driverSource(once), { device, stall });
+  const { interface: name } = await run.next("interface");
+  // Somebody asks for a neighbour, so that there is work for it.
+  await sh(lab, `ip address add 10.9.8.1/24 dev ${name}; ping -q -c 3 -W 2 10.9.8.2 > /dev/null || true`);
   const ended = await run.next("ended", { ms: END_MS });
   const outcome = `${ended.reason.kind}: ${ended.reason.text}`;
   const lines = run.events.filter(({ type }) => type === "log").length;
