@@ -23,7 +23,7 @@ function formatRow({ name, what, how, stops, behind, problems }: Row): string {
     problems.length === 0 ? "ok    " : "FAILED",
     name.padEnd(NAME_WIDTH),
     what.padEnd(WHAT_WIDTH),
-    how.padEnd("native".length),
+    how.padEnd("manifest".length),
     (stops[0]?.wall ?? "nothing").padEnd(WALL_WIDTH),
     next.join(", ") || "none",
   ].join("  ");

@@ -3,8 +3,9 @@
  * sandbox of a driver, and looks from outside at what has become of it. Reads the name of an attempt from each
  * line of standard input, and writes a line of JSON for each.
  *
- * Started by `src/supervisor/start.sh`, as the supervisor is: `inside.ts ADDRESS OTHER INTERFACE HOST`, with the
- * PCI addresses of the card to attack and of somebody else's, whose interface that is.
+ * Started by `src/supervisor/start.sh`, as the supervisor is: `inside.ts ADDRESS THIRD OTHER INTERFACE HOST`, with
+ * the PCI addresses of the card to attack, of one with an MSI-X table, and of somebody else's, whose interface that
+ * is.
  */
 import {
   type Claim,
@@ -19,13 +20,14 @@ import {
 import { lines } from "../lines.ts";
 import { CGROUP_VARIABLE } from "../machine.ts";
 import { type Wall, WALLS } from "../manifest/mod.ts";
-import { bind } from "../pci.ts";
+import { bind, release } from "../pci.ts";
 import { builtFiles, loadModule } from "../run/files.ts";
 import { bringUp, interfaceOf } from "../run/interface.ts";
 import { uidOf } from "../supervisor/device.ts";
 import { launchArguments, parseLaunched } from "../supervisor/sandbox.ts";
 import { checkout } from "../lab/checkout.ts";
 import type { AttemptResult, Stopped } from "./attempt.ts";
+import { GRANT_ATTEMPTS, type GrantAttempt } from "./grant_attempts.ts";
 import {
   LIMITS,
   NATIVE_ATTEMPTS,
@@ -97,6 +99,27 @@ class Victim {
       ...unchanged ? [] : ["memory of another process has changed"],
     ];
   }
+}
+
+/** Asks for a grant that is to be refused. */
+async function ask(address: string, { name, request, stops }: GrantAttempt): Promise<AttemptResult> {
+  const library = openLibrary(builtFiles().library);
+  const { previous } = await bind(address, "ring3", { take: true });
+  let outcome: string;
+  {
+    using ring3 = new Ring3(library);
+    using claim = ring3.claim(address);
+    try {
+      library.r3_close(claim.grant({ ...REQUEST, irqs: 0, ...request }));
+      outcome = "granted";
+    } catch (error) {
+      if (!(error instanceof KernelError)) throw error;
+      outcome = `refused: ${error.message}`;
+    }
+  }
+  await release(address, { previous, probe: false });
+  const [{ wall, evidence }] = stops;
+  return { name, stops: [{ wall, outcome, held: evidence.test(outcome) }], problems: [] };
 }
 
 /** All that attempts are made with. */
@@ -334,17 +357,19 @@ function pause(ms: number): Promise<void> {
 }
 
 if (import.meta.main) {
-  const [address, other, name, host] = Deno.args;
+  const [address, third, other, name, host] = Deno.args;
   await loadModule();
   await bind(address, "ring3", { take: true });
   await Deno.copyFile(BUILT, PROGRAM);
   const runner = new Runner(address, { other: { address: other, interface: name }, host });
   for await (const wanted of lines(Deno.stdin.readable)) {
     const attempt = NATIVE_ATTEMPTS.find(({ name }) => name === wanted);
-    if (!attempt) throw new Error(`There is no attempt "${wanted}"`);
+    const request = GRANT_ATTEMPTS.find(({ name }) => name === wanted);
     let result: AttemptResult;
     try {
-      result = await runner.make(attempt);
+      if (attempt) result = await runner.make(attempt);
+      else if (request) result = await ask(third, request);
+      else throw new Error(`There is no attempt "${wanted}"`);
     } catch (error) {
       if (!(error instanceof KernelError)) throw error;
       result = { name: wanted, stops: [], problems: [error.message] };

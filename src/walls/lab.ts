@@ -14,6 +14,7 @@ import type { AttemptResult, Stopped, WallName } from "./attempt.ts";
 import type { Account } from "./bystander.ts";
 import { type DmaAttempt, overwriteSecret, prepareDma, readSecret } from "./dma_attempts.ts";
 import { behindLanguage, FATAL_ATTEMPTS, tryFatal, tryLanguage } from "./driver_attempts.ts";
+import { GRANT_ATTEMPTS } from "./grant_attempts.ts";
 import { LANGUAGE_ATTEMPTS } from "./language_attempts.ts";
 import { NATIVE_ATTEMPTS, wallsOf } from "./native_attempts.ts";
 
@@ -22,6 +23,7 @@ const NIC = ["e1000", "82540em", "e1000e"] as const;
 const ONE_WIRE = [0, 2];
 const ATTACKED = "0000:01:00.0";
 const OTHER = "0000:02:00.0";
+const THIRD = "0000:03:00.0";
 const OTHER_CARD = 1;
 
 /** Memory of the lab, MiB: enough for a bomb that no cgroup stops. */
@@ -34,8 +36,8 @@ const DIED = /traps: attempt\[/;
 /** How it tells of what an IOMMU has stopped. */
 const FAULTED = /DMAR: \[DMA (Read|Write)/;
 
-/** By what an attempt is made: native code in place of Deno, a driver in TypeScript, or the device. */
-export type How = "native" | "driver" | "device";
+/** By what an attempt is made: native code in place of Deno, a manifest, a driver in TypeScript, or the device. */
+export type How = "native" | "manifest" | "driver" | "device";
 
 /** A line of the table. */
 export interface Row {
@@ -132,6 +134,7 @@ function listed(attempts: readonly { name: string; what: string; as?: string }[]
 /** All attempts, in the order in which they are made. */
 export const ATTEMPTS: readonly Listed[] = [
   ...listed(NATIVE_ATTEMPTS, "native"),
+  ...listed(GRANT_ATTEMPTS, "manifest"),
   ...LANGUAGE_ATTEMPTS.map(({ name, what }): Listed => ({
     name,
     what,
@@ -229,16 +232,16 @@ class Walls implements AsyncDisposable {
     }
   }
 
-  /** Native code, in the sandbox of a driver. */
+  /** Native code, in the sandbox of a driver, and what manifests ask for. */
   async native(): Promise<void> {
-    const attempts = this.#wanted(NATIVE_ATTEMPTS);
+    const attempts = this.#wanted([...NATIVE_ATTEMPTS, ...GRANT_ATTEMPTS]);
     if (attempts.length === 0) return;
     const { host } = nicNetwork(OTHER_CARD);
     await using inside = new Partner(this.lab, [
       "env",
       `${MACHINE_VARIABLE}=/run/ring3-walls`,
       `${CHECKOUT}/src/supervisor/start.sh`,
-      ...[...DENO, "src/walls/inside.ts", ATTACKED, OTHER, this.#interface, host],
+      ...[...DENO, "src/walls/inside.ts", ATTACKED, THIRD, OTHER, this.#interface, host],
     ]);
     for (const { name } of attempts) await this.#add([await inside.ask<AttemptResult>(name)], DIED);
   }
