@@ -376,4 +376,5 @@ if (import.meta.main) {
     }
     console.log(JSON.stringify(result));
   }
+  await release(address);
 }

@@ -1,6 +1,9 @@
 /** The attempts on the walls as data, and what judges them. */
 import { assert, assertEquals, assertMatch, assertNotMatch } from "@std/assert";
 import { buildWalls } from "../../src/build.ts";
+import { startOutside } from "../../src/check/outside.ts";
+import { lines } from "../../src/lines.ts";
+import type { Account } from "../../src/walls/bystander.ts";
 import { behindLanguage } from "../../src/walls/driver_attempts.ts";
 import { ATTEMPTS } from "../../src/walls/lab.ts";
 import { NATIVE_ATTEMPTS, type Setting } from "../../src/walls/native_attempts.ts";
@@ -46,4 +49,41 @@ Deno.test("behind the language are the walls that native code meets", () => {
   assertEquals(behindLanguage({ what: "the network" }), ["seccomp", "namespaces"]);
   assertEquals(behindLanguage({ what: "files" }), ["seccomp", "namespaces", "landlock"]);
   assertEquals(behindLanguage({ what: "another thread" }), ["cgroup", "user"]);
+});
+
+/** Lets a bystander talk to an echo for a moment; what came of its datagrams. */
+async function overhear(echo?: (datagram: Uint8Array) => Uint8Array): Promise<Account> {
+  await using outside = await startOutside({ echo });
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--quiet", "src/walls/bystander.ts", "127.0.0.1", `${outside.udp}`],
+    stdin: "piped",
+    stdout: "piped",
+  }).spawn();
+  const input = child.stdin.getWriter();
+  const said = lines(child.stdout);
+  const ask = async () => {
+    await input.write(new TextEncoder().encode("\n"));
+    return JSON.parse((await said.next()).value ?? "") as Account;
+  };
+  await ask();
+  // It sends fifty a second.
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  const account = await ask();
+  await input.close();
+  await child.status;
+  return account;
+}
+
+Deno.test("a bystander accounts for each of its datagrams", async () => {
+  const { sent, answered, corrupt, lost } = await overhear();
+  assert(sent > 5, `${sent}`);
+  assertEquals({ answered, corrupt, lost }, { answered: sent, corrupt: 0, lost: 0 });
+});
+
+Deno.test("a bystander notices a datagram that comes back changed", async () => {
+  const last = (datagram: Uint8Array) =>
+    datagram.map((byte, at) => at === datagram.length - 1 && at > 8 ? ~byte : byte);
+  const { sent, answered, corrupt, lost } = await overhear(last);
+  assert(corrupt > 5, `${corrupt}`);
+  assertEquals([answered + corrupt, lost], [sent, 0]);
 });
