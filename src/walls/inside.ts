@@ -148,8 +148,10 @@ class Runner {
     const stops: Stopped[] = [];
     for (const [index, { wall, evidence }] of attempt.stops.entries()) {
       const off = attempt.stops.slice(0, index).map((stop) => stop.wall);
-      // Nothing but its user is then left to stop it.
-      if (wall === "user" && index > 0) off.push("namespaces", "landlock", "seccomp");
+      // Nothing but its user is then left to stop it; a bomb keeps what ends it as a whole.
+      if (wall === "user" && index > 0 && !off.includes("cgroup")) {
+        off.push("namespaces", "landlock", "seccomp");
+      }
       const setting = { ...this.#setting, victim: victim.setting, mate: mate.pid };
       const outcome = await this.#run(attempt, off, setting);
       stops.push({ wall, outcome, held: evidence.test(outcome) });
@@ -307,6 +309,8 @@ class Runner {
       await pause(20);
       left = await look();
     }
+    // The next attempt is not to suffer by it.
+    for (const pid of await processesOf(this.#uid)) if (pid !== mate) Deno.kill(pid, "SIGKILL");
     return left;
   }
 }
