@@ -310,7 +310,7 @@ class Runner {
       left = await look();
     }
     // The next attempt is not to suffer by it.
-    for (const pid of await processesOf(this.#uid)) if (pid !== mate) Deno.kill(pid, "SIGKILL");
+    for (const pid of await processesOf(this.#uid)) if (pid !== mate) kill(pid);
     return left;
   }
 }
@@ -326,6 +326,15 @@ async function endMate(mate: Deno.ChildProcess): Promise<string[]> {
   }
   const { signal } = await mate.status;
   return killed && signal === "SIGTERM" ? [] : ["another process of its user has been ended"];
+}
+
+/** Ends a process, if it has not ended. */
+function kill(pid: number): void {
+  try {
+    Deno.kill(pid, "SIGKILL");
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
 }
 
 /** Processes of a user. */
