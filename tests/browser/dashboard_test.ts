@@ -449,20 +449,3 @@ visit(
     assertEquals(moving, 0);
   },
 );
-
-visit("says which parts of its sandbox a driver is without, and why", {
-  fleet: () =>
-    new FakeFleet(
-      fakeDriver({ walls: { namespaces: "stands", landlock: "missing", seccomp: "off", cgroup: "stands" } }),
-    ),
-}, async ({ page }) => {
-  await live(page);
-  const text = (field: string) => card(page).locator(`[data-field=${field}]`).textContent();
-  assertEquals(await text("walls"), "language, process (namespaces, cgroup), module, IOMMU");
-  const holes = card(page).locator("[data-field=holes]");
-  assert(await holes.isVisible());
-  assertEquals(
-    await holes.textContent(),
-    "no landlock (this system has none), no seccomp (its manifest leaves it out)",
-  );
-});
