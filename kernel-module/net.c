@@ -499,7 +499,9 @@ static int r3_rx_one(struct r3_net *net, int *frames)
 	slot->posted = false;
 	net->posted--;
 
-	dma_sync_single_for_cpu(net->dev, slot->address, length, DMA_FROM_DEVICE);
+	/* Debugging of DMA finds no mapping of nothing. */
+	if (length)
+		dma_sync_single_for_cpu(net->dev, slot->address, length, DMA_FROM_DEVICE);
 	keep = !net->dropping && !(length_flags & R3_ENTRY_ERROR) && length;
 	if (length_flags & R3_ENTRY_ERROR && !net->dropping)
 		net->rx_errors++;

@@ -187,9 +187,9 @@ export function sleep(ms: number): Promise<void> {
 }
 
 /** Waits until something holds, and fails if it does not within two seconds. */
-export async function eventually(holds: () => boolean, what: string): Promise<void> {
+export async function eventually(holds: () => boolean | Promise<boolean>, what: string): Promise<void> {
   const deadline = performance.now() + 2000;
-  while (!holds()) {
+  while (!await holds()) {
     assert(performance.now() < deadline, `not within 2 s: ${what}`);
     await sleep(5);
   }
