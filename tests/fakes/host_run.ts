@@ -4,7 +4,7 @@
  */
 import { buildFfi } from "../../src/build.ts";
 import type { HostMessage } from "../../src/host/messages.ts";
-import { confines } from "./confines.ts";
+import { confinesDeno } from "./confines.ts";
 import { ControlSocket, openLibrary, SharedMemory } from "../../src/kernel/mod.ts";
 import { denoDir } from "../../src/run/places.ts";
 import { moduleEnvironment, runFlags, sharedLibraries } from "../../src/supervisor/compile.ts";
@@ -77,7 +77,7 @@ async function confined(
 ): Promise<{ command: string[]; control: number; filter: number }> {
   const deno = Deno.execPath();
   // Its standard input is empty: no filter.
-  if (!confines) return { command: [deno], control: socket, filter: 0 };
+  if (!confinesDeno) return { command: [deno], control: socket, filter: 0 };
   await Deno.mkdir(cache, { recursive: true });
   const launcher = `${await buildFfi()}/ring3-launch`;
   const libraries = await sharedLibraries({ deno, launcher, library: LIBRARY, main: MAIN });

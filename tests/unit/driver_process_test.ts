@@ -5,7 +5,7 @@ import { openLibrary } from "../../src/kernel/mod.ts";
 import { compile, sharedLibraries } from "../../src/supervisor/compile.ts";
 import { DriverProcess, type SpawnOptions } from "../../src/supervisor/driver_process.ts";
 import { VersionStore } from "../../src/supervisor/versions.ts";
-import { confines } from "../fakes/confines.ts";
+import { confinesDeno } from "../fakes/confines.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname.slice(0, -1);
 const DRIVER = { file: `${ROOT}/drivers/e1000/driver.ts`, folder: `${ROOT}/drivers/e1000` };
@@ -18,7 +18,7 @@ const MANIFEST: SpawnOptions["manifest"] = {
   recordRegisters: false,
 };
 
-const ignore = !confines;
+const ignore = !confinesDeno;
 
 Deno.test("a driver process waits behind its walls, and ends with its launcher", { ignore }, async (t) => {
   const ffi = await buildFfi();

@@ -3,11 +3,12 @@ import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { UserError } from "../../src/error.ts";
 import { compile, REGISTRY_VARIABLE } from "../../src/supervisor/compile.ts";
 import type { Version } from "../../src/supervisor/versions.ts";
+import { confinesDeno } from "../fakes/confines.ts";
 import { runHost } from "../fakes/host_run.ts";
 import { type FakePackage, serveRegistry } from "../fakes/npm_registry.ts";
 
 /** Compiling is done as another user. */
-const ignore = Deno.uid() !== 0;
+const ignore = !confinesDeno;
 
 const OUTER: FakePackage = {
   json: {
