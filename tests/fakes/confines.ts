@@ -1,6 +1,8 @@
 /** What of a driver's sandbox this machine lets tests build. */
 import { needReadable } from "../../src/run/readable.ts";
 
+const ROOT = new URL("../../", import.meta.url).pathname;
+
 /** True if it lets them build the sandbox at all: that takes root, and more in some containers. */
 export const confines: boolean = Deno.uid() === 0 &&
   new Deno.Command("unshare", {
@@ -8,7 +10,26 @@ export const confines: boolean = Deno.uid() === 0 &&
   })
     .outputSync().success;
 
-/** True if it also lets this Deno run as another user: neither Deno nor the checkout is in a folder of root's own. */
-export const confinesDeno: boolean = confines &&
-  await needReadable([Deno.execPath(), new URL("../../deno.json", import.meta.url).pathname])
-    .then(() => true, () => false);
+async function isReadable(path: string): Promise<boolean> {
+  return await needReadable([path]).then(() => true, () => false);
+}
+
+/** A Deno that other users can run: this one, or a copy of it if it is in a folder of root's own. */
+async function findDeno(): Promise<string> {
+  const own = Deno.execPath();
+  if (await isReadable(own)) return own;
+  const copy = `${ROOT}build/tests/deno-${Deno.version.deno}`;
+  if (!await Deno.stat(copy).catch(() => undefined)) {
+    await Deno.mkdir(`${ROOT}build/tests`, { recursive: true });
+    await Deno.copyFile(own, `${copy}.${Deno.pid}`);
+    await Deno.rename(`${copy}.${Deno.pid}`, copy);
+  }
+  return copy;
+}
+
+/** A Deno that a driver's user can run. */
+export const DENO: string = confines ? await findDeno() : Deno.execPath();
+
+/** True if the sandbox can be built around Deno and the checkout. */
+export const confinesDeno: boolean = confines && await isReadable(DENO) &&
+  await isReadable(`${ROOT}deno.json`);

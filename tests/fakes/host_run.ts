@@ -4,7 +4,7 @@
  */
 import { buildFfi } from "../../src/build.ts";
 import type { HostMessage } from "../../src/host/messages.ts";
-import { confinesDeno } from "./confines.ts";
+import { confinesDeno, DENO } from "./confines.ts";
 import { ControlSocket, openLibrary, SharedMemory } from "../../src/kernel/mod.ts";
 import { denoDir } from "../../src/run/places.ts";
 import { moduleEnvironment, runFlags, sharedLibraries } from "../../src/supervisor/compile.ts";
@@ -75,7 +75,7 @@ async function confined(
   { root, cache }: Version,
   socket: number,
 ): Promise<{ command: string[]; control: number; filter: number }> {
-  const deno = Deno.execPath();
+  const deno = DENO;
   // Its standard input is empty: no filter.
   if (!confinesDeno) return { command: [deno], control: socket, filter: 0 };
   await Deno.mkdir(cache, { recursive: true });

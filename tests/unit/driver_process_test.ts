@@ -5,7 +5,7 @@ import { openLibrary } from "../../src/kernel/mod.ts";
 import { compile, sharedLibraries } from "../../src/supervisor/compile.ts";
 import { DriverProcess, type SpawnOptions } from "../../src/supervisor/driver_process.ts";
 import { VersionStore } from "../../src/supervisor/versions.ts";
-import { confinesDeno } from "../fakes/confines.ts";
+import { confinesDeno, DENO } from "../fakes/confines.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname.slice(0, -1);
 const DRIVER = { file: `${ROOT}/drivers/e1000/driver.ts`, folder: `${ROOT}/drivers/e1000` };
@@ -27,7 +27,7 @@ Deno.test("a driver process waits behind its walls, and ends with its launcher",
   try {
     const library = openLibrary(`${ffi}/libring3.so`);
     const host = {
-      deno: Deno.execPath(),
+      deno: DENO,
       launcher: `${ffi}/ring3-launch`,
       library: `${ffi}/libring3.so`,
       main: `${ROOT}/src/host/main.ts`,

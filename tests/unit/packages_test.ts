@@ -3,7 +3,7 @@ import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { UserError } from "../../src/error.ts";
 import { compile, REGISTRY_VARIABLE } from "../../src/supervisor/compile.ts";
 import type { Version } from "../../src/supervisor/versions.ts";
-import { confinesDeno } from "../fakes/confines.ts";
+import { confinesDeno, DENO } from "../fakes/confines.ts";
 import { runHost } from "../fakes/host_run.ts";
 import { type FakePackage, serveRegistry } from "../fakes/npm_registry.ts";
 
@@ -40,7 +40,7 @@ async function prepare(version: Version, options: { main: string; url: string; p
   await Deno.chmod(launcher, 0o755);
   Deno.env.set(REGISTRY_VARIABLE, options.url);
   try {
-    const files = { deno: Deno.execPath(), launcher, library: "", main: options.main };
+    const files = { deno: DENO, launcher, library: "", main: options.main };
     await compile(files, version, { packages: options.packages });
   } finally {
     Deno.env.delete(REGISTRY_VARIABLE);
