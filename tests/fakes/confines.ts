@@ -18,9 +18,9 @@ async function isReadable(path: string): Promise<boolean> {
 async function findDeno(): Promise<string> {
   const own = Deno.execPath();
   if (await isReadable(own)) return own;
-  const copy = `${ROOT}build/tests/deno-${Deno.version.deno}`;
+  const copy = `${ROOT}build/tests/${Deno.version.deno}/deno`;
   if (!await Deno.stat(copy).catch(() => undefined)) {
-    await Deno.mkdir(`${ROOT}build/tests`, { recursive: true });
+    await Deno.mkdir(copy.replace(/\/deno$/, ""), { recursive: true });
     await Deno.copyFile(own, `${copy}.${Deno.pid}`);
     await Deno.rename(`${copy}.${Deno.pid}`, copy);
   }

@@ -70,6 +70,13 @@ export async function driverVersion(
   };
 }
 
+/** Those of the host: their source maps are read before files no longer can be, as the compiler's list has it. */
+function modules(): string[] {
+  return ["host", "driver", "kernel", "net"].flatMap((folder) =>
+    [...Deno.readDirSync(`${ROOT}src/${folder}`)].map(({ name }) => `file://${ROOT}src/${folder}/${name}`)
+  );
+}
+
 /** What Deno is run with, and the descriptors that it then finds. */
 async function confined(
   { root, cache }: Version,
@@ -113,6 +120,7 @@ export async function runHost(files: Record<string, string>, options: HostRunOpt
       LIBRARY,
       `${control}`,
       `${filter}`,
+      ...modules(),
       `file://${taken.version.file}`,
     ],
     env: { ...moduleEnvironment(taken.version), DENO_DIR: denoDir() },
