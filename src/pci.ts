@@ -59,8 +59,11 @@ export interface PciDevice {
   driver: string | null;
   /** The only driver that may take it, or null. */
   driverOverride: string | null;
-  /** The group it shares its translation with, and the kind of domain (`DMA`, `DMA-FQ`, `identity`, …). */
-  iommu: { group: number; type: string } | null;
+  /**
+   * The group it shares its translation with, and the kind of domain (`DMA`, `DMA-FQ`, `identity`, …); `shared` are
+   * the group's other functions, bridges left out, if there are any.
+   */
+  iommu: { group: number; type: string; shared?: string[] } | null;
   /** Network interfaces that its driver has made. */
   interfaces: { name: string; up: boolean }[];
 }
@@ -111,9 +114,12 @@ export async function readDevice(address: string, options: PciOptions = {}): Pro
   return device;
 }
 
-/** True if an IOMMU translates what the device reads and writes. */
-export function isConfined(device: PciDevice): boolean {
-  return device.iommu !== null && device.iommu.type !== "identity";
+/**
+ * True if an IOMMU translates what the device reads and writes, and for it alone: a device reaches what is mapped
+ * for any other of its group, and those themselves.
+ */
+export function isConfined({ iommu }: Pick<PciDevice, "iommu">): boolean {
+  return iommu !== null && iommu.type !== "identity" && iommu.shared === undefined;
 }
 
 /**
@@ -293,9 +299,29 @@ async function read(root: string, address: string): Promise<PciDevice | undefine
     interrupts: parseInterrupts(config),
     driver: await linkName(`${folder}/driver`),
     driverOverride: override === undefined || override === "(null)" || override === "" ? null : override,
-    iommu: group === null ? null : { group: Number(group), type: groupType?.trim() ?? "" },
+    iommu: group === null ? null : {
+      group: Number(group),
+      type: groupType?.trim() ?? "",
+      ...await sharers(root, { group, address }),
+    },
     interfaces: await readInterfaces(folder),
   };
+}
+
+/** Base class and subclass of a bridge between PCI buses, which does nothing by itself. PCI code and ID assignment. */
+const BRIDGE = 0x0604;
+
+/** The functions of a group beside one of them, bridges left out. */
+async function sharers(
+  root: string,
+  { group, address }: { group: string; address: string },
+): Promise<{ shared?: string[] }> {
+  const shared: string[] = [];
+  for (const other of await names(`${root}/kernel/iommu_groups/${group}/devices`)) {
+    const code = Number((await text(`${root}/bus/pci/devices/${other}/class`)) ?? 0);
+    if (other !== address && code >> 8 !== BRIDGE) shared.push(other);
+  }
+  return shared.length > 0 ? { shared } : {};
 }
 
 /** `IFF_UP` of linux/if.h. */

@@ -45,7 +45,12 @@ export function resolve(manifest: Manifest, device: PciDevice): Problem[] {
   if (manifest.iommu === "required" && !isConfined(device)) {
     add(
       "iommu",
-      device.iommu
+      device.iommu?.shared
+        ? `is required, but ${device.address} shares its IOMMU group with ${
+          device.iommu.shared.join(", ")
+        }, and the ` +
+          `IOMMU keeps none of them from the others (use a slot of its own, or write "preferred")`
+        : device.iommu
         ? `is required, but the IOMMU passes ${device.address} through (boot without iommu=pt)`
         : `is required, but no IOMMU confines ${device.address} (enable it in the firmware and boot with ` +
           `intel_iommu=on or amd_iommu=on, or write "preferred")`,

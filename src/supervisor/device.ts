@@ -34,6 +34,13 @@ export function uidOf({ address }: Pick<PciDevice, "address">): number {
 
 /** What a user should know of a device before it is driven, a line each. */
 export function warningsOf(device: PciDevice): string[] {
+  const { address, iommu } = device;
+  if (iommu?.shared) {
+    const others = iommu.shared.join(", ");
+    return [
+      `${address} reaches what ${others} of its IOMMU group can reach: its driver is as trusted (unsafe)`,
+    ];
+  }
   if (!isConfined(device)) {
     return [`${device.address} has no IOMMU: its driver is as trusted as the kernel (unsafe)`];
   }

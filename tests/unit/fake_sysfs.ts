@@ -130,7 +130,7 @@ export class FakeSysfs implements Sysfs, AsyncDisposable {
     }
     if (device.iommu) {
       const group = `${this.root}/kernel/iommu_groups/${device.iommu.group}`;
-      await Deno.mkdir(group, { recursive: true });
+      await Deno.mkdir(`${group}/devices/${address}`, { recursive: true });
       await Deno.writeTextFile(`${group}/type`, `${device.iommu.type}\n`);
       const booted = device.iommu.fixed ? null : device.iommu.type;
       this.#groups.set(`${group}/type`, { address, booted });

@@ -479,6 +479,12 @@ Deno.test("what the device cannot give is told, all of it", async () => {
   assertEquals(passed.map(({ reason }) => reason), [
     `is required, but the IOMMU passes ${ADDRESS} through (boot without iommu=pt)`,
   ]);
+  const translated = await pciDevice({ iommu: { group: 1, type: "DMA" } });
+  const shared = { ...translated, iommu: { ...translated.iommu!, shared: ["0000:00:10.1"] } };
+  assertEquals(resolve(await shipped({}, { iommu: "required" }), shared).map(({ reason }) => reason), [
+    `is required, but ${ADDRESS} shares its IOMMU group with 0000:00:10.1, and the IOMMU keeps none of them from the ` +
+    'others (use a slot of its own, or write "preferred")',
+  ]);
 });
 
 Deno.test("interrupts are held against the device's capabilities", async () => {

@@ -14,6 +14,7 @@ import {
   readDevice,
   release,
 } from "../../src/pci.ts";
+import { warningsOf } from "../../src/supervisor/device.ts";
 import { config, E1000, FakeSysfs, MEMORY } from "./fake_sysfs.ts";
 
 const ADDRESS = "0000:00:10.0";
@@ -46,6 +47,26 @@ Deno.test("a device is read with its BARs, driver, interfaces and IOMMU group", 
   assertEquals(isConfined(device), true);
   assertEquals(isConfined({ ...device, iommu: { group: 7, type: "identity" } }), false);
   assertEquals(isConfined({ ...device, iommu: null }), false);
+});
+
+Deno.test("a device that shares its IOMMU group with another is not confined; bridges do not count", async () => {
+  const iommu = { group: 7, type: "DMA" };
+  const port = { vendor: 0x1b36, device: 0x000c, class: 0x060400, iommu };
+  const other = "0000:00:10.1";
+  await using alone = await FakeSysfs.create({ [ADDRESS]: { ...E1000, iommu }, "0000:00:01.0": port });
+  const device = await readDevice(ADDRESS, { sysfs: alone });
+  assertEquals([device.iommu, isConfined(device)], [iommu, true]);
+  await using both = await FakeSysfs.create({
+    [ADDRESS]: { ...E1000, iommu },
+    [other]: { ...E1000, iommu },
+    "0000:00:01.0": port,
+    "0000:00:11.0": { ...E1000, iommu: { group: 8, type: "DMA" } },
+  });
+  const shared = await readDevice(ADDRESS, { sysfs: both });
+  assertEquals([shared.iommu, isConfined(shared)], [{ ...iommu, shared: [other] }, false]);
+  assertEquals(warningsOf(shared), [
+    `${ADDRESS} reaches what ${other} of its IOMMU group can reach: its driver is as trusted (unsafe)`,
+  ]);
 });
 
 Deno.test("a 64-bit BAR is one BAR, and addresses above 4 GiB are exact", async () => {
