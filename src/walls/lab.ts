@@ -7,6 +7,8 @@ import { CHECKOUT } from "../lab/guest.ts";
 import { type Lab, nicNetwork } from "../lab/mod.ts";
 import { lines } from "../lines.ts";
 import { MACHINE_VARIABLE } from "../machine.ts";
+import { UserError } from "../error.ts";
+import { within } from "../within.ts";
 import { type LabOptions, startLab } from "../run/lab.ts";
 import { DriverRun } from "../soak/driver_run.ts";
 import { kernelComplaints, leftInModule, unloadModule } from "../soak/lab.ts";
@@ -30,6 +32,9 @@ const OTHER_CARD = 1;
 const MEMORY = 4096;
 
 const DENO = ["deno", "run", "-A", "--quiet", "--no-check", "--cached-only"];
+
+/** Longest time without an answer: of an attempt that takes all the time that it may against each wall; ms. */
+const SILENCE_MS = 180_000;
 
 /** How the kernel tells that a program has done what no user's may: no complaint about itself. */
 const DIED = /traps: attempt\[/;
@@ -88,11 +93,13 @@ class Partner implements AsyncDisposable {
     this.#input = this.#child.stdin.getWriter();
   }
 
-  /** @throws {Error} if it has ended. */
+  /** @throws {UserError} if it has ended, or nothing comes. */
   async ask<T>(line: string): Promise<T> {
     await this.#input.write(new TextEncoder().encode(`${line}\n`));
-    const { value, done } = await this.#said.next();
-    if (done) throw new Error(`A part of the attempts in the lab ended before it answered "${line}"`);
+    const { value, done } = await within(this.#said.next(), SILENCE_MS, {
+      message: `The lab has not answered "${line}" for ${SILENCE_MS / 1000} s`,
+    });
+    if (done) throw new UserError(`A program in the lab ended before it answered "${line}"`);
     return JSON.parse(value) as T;
   }
 
@@ -293,6 +300,9 @@ class Walls implements AsyncDisposable {
     const { code, stderr } = await this.#run.stop();
     if (code !== 0) problems.push(`bystander: its run ended with status ${code}: ${stderr.trim()}`);
     problems.push(...await leftInModule(this.lab), ...await unloadModule(this.lab));
+    problems.push(
+      ...kernelComplaints(this.lab).slice(this.#complaints).filter((line) => !FAULTED.test(line)),
+    );
     return problems;
   }
 
