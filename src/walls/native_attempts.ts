@@ -36,8 +36,8 @@ export const SECRET_FILE = "/etc/shadow";
 export const OPEN_FILE = "/etc/passwd";
 /** A file that is not there, in a folder in which everybody may make one. */
 export const NEW_FILE = "/tmp/ring3-was-here";
-/** Where the program is while it makes them: in a file system that is not read-only by itself. */
-export const PROGRAM = "/run/ring3-attempt";
+/** A file that it is given to read, and that everybody may write. */
+export const SHARED_FILE = "/run/ring3-shared";
 /** What attempts may take of the machine. */
 export const LIMITS = { memory: 64 * 2 ** 20, threads: 16, cpu: 0.5 } as const;
 
@@ -146,9 +146,9 @@ const FILES: readonly NativeAttempt[] = [
     run: () => ["create", NEW_FILE],
     stops: FILE,
   }),
-  attempt("write its own program", "to change what others run", {
-    run: () => ["write", PROGRAM],
-    stops: [DENIED, READ_ONLY, NOT_ALLOWED],
+  attempt("write a file that it may read", "to change what others run", {
+    run: () => ["write", SHARED_FILE],
+    stops: [DENIED, READ_ONLY, UNNAMED],
   }),
   attempt("make a node of /dev/mem", "all memory", {
     run: () => ["make-node", "0x101"],
