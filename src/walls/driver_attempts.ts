@@ -40,6 +40,7 @@ export default defineDriver<any>({
   async bringUp(device: any, port: any) {
     ${bringUp}
     port.attach({ mac: Uint8Array.of(2, 0, 0, 0, 0, 9), maxMtu: 1500, features: {}, maxSegments: 1 });
+    port.report({ link: true, speed: 1000, fullDuplex: true });
     return port;
   },
   configure() {},
@@ -161,8 +162,8 @@ export async function tryFatal(lab: Lab, device: string, attempt: FatalAttempt):
   const { interface: name } = await run.next("interface");
   // Somebody asks for a neighbour, so that there is work for it.
   await sh(lab, `ip address add 10.9.8.1/24 dev ${name}; ping -q -c 3 -W 2 10.9.8.2 > /dev/null || true`);
-  const ended = await run.next("ended", { ms: END_MS });
-  const outcome = `${ended.reason.kind}: ${ended.reason.text}`;
+  const reason = await run.next("ended", { ms: END_MS }).then((ended) => ended.reason, () => undefined);
+  const outcome = reason ? `${reason.kind}: ${reason.text}` : `it goes on after ${END_MS / 1000} s`;
   const lines = run.events.filter(({ type }) => type === "log").length;
   const [{ wall, evidence }] = attempt.stops;
   return {
