@@ -64,7 +64,7 @@ struct r3_counters {
 	__u32 pinned_pages;	/* user pages pinned by them */
 	__u64 dma_bytes;	/* coherent memory, bytes */
 	__u32 rx_buffers;	/* pages the receive pools hold, mapped */
-	__u32 tx_frames;	/* frames the driver has not completed */
+	__u32 tx_frames;	/* frames or requests the driver has not completed */
 };
 
 /* Counters of the whole module, and the version of this contract. */
@@ -140,11 +140,13 @@ struct r3_port_net {
 #define R3_BLOCK_FAIL		1	/* those in flight fail; new ones wait */
 
 /*
- * Make the claim's block port. The disk is added when the first driver
- * attaches, and lives as long as the claim. What waits for a driver longer
- * than hold_ms fails, and so does all that comes after it until one attaches.
- * A driver that keeps a request longer than request_ms loses its grant
- * (R3_END_STALLED), and the request is treated as any in flight.
+ * Make the claim's block port. The disk is added when the first driver has
+ * attached, and lives as long as the claim. When there has been no driver for
+ * hold_ms, what waits for one fails, and so does all that comes after it until
+ * one attaches; and so does what was in flight so long ago and no driver since
+ * has done. A driver that keeps a request longer than request_ms loses its
+ * grant (R3_END_STALLED), at most two seconds later, and the request is treated
+ * as any in flight. -EEXIST: there is a port, or a disk of that name.
  */
 struct r3_port_block {
 	__u32 argsz;
@@ -155,7 +157,7 @@ struct r3_port_block {
 	__u32 hold_ms;				/* [in] 1 .. R3_MAX_HOLD_MS */
 	__u32 request_ms;			/* [in] 1 .. R3_MAX_HOLD_MS */
 	__u32 reserved;
-	char name[16];				/* [in] disk name or pattern, "r3b%d" */
+	char name[16];				/* [in] r3, lower case letters, then digits or %d: "r3b%d" */
 };
 
 #define R3_PORT_BLOCK		_IO(R3_IOC, 0x17)
@@ -183,7 +185,7 @@ struct r3_status {
 	/* CLOCK_MONOTONIC, nanoseconds; 0 = it has not come to that. */
 	__u64 ended_ns;				/* [out] the last grant that ended began to end */
 	__u64 attached_ns;			/* [out] the live or else the last grant attached to the port */
-	__u64 carried_ns;			/* [out] its first frame was done: sent, or received and handed up */
+	__u64 carried_ns;			/* [out] its first frame or request was done without an error */
 	__u32 stalled_ms;			/* [out] after R3_END_STALLED: how long work had waited; else 0 */
 	__u32 reserved;
 	char text[R3_TEXT_LEN];			/* [out] the last refusal, protocol error or stall, in words */
@@ -232,8 +234,9 @@ struct r3_channels {
 #define R3_CHANNELS		_IO(R3_IOC, 0x15)
 
 /*
- * Nobody is to serve the port for now: its link goes down, and what it has
- * queued is dropped. The next driver that attaches brings it up again.
+ * Nobody is to serve the port for now: a network's link goes down, and what it
+ * has queued is dropped; a disk's requests fail, as after hold_ms. The next
+ * driver that attaches brings it up again.
  * -ENOENT without a port, -EBUSY while a grant lives.
  */
 struct r3_port_down {
@@ -388,7 +391,7 @@ struct r3_net_attach {
 };
 
 #define R3_BLOCK_CACHE		(1u << 0)	/* has a volatile cache: takes FLUSH */
-#define R3_BLOCK_FUA		(1u << 1)	/* a write can be forced past it */
+#define R3_BLOCK_FUA		(1u << 1)	/* with CACHE: a write can be forced past it */
 #define R3_BLOCK_DISCARD	(1u << 2)
 #define R3_BLOCK_ZEROES		(1u << 3)	/* writes zeroes by itself */
 #define R3_BLOCK_READ_ONLY	(1u << 4)
@@ -398,23 +401,29 @@ struct r3_net_attach {
 /*
  * What a driver says of its disk. The first one decides what requests look
  * like. A later one must be of the same disk (serial and sectors), and able to
- * do what the first could: -EINVAL, with a text in r3_status.
+ * do what the first could: -EINVAL, with a text in r3_status. It must have
+ * reset the device before: nothing that a driver before it began may go on.
+ *
+ * With a page, all segments of a request but the first begin at a multiple of
+ * it, and all but the last end at one, as a list of pages describes memory.
  */
 struct r3_block_attach {
 	__u64 sectors;				/* [in] of 512 bytes, not 0 */
 	__u64 boundary;				/* [in] no segment crosses a multiple; a power of two from 4096, 0 = none */
 	__u32 logical_block;			/* [in] bytes, a power of two, 512 .. 4096 */
-	__u32 physical_block;			/* [in] bytes, a power of two from logical_block */
-	__u32 max_sectors;			/* [in] of one request, whole logical blocks, up to R3_ENTRY_LENGTH */
+	__u32 physical_block;			/* [in] bytes, a power of two, logical_block .. 1 MiB */
+	__u32 max_sectors;			/* [in] of one request, whole logical blocks, 8 .. R3_ENTRY_LENGTH */
 	__u32 max_segments;			/* [in] of one request, 1 .. 1024 and less than the ring */
-	__u32 max_segment;			/* [in] bytes, 4096 .. 524288 */
+	__u32 max_segment;			/* [in] bytes, whole logical blocks, 4096 .. 524288 */
 	__u32 alignment;			/* [in] of segments, bytes, a power of two, 4 .. logical_block */
 	__u32 depth;				/* [in] requests at a time on each queue, 1 .. 1024 */
 	__u32 queues;				/* [in] that it serves, 1 .. those of the port; the first ones */
-	__u32 max_discard;			/* [in] sectors of one DISCARD or ZEROES; 0 without */
+	__u32 max_discard;			/* [in] sectors of one DISCARD or ZEROES, whole logical blocks; 0 without */
 	__u32 features;				/* [in] R3_BLOCK_* */
 	char model[40];				/* [in] printable ASCII, NUL or space padded */
 	char serial[24];			/* [in] likewise */
+	__u32 page;				/* [in] bytes, a power of two, 4096 .. 65536: see below; 0 = none */
+	__u32 reserved;
 };
 
 /*
