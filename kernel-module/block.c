@@ -664,7 +664,6 @@ static void r3_block_free_disk(struct r3_block *block)
 	block->disk = NULL;
 	dma_set_max_seg_size(block->dev, UINT_MAX);
 	dma_set_seg_boundary(block->dev, ULONG_MAX);
-	dma_set_min_align_mask(block->dev, 0);
 }
 
 /* The most that one segment can be here, where some are bounced. */
@@ -691,8 +690,7 @@ static int r3_block_make_disk(struct r3_block *block, const struct r3_block_atta
 			return -ENOMEM;
 		}
 	}
-	/* So that an IOMMU joins no more than the device can do, and bouncing moves nothing in its page. */
-	dma_set_min_align_mask(block->dev, info->page ? info->page - 1 : 0);
+	/* So that an IOMMU joins no more than the device can do. */
 	block->max_segment = r3_block_max_segment(block, info);
 	dma_set_max_seg_size(block->dev, block->max_segment);
 	dma_set_seg_boundary(block->dev, info->boundary ? info->boundary - 1 : ULONG_MAX);
@@ -768,18 +766,14 @@ static const char *r3_block_refusal(struct r3_block *block, const struct r3_bloc
 		return "a segment is at most 4096 to 524288 bytes, in whole logical blocks";
 	if (info->boundary && (info->boundary < PAGE_SIZE || !is_power_of_2(info->boundary)))
 		return "a boundary is a power of two from 4096";
-	if (info->page && !r3_power(info->page, PAGE_SIZE, 64 * 1024))
-		return "a page is a power of two from 4096 to 65536";
 	if (!r3_power(info->alignment, 4, info->logical_block))
 		return "an alignment is a power of two from 4 to the logical block";
 	if (!info->depth || info->depth > R3_MAX_DEPTH)
 		return "a queue has 1 to 1024 requests at a time";
 	if (!info->queues || info->queues > block->port.channels)
 		return "a driver serves 1 queue to all of the port's";
-	if (info->features & ~R3_BLOCK_FEATURES || info->reserved)
+	if (info->features & ~R3_BLOCK_FEATURES)
 		return "an unknown feature";
-	if (info->features & R3_BLOCK_FUA && !(info->features & R3_BLOCK_CACHE))
-		return "nothing can be forced past a cache that there is not";
 	if (!!info->max_discard != !!(info->features & (R3_BLOCK_DISCARD | R3_BLOCK_ZEROES)) ||
 	    info->max_discard > R3_ENTRY_LENGTH || info->max_discard & (sectors - 1))
 		return "a discard is up to 1048575 sectors, in whole logical blocks, and 0 if there is none";
@@ -792,7 +786,8 @@ static const char *r3_block_refusal(struct r3_block *block, const struct r3_bloc
 static const char *r3_block_mismatch(struct r3_block *block, const struct r3_block_attach *info)
 {
 	const struct r3_block_attach *first = &block->info;
-	const u32 needs = R3_BLOCK_FUA | R3_BLOCK_DISCARD | R3_BLOCK_ZEROES;
+	const u32 needs = R3_BLOCK_DISCARD | R3_BLOCK_ZEROES |
+			  (first->features & R3_BLOCK_CACHE ? R3_BLOCK_FUA : 0);
 
 	if (info->sectors != first->sectors || memcmp(info->serial, first->serial, sizeof(first->serial)))
 		return "it is another disk: size or serial number differ";
@@ -812,8 +807,6 @@ static const char *r3_block_mismatch(struct r3_block *block, const struct r3_blo
 		return "it wants more alignment";
 	if (info->boundary && (!first->boundary || info->boundary < first->boundary))
 		return "it has a narrower boundary";
-	if (info->page && (!first->page || info->page > first->page))
-		return "it wants whole pages, or larger ones";
 	if (info->depth < first->depth || info->queues < first->queues)
 		return "it has fewer or shorter queues";
 	return NULL;
@@ -828,7 +821,8 @@ static int r3_block_attach(struct r3_port *port, struct r3_grant *grant, const s
 	int err;
 	u32 i;
 
-	BUILD_BUG_ON(sizeof(*info) != sizeof(args->room));
+	if (memchr_inv(args->room + sizeof(*info), 0, sizeof(args->room) - sizeof(*info)))
+		return -EINVAL;
 	refusal = r3_block_refusal(block, info);
 	if (refusal)
 		return r3_refuse(grant->claim, -EINVAL, "attach: %s", refusal);

@@ -33,9 +33,6 @@ static inline struct gendisk *r3_alloc_disk(struct blk_mq_tag_set *set, const st
 	blk_queue_max_segments(queue, info->max_segments);
 	blk_queue_max_segment_size(queue, max_segment);
 	blk_queue_segment_boundary(queue, boundary);
-	/* Its setter would take away the limit on a segment's size. */
-	if (info->page)
-		queue->limits.virt_boundary_mask = info->page - 1;
 	blk_queue_dma_alignment(queue, info->alignment - 1);
 	blk_queue_write_cache(queue, info->features & R3_BLOCK_CACHE, info->features & R3_BLOCK_FUA);
 	blk_queue_max_discard_sectors(queue, discard);
@@ -55,7 +52,6 @@ static inline struct gendisk *r3_alloc_disk(struct blk_mq_tag_set *set, const st
 		.max_segments = info->max_segments,
 		.max_segment_size = max_segment,
 		.seg_boundary_mask = boundary,
-		.virt_boundary_mask = info->page ? info->page - 1 : 0,
 		.dma_alignment = info->alignment - 1,
 		.max_hw_discard_sectors = discard,
 		.discard_granularity = discard ? info->physical_block : 0,

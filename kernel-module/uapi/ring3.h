@@ -391,7 +391,7 @@ struct r3_net_attach {
 };
 
 #define R3_BLOCK_CACHE		(1u << 0)	/* has a volatile cache: takes FLUSH */
-#define R3_BLOCK_FUA		(1u << 1)	/* with CACHE: a write can be forced past it */
+#define R3_BLOCK_FUA		(1u << 1)	/* a write can be forced past it; of no account without */
 #define R3_BLOCK_DISCARD	(1u << 2)
 #define R3_BLOCK_ZEROES		(1u << 3)	/* writes zeroes by itself */
 #define R3_BLOCK_READ_ONLY	(1u << 4)
@@ -403,9 +403,6 @@ struct r3_net_attach {
  * like. A later one must be of the same disk (serial and sectors), and able to
  * do what the first could: -EINVAL, with a text in r3_status. It must have
  * reset the device before: nothing that a driver before it began may go on.
- *
- * With a page, all segments of a request but the first begin at a multiple of
- * it, and all but the last end at one, as a list of pages describes memory.
  */
 struct r3_block_attach {
 	__u64 sectors;				/* [in] of 512 bytes, not 0 */
@@ -422,8 +419,6 @@ struct r3_block_attach {
 	__u32 features;				/* [in] R3_BLOCK_* */
 	char model[40];				/* [in] printable ASCII, NUL or space padded */
 	char serial[24];			/* [in] likewise */
-	__u32 page;				/* [in] bytes, a power of two, 4096 .. 65536: see below; 0 = none */
-	__u32 reserved;
 };
 
 /*
