@@ -243,7 +243,7 @@ await runCases({
     assertErrno(pio(grant, [read(STATUS)]).result, "EKEYREVOKED");
   },
 
-  "the controller interrupts as on the ISA bus, once for each command": async () => {
+  "the controller interrupts as on the ISA bus, once for each command": () => {
     using claim = claimCard();
     using grant = portsOf(claim, { irqs: 2 });
     assertEquals([grant.info().irq_type, grant.info().irqs], [IRQ_TYPE.ide, 2]);
