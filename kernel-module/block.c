@@ -17,8 +17,9 @@
  *  - the block layer has no two requests in flight whose order matters: who
  *    wants a write to come after another waits for the end of the other. So
  *    those in flight may be done in any order, once or twice, and wholly or in
- *    part before that; with the same data in the same place, as the pages are
- *    the request's until its end, twice is once;
+ *    part before that. Its pages are the request's until its end: who changes
+ *    one while it is being written does not know which content was, and writes
+ *    it again; so twice is once;
  *  - nothing of the old driver's can come late, after its write was done again
  *    and then another to the same place: the device had lost the bus, and been
  *    reset where it can be, before detach, and the next driver has reset it
