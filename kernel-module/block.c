@@ -378,28 +378,24 @@ static bool r3_block_error(u32 code, blk_status_t *status)
 static const char *r3_block_reap_one(struct r3_block_queue *queue, struct r3_request **ended)
 {
 	u32 length_flags, length, token, tag;
-	struct request *rq = NULL;
 	struct r3_request *req;
 	struct r3_slot *slot;
+	struct request *rq;
 
 	r3_channel_reap(queue->channel, &length_flags, &token);
 	length = length_flags & R3_ENTRY_LENGTH;
 	tag = token & 0xffff;
-	slot = &queue->slot[tag];
+	slot = tag < queue->block->info.depth ? &queue->slot[tag] : NULL;
 	/* Pairs with the release in r3_block_post(): the rest of the request is visible after it. */
-	if (tag < queue->block->info.depth)
-		rq = smp_load_acquire(&slot->rq);
+	rq = slot ? smp_load_acquire(&slot->rq) : NULL;
 	if (!rq || token != r3_token(tag, slot->sequence))
 		return "a completion that was not asked for";
 	req = blk_mq_rq_to_pdu(rq);
-	if (length_flags & R3_ENTRY_ERROR) {
-		if (!r3_block_error(length, &req->status))
-			return "an error that is none";
-	} else if (length != req->sectors) {
+	req->status = BLK_STS_OK;
+	if (length_flags & R3_ENTRY_ERROR && !r3_block_error(length, &req->status))
+		return "an error that is none";
+	if (!(length_flags & R3_ENTRY_ERROR) && length != req->sectors)
 		return "a completion of another length than asked for";
-	} else {
-		req->status = BLK_STS_OK;
-	}
 	r3_block_release(queue, rq);
 	req->next = *ended;
 	*ended = req;

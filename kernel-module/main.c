@@ -283,7 +283,7 @@ static int __init r3_init(void)
 {
 	int err;
 
-	/* Of use to write memory out: a disk waits for grants to end. */
+	/* Ends of grants, and nothing that waits for memory: a disk it is written to waits for them. */
 	r3_workqueue = alloc_workqueue("ring3", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
 	if (!r3_workqueue)
 		return -ENOMEM;

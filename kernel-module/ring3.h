@@ -323,6 +323,6 @@ void r3_port_config_changed(struct r3_port *port);
 struct r3_port *r3_net_create(struct r3_claim *claim, const struct r3_port_net *args);
 struct r3_port *r3_block_create(struct r3_claim *claim, const struct r3_port_block *args);
 
-extern struct workqueue_struct *r3_workqueue;
+extern struct workqueue_struct *r3_workqueue;	/* ends grants */
 
 #endif
