@@ -654,13 +654,13 @@ static void r3_block_free_disk(struct r3_block *block)
 	}
 	kvfree(block->taken);
 	block->taken = NULL;
+	dma_set_max_seg_size(block->dev, UINT_MAX);
+	dma_set_seg_boundary(block->dev, ULONG_MAX);
 	if (!block->disk)
 		return;
 	put_disk(block->disk);
 	blk_mq_free_tag_set(&block->tags);
 	block->disk = NULL;
-	dma_set_max_seg_size(block->dev, UINT_MAX);
-	dma_set_seg_boundary(block->dev, ULONG_MAX);
 }
 
 /* The most that one segment can be here, where some are bounced. */

@@ -454,7 +454,7 @@ await runCases({
 
   "requests that a driver does not come for are a stall": async () => {
     using claim = claimWithDisk();
-    using disk = new FakeDisk(claim, {}, { stallMs: 200 });
+    using disk = new FakeDisk(claim, {}, { stallMs: 1000 });
     await disk.settle();
     const waiting = read();
     await eventually(() => claim.status().live === 0, "the grant ends");
