@@ -584,14 +584,19 @@ static const struct blk_mq_ops r3_block_mq_ops = {
 	.init_hctx = r3_block_init_hctx,
 };
 
-/* Text that a device says of itself, without what pads it. */
-static ssize_t r3_block_show(char *to, const char *text, size_t size)
+/* Length of a text that a device says of itself, without what pads it. */
+static size_t r3_block_length(const char *text, size_t size)
 {
 	size_t length = strnlen(text, size);
 
 	while (length && text[length - 1] == ' ')
 		length--;
-	return sysfs_emit(to, "%.*s\n", (int)length, text);
+	return length;
+}
+
+static ssize_t r3_block_show(char *to, const char *text, size_t size)
+{
+	return sysfs_emit(to, "%.*s\n", (int)r3_block_length(text, size), text);
 }
 
 static struct r3_block *r3_block_of_disk(struct device *dev)
@@ -779,6 +784,13 @@ static const char *r3_block_refusal(struct r3_block *block, const struct r3_bloc
 	return NULL;
 }
 
+static bool r3_block_same_serial(const struct r3_block_attach *a, const struct r3_block_attach *b)
+{
+	size_t length = r3_block_length(a->serial, sizeof(a->serial));
+
+	return length == r3_block_length(b->serial, sizeof(b->serial)) && !memcmp(a->serial, b->serial, length);
+}
+
 /* What keeps a later driver from taking requests that are made for the first, or NULL. */
 static const char *r3_block_mismatch(struct r3_block *block, const struct r3_block_attach *info)
 {
@@ -786,7 +798,7 @@ static const char *r3_block_mismatch(struct r3_block *block, const struct r3_blo
 	const u32 needs = R3_BLOCK_DISCARD | R3_BLOCK_ZEROES |
 			  (first->features & R3_BLOCK_CACHE ? R3_BLOCK_FUA : 0);
 
-	if (info->sectors != first->sectors || memcmp(info->serial, first->serial, sizeof(first->serial)))
+	if (info->sectors != first->sectors || !r3_block_same_serial(info, first))
 		return "it is another disk: size or serial number differ";
 	if (info->logical_block != first->logical_block)
 		return "its logical block differs";

@@ -514,7 +514,8 @@ await runCases({
       assertErrno(attachResult(grant, { queues: 2, ...values }), "EINVAL", words);
       assertStringIncludes(claim.status().text, words);
     }
-    using next = new FakeDisk(claim, { queues: 2, max_sectors: 512, depth: 64, boundary: 0n });
+    const more = { queues: 2, max_sectors: 512, depth: 64, boundary: 0n, serial: padded("F-1  ", 24) };
+    using next = new FakeDisk(claim, more);
     assertEquals((await next.serve(read())).value, 512);
   },
 
