@@ -220,6 +220,7 @@ static int r3_irqs_allocate(struct r3_grant *grant, u32 count, u32 type)
 	/* Before INTx, which it may have as well, and not use. */
 	if ((type == R3_IRQ_NONE || type == R3_IRQ_IDE) && r3_irqs_ide(pdev, count)) {
 		grant->irq_type = R3_IRQ_IDE;
+		grant->have_vectors = true;
 		return 0;
 	}
 	for (i = 0; i < ARRAY_SIZE(r3_irq_types); i++) {
@@ -278,6 +279,8 @@ void r3_irqs_remove(struct r3_grant *grant)
 	struct pci_dev *pdev = grant->claim->dev->pdev;
 	u32 i;
 
+	if (!grant->have_vectors)
+		return;
 	/* A WAIT or read() under way unmasks nothing after this ... */
 	for (i = 0; i < grant->irqs; i++) {
 		spin_lock_irq(&grant->vector[i].lock);
@@ -293,7 +296,6 @@ void r3_irqs_remove(struct r3_grant *grant)
 		free_irq(vector->irq, vector);
 		r3_count(grant->claim, R3_N_IRQS, -1);
 	}
-	if (grant->have_vectors)
-		pci_free_irq_vectors(pdev);
+	pci_free_irq_vectors(pdev);
 	grant->have_vectors = false;
 }
