@@ -100,23 +100,40 @@ static long r3_do_grant(void *object, void *args)
 	return r3_grant_open(claim, args);
 }
 
-static long r3_do_port_net(void *object, void *args)
+static long r3_port_may_be_made(struct r3_claim *claim)
 {
-	struct r3_claim *claim = object;
-	struct r3_port *port;
-
 	if (claim->dev->lost)
 		return -ENODEV;
 	if (claim->port)
 		return -EEXIST;
 	if (claim->grant)
 		return r3_refuse(claim, -EBUSY, "make the port before the grant that is to use it");
-	port = r3_net_create(claim, args);
+	return 0;
+}
+
+static long r3_port_made(struct r3_claim *claim, struct r3_port *port)
+{
 	if (IS_ERR(port))
 		return PTR_ERR(port);
 	claim->port = port;
 	r3_count(claim, R3_N_PORTS, 1);
 	return 0;
+}
+
+static long r3_do_port_net(void *object, void *args)
+{
+	struct r3_claim *claim = object;
+	long err = r3_port_may_be_made(claim);
+
+	return err ?: r3_port_made(claim, r3_net_create(claim, args));
+}
+
+static long r3_do_port_block(void *object, void *args)
+{
+	struct r3_claim *claim = object;
+	long err = r3_port_may_be_made(claim);
+
+	return err ?: r3_port_made(claim, r3_block_create(claim, args));
 }
 
 static long r3_do_status(void *object, void *args)
@@ -198,6 +215,7 @@ static long r3_do_channels(void *object, void *args)
 
 static const struct r3_call r3_call_grant = { sizeof(struct r3_grant_args), false, r3_do_grant };
 static const struct r3_call r3_call_port_net = { sizeof(struct r3_port_net), false, r3_do_port_net };
+static const struct r3_call r3_call_port_block = { sizeof(struct r3_port_block), false, r3_do_port_block };
 static const struct r3_call r3_call_status = { sizeof(struct r3_status), true, r3_do_status };
 static const struct r3_call r3_call_signal = { sizeof(struct r3_signal), false, r3_do_signal };
 static const struct r3_call r3_call_revoke = { sizeof(struct r3_revoke), false, r3_do_revoke };
@@ -214,6 +232,8 @@ static long r3_claim_ioctl(struct file *file, unsigned int cmd, unsigned long ar
 		return r3_call(&r3_call_grant, claim, claim->dev, user);
 	case R3_PORT_NET:
 		return r3_call(&r3_call_port_net, claim, claim->dev, user);
+	case R3_PORT_BLOCK:
+		return r3_call(&r3_call_port_block, claim, claim->dev, user);
 	case R3_STATUS:
 		return r3_call(&r3_call_status, claim, claim->dev, user);
 	case R3_SIGNAL:

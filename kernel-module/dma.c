@@ -220,7 +220,8 @@ int r3_dma_map(struct r3_grant *grant, struct r3_dma_map *args)
 	if (err)
 		goto free;
 	err = sg_alloc_table_from_pages_segment(&mapping->table, mapping->pages, mapping->count,
-						offset_in_page(args->address), args->length, UINT_MAX,
+						offset_in_page(args->address), args->length,
+						dma_get_max_seg_size(&grant->claim->dev->pdev->dev),
 						GFP_KERNEL_ACCOUNT);
 	if (err)
 		goto unhold;

@@ -323,7 +323,7 @@ static int r3_grant_check(struct r3_claim *claim, const struct r3_grant_args *ar
 		return -EINVAL;
 	if (args->windows > R3_MAX_WINDOWS)
 		return r3_refuse(claim, -EINVAL, "at most %u windows", R3_MAX_WINDOWS);
-	if (args->irqs > R3_MAX_IRQS || args->irq_type > R3_IRQ_MSIX)
+	if (args->irqs > R3_MAX_IRQS || args->irq_type > R3_IRQ_IDE)
 		return r3_refuse(claim, -EINVAL, "at most %u interrupts, of a known type", R3_MAX_IRQS);
 	if (args->dma_bits < 24 || args->dma_bits > 64)
 		return r3_refuse(claim, -EINVAL, "a device drives 24 to 64 address bits, not %u",
@@ -732,6 +732,8 @@ static long r3_grant_ioctl(struct file *file, unsigned int cmd, unsigned long ar
 		return r3_call(&r3_call_port_attach, grant, dev, user);
 	case R3_PORT_CONFIG:
 		return r3_call(&r3_call_port_config, grant, dev, user);
+	case R3_PIO:
+		return r3_pio(grant, user);
 	case R3_PORT_REPORT:
 		return r3_call(&r3_call_port_report, grant, dev, user);
 	default:

@@ -192,6 +192,8 @@ int r3_irq_open(struct r3_grant *grant, u32 index)
 
 /* ---- installing ---- */
 
+#define R3_IDE_IRQ	14	/* of the first channel on the ISA bus; the next is the second's */
+
 static const struct {
 	u32 type;
 	unsigned int flag;
@@ -201,11 +203,26 @@ static const struct {
 	{ R3_IRQ_INTX, PCI_IRQ_INTX },
 };
 
+/* Interrupts of a controller that answers where IDE did on the ISA bus, and not by its own. */
+static bool r3_irqs_ide(struct pci_dev *pdev, u32 count)
+{
+	/* A bit of the programming interface for each channel: set in native mode. */
+	u8 native = (pdev->class & BIT(0) ? BIT(0) : 0) | (pdev->class & BIT(2) ? BIT(1) : 0);
+
+	return pdev->class >> 8 == PCI_CLASS_STORAGE_IDE && count <= 2 && !(native & (BIT(count) - 1));
+}
+
 static int r3_irqs_allocate(struct r3_grant *grant, u32 count, u32 type)
 {
 	struct pci_dev *pdev = grant->claim->dev->pdev;
 	int i;
 
+	/* Before INTx, which it may have as well, and not use. */
+	if ((type == R3_IRQ_NONE || type == R3_IRQ_IDE) && r3_irqs_ide(pdev, count)) {
+		grant->irq_type = R3_IRQ_IDE;
+		grant->have_vectors = true;
+		return 0;
+	}
 	for (i = 0; i < ARRAY_SIZE(r3_irq_types); i++) {
 		if (type != R3_IRQ_NONE && type != r3_irq_types[i].type)
 			continue;
@@ -237,7 +254,7 @@ int r3_irqs_install(struct r3_grant *grant, u32 count, u32 type)
 
 		vector->grant = grant;
 		spin_lock_init(&vector->lock);
-		vector->irq = pci_irq_vector(pdev, i);
+		vector->irq = grant->irq_type == R3_IRQ_IDE ? R3_IDE_IRQ + i : pci_irq_vector(pdev, i);
 		vector->by_config = intx && pci_intx_mask_supported(pdev);
 		/* Nobody waits yet: begin masked. */
 		if (vector->by_config) {

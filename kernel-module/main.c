@@ -7,6 +7,7 @@
 #include <linux/iommu.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
+#include <linux/sched/mm.h>
 
 #include "ring3.h"
 
@@ -61,6 +62,7 @@ int r3_copy_in(void *to, size_t size, void __user *from, u32 allowed_flags)
 long r3_call(const struct r3_call *call, void *object, struct r3_device *dev, void __user *user)
 {
 	void *args = kzalloc(call->size, GFP_KERNEL_ACCOUNT);
+	unsigned int noio;
 	long ret;
 
 	if (!args)
@@ -68,7 +70,10 @@ long r3_call(const struct r3_call *call, void *object, struct r3_device *dev, vo
 	ret = r3_copy_in(args, call->size, user, 0);
 	if (!ret) {
 		mutex_lock(&dev->lock);
+		/* Memory must not be waited for that is written to a disk which waits for this call. */
+		noio = memalloc_noio_save();
 		ret = call->act(object, args);
+		memalloc_noio_restore(noio);
 		mutex_unlock(&dev->lock);
 	}
 	if (!ret && call->out) {
@@ -280,7 +285,8 @@ static int __init r3_init(void)
 {
 	int err;
 
-	r3_workqueue = alloc_workqueue("ring3", WQ_UNBOUND, 0);
+	/* Ends of grants, and nothing that waits for memory: a disk it is written to waits for them. */
+	r3_workqueue = alloc_workqueue("ring3", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
 	if (!r3_workqueue)
 		return -ENOMEM;
 	err = pci_register_driver(&r3_pci_driver);

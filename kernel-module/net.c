@@ -847,7 +847,7 @@ static int r3_net_attach(struct r3_port *port, struct r3_grant *grant, const str
 	 * can be one that hardly ever gets a processor, so it is not to be the one.
 	 */
 	INIT_WORK_ONSTACK(&attachment.work, r3_net_attach_work);
-	queue_work(r3_workqueue, &attachment.work);
+	queue_work(system_unbound_wq, &attachment.work);
 	flush_work(&attachment.work);
 	destroy_work_on_stack(&attachment.work);
 	err = attachment.err;

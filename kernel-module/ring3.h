@@ -12,6 +12,7 @@
  * Locks, outermost first:
  *   r3_device.lock     everything that makes or ends claims, grants and ports
  *   rtnl               (net.c) taken inside it, never around it
+ *   names of disks     (block.c) a leaf; its spinlocks are said there
  *   r3_grant.live_lock held for reading while the grant must not end: faults and
  *                      calls; for writing only to set "ended". Inside mmap_lock.
  *   r3_vector.lock     one interrupt
@@ -90,7 +91,7 @@ struct r3_claim {
 	u32 end;			/* R3_END_*; under dev->lock */
 	char text[R3_TEXT_LEN];		/* under dev->lock */
 	u64 ended_ns, attached_ns;	/* as in r3_status; under dev->lock */
-	u64 carried_ns;			/* likewise; written by NAPI while a grant is attached */
+	u64 carried_ns;			/* likewise; written by completions while a grant is attached */
 	u32 stalled_ms;			/* under dev->lock */
 	struct r3_channels last;	/* rings of the last grant that ended; under dev->lock */
 	wait_queue_head_t wait;
@@ -283,7 +284,11 @@ int r3_dma_unmap(struct r3_grant *grant, u32 handle);
 void r3_dma_free_region(struct r3_grant *grant, struct r3_region *region);
 void r3_dma_unmap_all(struct r3_grant *grant);
 
-/* ---- port (port.c) and its kinds (net.c) ---- */
+/* ---- I/O ports (pio.c) ---- */
+
+long r3_pio(struct r3_grant *grant, void __user *arg);
+
+/* ---- port (port.c) and its kinds (net.c, block.c) ---- */
 
 struct r3_port_ops {
 	u32 kind;
@@ -292,7 +297,7 @@ struct r3_port_ops {
 	void (*config)(struct r3_port *port, struct r3_port_config *out);
 	int (*report)(struct r3_port *port, const struct r3_port_report *args);
 	void (*kick)(struct r3_port *port, u32 channels);	/* under rcu_read_lock, BH off */
-	u32 (*tx_frames)(struct r3_port *port);
+	u32 (*tx_frames)(struct r3_port *port);	/* or requests: what the driver has not completed */
 	void (*down)(struct r3_port *port);	/* with nobody attached; under dev->lock */
 	void (*destroy)(struct r3_port *port);
 };
@@ -316,7 +321,8 @@ void r3_port_kick(struct r3_grant *grant, u32 channels);
 void r3_port_config_changed(struct r3_port *port);
 
 struct r3_port *r3_net_create(struct r3_claim *claim, const struct r3_port_net *args);
+struct r3_port *r3_block_create(struct r3_claim *claim, const struct r3_port_block *args);
 
-extern struct workqueue_struct *r3_workqueue;
+extern struct workqueue_struct *r3_workqueue;	/* ends grants */
 
 #endif

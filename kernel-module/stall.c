@@ -50,6 +50,18 @@ static const char *r3_stall_told(u32 events)
 	return events & R3_EVENT_SIGNAL ? "a message" : NULL;
 }
 
+static const char *r3_stall_channel(u32 kind)
+{
+	switch (kind) {
+	case R3_CHANNEL_NET_TX:
+		return "frames to send";
+	case R3_CHANNEL_NET_RX:
+		return "receive buffers";
+	default:
+		return "requests";
+	}
+}
+
 /* Is there work, and what? */
 static bool r3_stall_work(const struct r3_grant *grant, struct r3_work *work)
 {
@@ -65,7 +77,7 @@ static bool r3_stall_work(const struct r3_grant *grant, struct r3_work *work)
 		const struct r3_channel *ch = &grant->channel[i];
 
 		if (r3_channel_pending(ch, r3_channel_seen(ch))) {
-			work->what = ch->kind == R3_CHANNEL_NET_TX ? "frames to send" : "receive buffers";
+			work->what = r3_stall_channel(ch->kind);
 			return true;
 		}
 	}

@@ -21,7 +21,7 @@
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
-#define R3_ABI_VERSION		2
+#define R3_ABI_VERSION		3
 
 #define R3_MAX_WINDOWS		8
 #define R3_MAX_IRQS		32
@@ -31,6 +31,8 @@
 #define R3_ADDRESS_LEN		16	/* "0000:00:10.0" and its NUL */
 #define R3_TEXT_LEN		96
 #define R3_MAX_STALL_MS		600000	/* ten minutes */
+#define R3_MAX_HOLD_MS		86400000	/* a day */
+#define R3_MAX_PIO		64
 
 #define R3_IOC			0xb3
 
@@ -62,7 +64,7 @@ struct r3_counters {
 	__u32 pinned_pages;	/* user pages pinned by them */
 	__u64 dma_bytes;	/* coherent memory, bytes */
 	__u32 rx_buffers;	/* pages the receive pools hold, mapped */
-	__u32 tx_frames;	/* frames the driver has not completed */
+	__u32 tx_frames;	/* frames or requests the driver has not completed */
 };
 
 /* Counters of the whole module, and the version of this contract. */
@@ -90,6 +92,7 @@ struct r3_window {
 #define R3_IRQ_INTX		1
 #define R3_IRQ_MSI		2
 #define R3_IRQ_MSIX		3
+#define R3_IRQ_IDE		4	/* of a controller in compatibility mode: vector 0 is ISA 14, 1 is 15 */
 
 /*
  * Make a grant of the claimed device: a capability for one driver process.
@@ -132,6 +135,33 @@ struct r3_port_net {
 
 #define R3_PORT_NET		_IO(R3_IOC, 0x11)
 
+/* What becomes of requests when a driver has ended, until the next one attaches. */
+#define R3_BLOCK_REISSUE	0	/* the next driver gets those in flight again; new ones wait */
+#define R3_BLOCK_FAIL		1	/* those in flight fail; new ones wait */
+
+/*
+ * Make the claim's block port. The disk is added when the first driver has
+ * attached, and lives as long as the claim. When there has been no driver for
+ * hold_ms, what waits for one fails, and so does all that comes after it until
+ * one attaches; and so does what was in flight so long ago and no driver since
+ * has done. A driver that keeps a request longer than request_ms loses its
+ * grant (R3_END_STALLED), at most two seconds later, and the request is treated
+ * as any in flight. -EEXIST: there is a port, or a disk of that name.
+ */
+struct r3_port_block {
+	__u32 argsz;
+	__u32 flags;
+	__u32 queues;				/* [in] 1 .. R3_MAX_CHANNELS, a channel each */
+	__u32 ring_size;			/* [in] entries, a power of two, 64 .. 4096 */
+	__u32 policy;				/* [in] R3_BLOCK_* */
+	__u32 hold_ms;				/* [in] 1 .. R3_MAX_HOLD_MS */
+	__u32 request_ms;			/* [in] 1 .. R3_MAX_HOLD_MS */
+	__u32 reserved;
+	char name[16];				/* [in] r3, lower case letters, then digits or %d: "r3b%d" */
+};
+
+#define R3_PORT_BLOCK		_IO(R3_IOC, 0x17)
+
 /* Why a grant ended. */
 #define R3_END_NONE		0	/* it lives, or there was none */
 #define R3_END_RELEASED		1	/* the last descriptor was closed: the process ended */
@@ -155,7 +185,7 @@ struct r3_status {
 	/* CLOCK_MONOTONIC, nanoseconds; 0 = it has not come to that. */
 	__u64 ended_ns;				/* [out] the last grant that ended began to end */
 	__u64 attached_ns;			/* [out] the live or else the last grant attached to the port */
-	__u64 carried_ns;			/* [out] its first frame was done: sent, or received and handed up */
+	__u64 carried_ns;			/* [out] its first frame or request was done without an error */
 	__u32 stalled_ms;			/* [out] after R3_END_STALLED: how long work had waited; else 0 */
 	__u32 reserved;
 	char text[R3_TEXT_LEN];			/* [out] the last refusal, protocol error or stall, in words */
@@ -204,8 +234,9 @@ struct r3_channels {
 #define R3_CHANNELS		_IO(R3_IOC, 0x15)
 
 /*
- * Nobody is to serve the port for now: its link goes down, and what it has
- * queued is dropped. The next driver that attaches brings it up again.
+ * Nobody is to serve the port for now: a network's link goes down, and what it
+ * has queued is dropped; a disk's requests fail, as after hold_ms. The next
+ * driver that attaches brings it up again.
  * -ENOENT without a port, -EBUSY while a grant lives.
  */
 struct r3_port_down {
@@ -229,9 +260,11 @@ struct r3_window_info {
 
 #define R3_PORT_KIND_NONE	0
 #define R3_PORT_KIND_NET	1
+#define R3_PORT_KIND_BLOCK	2
 
 #define R3_CHANNEL_NET_TX	1
 #define R3_CHANNEL_NET_RX	2
+#define R3_CHANNEL_BLOCK	3
 
 /* One pair of rings; offsets are from the start of the port's region. */
 struct r3_channel_info {
@@ -357,6 +390,37 @@ struct r3_net_attach {
 	__u32 max_segments;			/* [in] entries of one frame, 1 .. 18 */
 };
 
+#define R3_BLOCK_CACHE		(1u << 0)	/* has a volatile cache: takes FLUSH */
+#define R3_BLOCK_FUA		(1u << 1)	/* a write can be forced past it; of no account without */
+#define R3_BLOCK_DISCARD	(1u << 2)
+#define R3_BLOCK_ZEROES		(1u << 3)	/* writes zeroes by itself */
+#define R3_BLOCK_READ_ONLY	(1u << 4)
+#define R3_BLOCK_ROTATIONAL	(1u << 5)
+#define R3_BLOCK_FEATURES	0x3fu
+
+/*
+ * What a driver says of its disk. The first one decides what requests look
+ * like. A later one must be of the same disk (serial and sectors), and able to
+ * do what the first could: -EINVAL, with a text in r3_status. It must have
+ * reset the device before: nothing that a driver before it began may go on.
+ */
+struct r3_block_attach {
+	__u64 sectors;				/* [in] of 512 bytes, not 0 */
+	__u64 boundary;				/* [in] no segment crosses a multiple; a power of two from 4096, 0 = none */
+	__u32 logical_block;			/* [in] bytes, a power of two, 512 .. 4096 */
+	__u32 physical_block;			/* [in] bytes, a power of two, logical_block .. 1 MiB */
+	__u32 max_sectors;			/* [in] of one request, whole logical blocks, 8 .. R3_ENTRY_LENGTH */
+	__u32 max_segments;			/* [in] of one request, 1 .. 1024 and less than the ring */
+	__u32 max_segment;			/* [in] bytes, whole logical blocks, 4096 .. 524288 */
+	__u32 alignment;			/* [in] of segments, bytes, a power of two, 4 .. logical_block */
+	__u32 depth;				/* [in] requests at a time on each queue, 1 .. 1024 */
+	__u32 queues;				/* [in] that it serves, 1 .. those of the port; the first ones */
+	__u32 max_discard;			/* [in] sectors of one DISCARD or ZEROES, whole logical blocks; 0 without */
+	__u32 features;				/* [in] R3_BLOCK_* */
+	char model[40];				/* [in] printable ASCII, NUL or space padded */
+	char serial[24];			/* [in] likewise */
+};
+
 /*
  * Attach to the port: rings begin to move. Once per grant (-EALREADY).
  * kind must be the port's (-EINVAL).
@@ -368,7 +432,8 @@ struct r3_port_attach {
 	__u32 reserved;
 	union {
 		struct r3_net_attach net;
-		__u8 room[64];
+		struct r3_block_attach block;
+		__u8 room[128];
 	};
 };
 
@@ -452,6 +517,31 @@ struct r3_wait {
 
 #define R3_WAIT			_IO(R3_IOC, 0x29)
 
+#define R3_PIO_WRITE		(1u << 0)
+#define R3_PIO_REPEAT		(1u << 1)	/* repeat the access, 16 or 32 bits wide: data is a buffer */
+
+/* One access to an I/O window; naturally aligned and inside it. */
+struct r3_pio_access {
+	__u16 window;				/* [in] index of a window with R3_WINDOW_IO */
+	__u8 width;				/* [in] bytes: 1, 2 or 4 */
+	__u8 flags;				/* [in] R3_PIO_* */
+	__u32 offset;				/* [in] bytes into the window */
+	__u32 value;				/* [in] to write, [out] read; with REPEAT: [in] how often, 1 .. 4096 / width */
+	__u32 reserved;
+	__u64 buffer;				/* [in] with REPEAT: address of the data, else zero */
+};
+
+/* Accesses to I/O windows, in order. */
+struct r3_pio {
+	__u32 argsz;
+	__u32 flags;
+	__u32 count;				/* [in] 1 .. R3_MAX_PIO */
+	__u32 reserved;
+	__u64 access;				/* [in] address of struct r3_pio_access[] */
+};
+
+#define R3_PIO			_IO(R3_IOC, 0x2a)
+
 /* ---- shared memory of a port --------------------------------------------- */
 
 /*
@@ -479,6 +569,23 @@ struct r3_channel_control {
 #define R3_ENTRY_ERROR		(1u << 27)	/* completion: bad frame or unused buffer; drop it */
 #define R3_ENTRY_IPV6		(1u << 26)	/* TX, with TSO: the frame is IPv6, else IPv4 */
 
+/* Block: what to do, in the CONTEXT entry that begins a request. */
+#define R3_BLOCK_OPERATION	0x00f00000u
+#define R3_BLOCK_READ		0x00000000u
+#define R3_BLOCK_WRITE		0x00100000u
+#define R3_BLOCK_FLUSH		0x00200000u
+#define R3_BLOCK_DO_DISCARD	0x00300000u
+#define R3_BLOCK_DO_ZEROES	0x00400000u
+#define R3_BLOCK_FORCE		(1u << 24)	/* with WRITE: past the cache */
+
+/* Block: what went wrong, in the length of a completion with R3_ENTRY_ERROR. */
+#define R3_BLOCK_E_IO		0
+#define R3_BLOCK_E_MEDIUM	1	/* the sectors cannot be read or written */
+#define R3_BLOCK_E_TIMEOUT	2	/* the device did not answer */
+#define R3_BLOCK_E_UNSUPPORTED	3
+#define R3_BLOCK_E_PROTECTED	4	/* it refuses writes */
+#define R3_BLOCK_E_GONE		5	/* no medium, or no device */
+
 /*
  * Submission: a bus address and a length. Completion: address is zero, length
  * is what was received (RX), token is the submission's, unchanged.
@@ -493,6 +600,12 @@ struct r3_channel_control {
  * sum of the pseudo header (without length for TSO). For TSO the network header
  * follows the 14 bytes of Ethernet, and the lengths and the IPv4 header checksum
  * that the device fills in are zero.
+ *
+ * Block: a request is a CONTEXT entry and then its segments, all with one token,
+ * the last of them with LAST (CONTEXT itself, if there are none). CONTEXT has the
+ * first sector of 512 bytes as its address, and as length_flags how many sectors,
+ * R3_BLOCK_OPERATION and R3_BLOCK_FORCE. It is completed once: its length in
+ * sectors, or R3_ENTRY_ERROR with R3_BLOCK_E_*. Any other length is a breach.
  */
 struct r3_entry {
 	__u32 address_low;

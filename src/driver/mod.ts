@@ -4,8 +4,22 @@
  * @module
  */
 
+import type { BlockDriver } from "../block/contract.ts";
 import type { NetDriver } from "../net/contract.ts";
 
+export {
+  BLOCK_ERROR,
+  completeBlock,
+  failBlock,
+  FORCE,
+  isForced,
+  OPERATION,
+  operationOf,
+  requestEntries,
+  sectorsOf,
+  takeRequest,
+} from "../block/request.ts";
+export type { BlockAttach, BlockDriver, BlockFeatures, BlockPort } from "../block/contract.ts";
 export { every, sleep, until } from "./clock.ts";
 export type { Device, DmaMemory } from "./device.ts";
 export { DeviceError } from "./error.ts";
@@ -17,21 +31,29 @@ export type { Member, Struct } from "./struct.ts";
 export type { NetAttach, NetConfig, NetDriver, NetFeatures, NetPort, NetReport } from "../net/contract.ts";
 
 /** Verbs that a driver of each class must have. */
-const VERBS = { net: ["bringUp", "configure", "interrupt", "poll"] } as const;
+const VERBS = {
+  block: ["bringUp", "interrupt", "poll"],
+  net: ["bringUp", "configure", "interrupt", "poll"],
+} as const;
+
+/** A driver of any class. */
+export type Driver<State> = BlockDriver<State> | NetDriver<State>;
 
 /**
  * Says what a driver is: the default export of its `driver.ts`.
  *
  * @throws {TypeError} at load, if the class is unknown or a verb of it is missing.
  */
-export function defineDriver<State>(driver: NetDriver<State>): NetDriver<State> {
-  const verbs = VERBS[driver.class];
+export function defineDriver<State>(driver: NetDriver<State>): NetDriver<State>;
+export function defineDriver<State>(driver: BlockDriver<State>): BlockDriver<State>;
+export function defineDriver<State>(driver: Driver<State>): Driver<State> {
+  const verbs: readonly string[] | undefined = VERBS[driver.class];
   if (verbs === undefined) {
     throw new TypeError(
       `Cannot define the driver: class ${driver.class} is none of ${Object.keys(VERBS).join(", ")}`,
     );
   }
-  const missing = verbs.filter((verb) => typeof driver[verb] !== "function");
+  const missing = verbs.filter((verb) => typeof driver[verb as keyof typeof driver] !== "function");
   if (missing.length > 0) {
     throw new TypeError(`Cannot define the driver: a ${driver.class} driver needs ${missing.join(", ")}`);
   }

@@ -8,7 +8,7 @@ import { type Grant, uapi, WAIT_WORD } from "../kernel/mod.ts";
 
 const { EVENT, WAIT_FOREVER } = uapi;
 
-/** Most frames that a driver moves each way between two looks at everything else. */
+/** Most frames that a driver moves each way, or requests that it takes, between two looks at everything else. */
 const BUDGET = 64;
 
 /** Longest finite WAIT, microseconds, so that any timer's time fits the call. */
@@ -18,8 +18,8 @@ const LONGEST_WAIT_US = 60_000_000;
 export interface Runnable {
   /** Brings the device up and attaches. */
   bringUp(): Promise<void>;
-  /** Reads and applies the port's configuration. */
-  configure(): void | Promise<void>;
+  /** Reads and applies the port's configuration, if ports of the class have one. */
+  configure?(): void | Promise<void>;
   interrupt(vectors: number): void;
   poll(budget: number): boolean;
 }
@@ -94,7 +94,7 @@ export async function runLoop(driver: Runnable, { grant, clock, onReady, onSigna
   block?: (ms: number) => void;
 }): Promise<never> {
   await settle(driver.bringUp(), { clock, block, what: "bring the device up" });
-  await settle(Promise.resolve(driver.configure()), { clock, block, what: "configure the device" });
+  await settle(Promise.resolve(driver.configure?.()), { clock, block, what: "configure the device" });
 
   const words = grant.waitWords;
   let failure: { error: unknown } | undefined;
@@ -104,7 +104,7 @@ export async function runLoop(driver: Runnable, { grant, clock, onReady, onSigna
     stale = false;
     configuring = true;
     try {
-      await driver.configure();
+      await driver.configure?.();
     } catch (error) {
       failure = { error };
     }

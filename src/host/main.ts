@@ -32,6 +32,7 @@ import {
   type RecordMessage,
   type StartMessage,
 } from "./messages.ts";
+import { GrantedBlockPort } from "./block_port.ts";
 import { GrantedNetPort } from "./net_port.ts";
 import { revokePermissions } from "./permissions.ts";
 import { RECORD_LENGTH, RecordedRegisters, Recorder } from "./recorder.ts";
@@ -100,6 +101,7 @@ function startAll(): void {
 /** Classes that a driver meets, or whose objects it is given. */
 const SHARED = [
   ...Object.values(api),
+  GrantedBlockPort,
   GrantedDevice,
   GrantedNetPort,
   KernelError,

@@ -1,8 +1,8 @@
 /** The network port as a driver sees it, made of a grant. */
-import { Channel } from "../driver/rings.ts";
-import { DeviceError } from "../driver/error.ts";
-import { type Grant, uapi, WAIT_WORD } from "../kernel/mod.ts";
+import type { Channel } from "../driver/rings.ts";
+import { type Grant, uapi } from "../kernel/mod.ts";
 import type { NetAttach, NetConfig, NetFeatures, NetPort, NetReport } from "../net/contract.ts";
+import { mapChannels } from "./channels.ts";
 
 const { NET_FEATURE, NET_FLAG } = uapi;
 
@@ -22,37 +22,20 @@ function featuresOf(bits: number): NetFeatures {
 
 /** Maps the port's rings. Made before the library is sealed. */
 export class GrantedNetPort implements NetPort {
+  readonly kind = "net";
   readonly tx: Channel;
   readonly rx: Channel;
   readonly rxBufferSize: number;
   readonly #grant: Grant;
 
-  /** @throws {DeviceError} if the manifest grants no network port. */
+  /** @param grant Of a network port. */
   constructor(grant: Grant) {
-    const info = grant.info();
-    if (info.port_kind !== uapi.PORT_KIND.net) {
-      throw new DeviceError(
-        `Cannot run a network driver on ${info.address}: the manifest grants no net port`,
-      );
-    }
     this.#grant = grant;
-    const region = grant.map(info.port_mmap_offset, Number(info.port_mmap_length));
-    const channels = info.channel.slice(0, info.channels);
-    const find = (kind: number) => {
-      const index = channels.findIndex((channel) => channel.kind === kind);
-      const { size, control, submissions, completions } = channels[index];
-      return new Channel({
-        control: new Int32Array(region, control, uapi.CHANNEL_CONTROL.size / 4),
-        submissions: new Uint32Array(region, submissions, size * 4),
-        completions: new Uint32Array(region, completions, size * 4),
-        kick: grant.waitWords,
-        kickWord: WAIT_WORD.KICK,
-        kickBit: 1 << index,
-      });
-    };
-    this.tx = find(uapi.CHANNEL.netTx);
-    this.rx = find(uapi.CHANNEL.netRx);
-    this.rxBufferSize = channels.find(({ kind }) => kind === uapi.CHANNEL.netRx)!.buffer_size;
+    const channels = mapChannels(grant);
+    const find = (wanted: number) => channels.find(({ kind }) => kind === wanted)!;
+    this.tx = find(uapi.CHANNEL.netTx).channel;
+    this.rx = find(uapi.CHANNEL.netRx).channel;
+    this.rxBufferSize = find(uapi.CHANNEL.netRx).bufferSize;
   }
 
   attach({ mac, maxMtu, features, maxSegments }: NetAttach): void {

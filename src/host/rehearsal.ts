@@ -4,8 +4,8 @@
  * has time. The code is the real one; the kernel's answers are made up here, and its WAIT ends at once.
  */
 import { ERRNO, Grant, type GrantCalls, KernelError, uapi } from "../kernel/mod.ts";
-import type { NetDriver } from "../net/contract.ts";
-import driver from "./rehearsal_driver.ts";
+import type { Driver } from "../driver/mod.ts";
+import { blockDriver, netDriver } from "./rehearsal_driver.ts";
 import { runDriver } from "./run.ts";
 
 const { CALL, CHANNEL, INFO, DMA_ALLOC, PORT_KIND, WAIT } = uapi;
@@ -30,29 +30,34 @@ function channel(index: number, kind: number) {
 const NO_WINDOW = { bar: 0, flags: 0, offset: 0n, length: 0n, mmap_offset: 0n };
 const NO_CHANNEL = { kind: 0, size: 0, control: 0, submissions: 0, completions: 0, buffer_size: 0 };
 
-/** A grant of one page of registers, one of memory, one interrupt and a port. */
-const ANSWER = INFO.encode({
-  argsz: INFO.size,
-  address: "0000:00:00.0",
-  windows: 1,
-  irqs: 1,
-  port_kind: PORT_KIND.net,
-  channels: 2,
-  port_mmap_length: BigInt(PAGE + 4 * RING),
-  window: [{ ...NO_WINDOW, length: BigInt(PAGE) }, ...Array(7).fill(NO_WINDOW)],
-  channel: [channel(0, CHANNEL.netTx), channel(1, CHANNEL.netRx), ...Array(14).fill(NO_CHANNEL)],
-});
+/** A grant of one page of registers, one of memory, one interrupt and a port with two channels. */
+function answer(kind: number, channels: [number, number]): Uint8Array {
+  return INFO.encode({
+    argsz: INFO.size,
+    address: "0000:00:00.0",
+    windows: 1,
+    irqs: 1,
+    port_kind: kind,
+    channels: 2,
+    port_mmap_length: BigInt(PAGE + 4 * RING),
+    window: [{ ...NO_WINDOW, length: BigInt(PAGE) }, ...Array(7).fill(NO_WINDOW)],
+    channel: [channel(0, channels[0]), channel(1, channels[1]), ...Array(14).fill(NO_CHANNEL)],
+  });
+}
+
+const NET = answer(PORT_KIND.net, [CHANNEL.netTx, CHANNEL.netRx]);
+const BLOCK = answer(PORT_KIND.block, [CHANNEL.block, CHANNEL.block]);
 
 /** Rounds of the pretended loop. */
 const ROUNDS = 3;
 
 /** Answers as the kernel does, and takes the grant away after some rounds. */
-function pretendedKernel(): GrantCalls {
+function pretendedKernel(info: Uint8Array): GrantCalls {
   let rounds = 0;
   return {
     r3_call(_fd: number, number: number, args: AllowSharedBufferSource | null): number {
       const bytes = args as Uint8Array<ArrayBuffer>;
-      if (number === CALL.INFO) bytes.set(ANSWER);
+      if (number === CALL.INFO) bytes.set(info);
       if (number === CALL.DMA_ALLOC) {
         bytes.set(DMA_ALLOC.encode({ ...DMA_ALLOC.decode(bytes), address: BigInt(PAGE) }));
       }
@@ -65,15 +70,20 @@ function pretendedKernel(): GrantCalls {
   };
 }
 
-/** Goes through it all once. */
+/** Goes through it all once for each class of driver. */
 export async function rehearse(): Promise<void> {
+  await rehearseWith(blockDriver as Driver<unknown>, BLOCK);
+  await rehearseWith(netDriver as Driver<unknown>, NET);
+}
+
+async function rehearseWith(driver: Driver<unknown>, info: Uint8Array): Promise<void> {
   const start = JSON.parse(`{ "options": {}, "dma": ${PAGE} }`);
   const nothing = () => {};
   try {
-    await runDriver(new Grant(pretendedKernel(), -1), {
+    await runDriver(new Grant(pretendedKernel(info), -1), {
       start,
       seal: nothing,
-      load: () => Promise.resolve(driver as NetDriver<unknown>),
+      load: () => Promise.resolve(driver),
       log: nothing,
       onReady: nothing,
       onSignal: nothing,

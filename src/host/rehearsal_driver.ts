@@ -1,18 +1,25 @@
-/** A driver without a device, which calls what every driver calls. */
+/** Drivers without a device, one of each class, which call what every driver calls. */
 import {
   bit,
   bits,
+  BLOCK_ERROR,
+  type BlockPort,
+  completeBlock,
   defineDriver,
   type Device,
+  failBlock,
   LAST,
   type NetPort,
   rc,
+  type Registers,
   registers,
+  requestEntries,
   ro,
   row,
   rw,
   sleep,
   struct,
+  takeRequest,
   u16,
   u64,
   u8,
@@ -32,7 +39,7 @@ const DESCRIPTOR = struct({ address: u64, length: u16, flags: u8, status: u8, sp
   size: 16,
 });
 
-async function bringUp(device: Device, port: NetPort) {
+async function prepare(device: Device) {
   const regs = device.bar(0, REG);
   regs.set(REG.CONTROL.GO, 1);
   regs.set(REG.CONTROL.MODE, 2);
@@ -45,27 +52,68 @@ async function bringUp(device: Device, port: NetPort) {
   const { words, low } = device.dma(4 * DESCRIPTOR.size, { align: 128 });
   words[DESCRIPTOR.address.word] = low;
   device.busMaster(true);
+  return regs;
+}
+
+function interrupt({ regs }: { regs: Registers }): void {
+  if ((regs.read(REG.CAUSE) & REG.CAUSE.LINK.mask) !== 0) regs.write(REG.DOORBELL, 1);
+}
+
+async function bringUpNet(device: Device, port: NetPort) {
+  const regs = await prepare(device);
   const features = { txChecksum: true, tso4: true, rxChecksum: true };
   port.attach({ mac: Uint8Array.of(2, 0, 0, 0, 0, 1), maxMtu: 1500, features, maxSegments: 1 });
   port.report({ link: true, speed: 1000, fullDuplex: true });
   return { regs, port };
 }
 
-type State = Awaited<ReturnType<typeof bringUp>>;
-
-export default defineDriver<State>({
+/** A network card's. */
+export const netDriver = defineDriver<Awaited<ReturnType<typeof bringUpNet>>>({
   class: "net",
-  bringUp,
+  bringUp: bringUpNet,
   async configure({ regs }, config) {
     if (config.multicast.length === 0) regs.write(REG.DOORBELL, config.mtu);
     await sleep(0.1);
   },
-  interrupt({ regs }) {
-    if ((regs.read(REG.CAUSE) & REG.CAUSE.LINK.mask) !== 0) regs.write(REG.DOORBELL, 1);
-  },
+  interrupt,
   poll({ port }) {
     for (const channel of [port.tx, port.rx]) {
       if (channel.available() > 0) channel.complete(channel.take(), LAST);
+      channel.publish();
+    }
+    return false;
+  },
+});
+
+async function bringUpBlock(device: Device, port: BlockPort) {
+  const regs = await prepare(device);
+  port.attach({
+    sectors: 8,
+    logicalBlock: 512,
+    physicalBlock: 512,
+    maxSectors: 8,
+    maxSegments: 1,
+    maxSegment: 4096,
+    alignment: 4,
+    depth: 1,
+    queues: 1,
+    features: {},
+    model: "",
+    serial: "",
+  });
+  return { regs, port };
+}
+
+/** A disk's. */
+export const blockDriver = defineDriver<Awaited<ReturnType<typeof bringUpBlock>>>({
+  class: "block",
+  bringUp: bringUpBlock,
+  interrupt,
+  poll({ port }) {
+    for (const channel of port.queues) {
+      takeRequest(channel, requestEntries(channel, channel.available()));
+      completeBlock(channel, 0, 0);
+      failBlock(channel, 0, BLOCK_ERROR.IO);
       channel.publish();
     }
     return false;

@@ -3,11 +3,13 @@ import type { Struct, Value } from "./layout.ts";
 import type { GrantCalls, Library } from "./library_unsafe.ts";
 import {
   ABI_VERSION,
+  BLOCK_POLICY,
   CALL,
   CHANNEL,
   CHANNELS,
   CLAIM_ARGS,
   GRANT_ARGS,
+  PORT_BLOCK,
   PORT_DOWN,
   PORT_NET,
   REVOKE,
@@ -55,9 +57,25 @@ export interface GrantRequest {
   stallMs: number;
 }
 
+/** What a block port is to be; times in milliseconds. */
+export interface BlockPortRequest {
+  /** Pairs of rings. */
+  queues: number;
+  /** Entries in each ring, a power of two. */
+  ring: number;
+  /** Of the disk, or a pattern as `r3b%d`. */
+  name: string;
+  /** What becomes of requests in flight when a driver ends. */
+  onDeath: keyof typeof BLOCK_POLICY;
+  /** How long requests wait for a driver before they fail. */
+  hold: number;
+  /** How long a driver may keep a request before it loses its grant. */
+  request: number;
+}
+
 /** One pair of rings of a grant. The counters run freely modulo 2³². */
 export interface ChannelState {
-  kind: "transmit" | "receive";
+  kind: "transmit" | "receive" | "request";
   /** Entries in each ring. */
   size: number;
   /** Submissions shown to the driver; the kernel's own count. */
@@ -73,6 +91,7 @@ export interface ChannelState {
 const CHANNEL_KIND: Record<number, ChannelState["kind"]> = {
   [CHANNEL.netTx]: "transmit",
   [CHANNEL.netRx]: "receive",
+  [CHANNEL.block]: "request",
 };
 
 /** `/dev/ring3`. */
@@ -144,6 +163,24 @@ export class Claim implements Disposable {
       layout: PORT_NET,
       values: { queues, ring_size: ring, name },
       action: "Cannot make the network port",
+      detail: () => this.#text(),
+    });
+  }
+
+  /** Makes the block port. The disk appears when the first driver attaches. */
+  portBlock({ queues, ring, name, onDeath, hold, request }: BlockPortRequest): void {
+    call(this.#library, this.#fd, {
+      number: CALL.PORT_BLOCK,
+      layout: PORT_BLOCK,
+      values: {
+        queues,
+        ring_size: ring,
+        name,
+        policy: BLOCK_POLICY[onDeath],
+        hold_ms: hold,
+        request_ms: request,
+      },
+      action: "Cannot make the block port",
       detail: () => this.#text(),
     });
   }

@@ -4,6 +4,7 @@ import type { Value } from "./layout.ts";
 import type { GrantCalls } from "./library_unsafe.ts";
 import { mapMemory } from "./memory.ts";
 import {
+  type BLOCK_ATTACH,
   BUS_MASTER,
   CALL,
   DMA_ALLOC,
@@ -11,6 +12,7 @@ import {
   type NET_ATTACH,
   type NET_CONFIG,
   type NET_REPORT,
+  PORT_ATTACH_BLOCK,
   PORT_ATTACH_NET,
   PORT_CONFIG_NET,
   PORT_KIND,
@@ -76,6 +78,16 @@ export class Grant {
       layout: PORT_ATTACH_NET,
       values: { kind: PORT_KIND.net, net },
       action: "Cannot attach to the network port",
+    });
+  }
+
+  /** Attaches to the block port. */
+  attachBlock(block: Value<typeof BLOCK_ATTACH>): void {
+    call(this.#library, this.#fd, {
+      number: CALL.PORT_ATTACH,
+      layout: PORT_ATTACH_BLOCK,
+      values: { kind: PORT_KIND.block, block },
+      action: "Cannot attach to the block port",
     });
   }
 

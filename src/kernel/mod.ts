@@ -1,5 +1,5 @@
 /** The kernel's objects: `/dev/ring3`, claims, grants, and the control socket. The only importer of the FFI. */
-export { type ChannelState, Claim, type GrantRequest, Ring3 } from "./claim.ts";
+export { type BlockPortRequest, type ChannelState, Claim, type GrantRequest, Ring3 } from "./claim.ts";
 export { ControlSocket } from "./control_socket.ts";
 export { check, ERRNO, KernelError } from "./errors.ts";
 export { Grant, WAIT_WORD } from "./grant.ts";

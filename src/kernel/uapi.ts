@@ -1,8 +1,8 @@
 /** The contract of `kernel-module/uapi/ring3.h`, field for field; what each means is said there. */
-import { array, bytes, chars, struct, u16, u32, u64, union } from "./layout.ts";
+import { array, bytes, chars, struct, u16, u32, u64, u8, union } from "./layout.ts";
 
 /** Version of the contract that this tree speaks. */
-export const ABI_VERSION = 2;
+export const ABI_VERSION = 3;
 
 /** Numbers of the calls. */
 export const CALL = {
@@ -15,6 +15,7 @@ export const CALL = {
   REVOKE: 0x14,
   CHANNELS: 0x15,
   PORT_DOWN: 0x16,
+  PORT_BLOCK: 0x17,
   INFO: 0x20,
   IRQ: 0x21,
   DMA_ALLOC: 0x22,
@@ -25,16 +26,17 @@ export const CALL = {
   PORT_CONFIG: 0x27,
   PORT_REPORT: 0x28,
   WAIT: 0x29,
+  PIO: 0x2a,
 } as const;
 
 /** Kinds of interrupt, `R3_IRQ_*`. */
-export const IRQ_TYPE = { none: 0, intx: 1, msi: 2, msix: 3 } as const;
+export const IRQ_TYPE = { none: 0, intx: 1, msi: 2, msix: 3, ide: 4 } as const;
 /** Why a grant ended, `R3_END_*`. */
 export const END = { none: 0, released: 1, revoked: 2, deviceLost: 3, protocol: 4, stalled: 5 } as const;
 /** Kinds of port, `R3_PORT_KIND_*`. */
-export const PORT_KIND = { none: 0, net: 1 } as const;
+export const PORT_KIND = { none: 0, net: 1, block: 2 } as const;
 /** Kinds of channel, `R3_CHANNEL_*`. */
-export const CHANNEL = { netTx: 1, netRx: 2 } as const;
+export const CHANNEL = { netTx: 1, netRx: 2, block: 3 } as const;
 /** What WAIT reports, `R3_EVENT_*`. */
 export const EVENT = { IRQ: 1, PORT: 2, CONFIG: 4, SIGNAL: 8, TIMEOUT: 16 } as const;
 /** The longest `stall_ms`, milliseconds. */
@@ -47,6 +49,23 @@ export const WINDOW_IO = 1;
 export const NET_FEATURE = { TX_CSUM: 1, TSO4: 2, TSO6: 4, RX_CSUM: 8 } as const;
 /** What the kernel wants of a network device, `R3_NET_*`. */
 export const NET_FLAG = { UP: 1, PROMISC: 2, ALLMULTI: 4 } as const;
+/** What a disk can do, and is, `R3_BLOCK_*`. */
+export const BLOCK_FEATURE = {
+  CACHE: 1,
+  FUA: 2,
+  DISCARD: 4,
+  ZEROES: 8,
+  READ_ONLY: 16,
+  ROTATIONAL: 32,
+} as const;
+/** What becomes of requests when a driver has ended, `R3_BLOCK_*`. */
+export const BLOCK_POLICY = { reissue: 0, fail: 1 } as const;
+/** The longest time that requests may be held or kept, milliseconds. */
+export const MAX_HOLD_MS = 86_400_000;
+/** Most accesses of one PIO call. */
+export const MAX_PIO = 64;
+/** What an access to an I/O window does, `R3_PIO_*`. */
+export const PIO_FLAG = { WRITE: 1, REPEAT: 2 } as const;
 
 const head = { argsz: u32, flags: u32 };
 
@@ -83,6 +102,17 @@ export const GRANT_ARGS = struct("r3_grant_args", {
 });
 
 export const PORT_NET = struct("r3_port_net", { ...head, queues: u32, ring_size: u32, name: chars(16) });
+
+export const PORT_BLOCK = struct("r3_port_block", {
+  ...head,
+  queues: u32,
+  ring_size: u32,
+  policy: u32,
+  hold_ms: u32,
+  request_ms: u32,
+  reserved: u32,
+  name: chars(16),
+});
 
 export const STATUS = struct("r3_status", {
   ...head,
@@ -193,7 +223,31 @@ export const PORT_ATTACH_NET = struct("r3_port_attach", {
   ...head,
   kind: u32,
   reserved: u32,
-  net: union(NET_ATTACH, 64),
+  net: union(NET_ATTACH, 128, { align: 8 }),
+});
+
+export const BLOCK_ATTACH = struct("r3_block_attach", {
+  sectors: u64,
+  boundary: u64,
+  logical_block: u32,
+  physical_block: u32,
+  max_sectors: u32,
+  max_segments: u32,
+  max_segment: u32,
+  alignment: u32,
+  depth: u32,
+  queues: u32,
+  max_discard: u32,
+  features: u32,
+  model: bytes(40),
+  serial: bytes(24),
+});
+
+export const PORT_ATTACH_BLOCK = struct("r3_port_attach", {
+  ...head,
+  kind: u32,
+  reserved: u32,
+  block: union(BLOCK_ATTACH, 128),
 });
 
 export const NET_CONFIG = struct("r3_net_config", {
@@ -238,6 +292,18 @@ export const WAIT = struct("r3_wait", {
   irqs: u32,
 });
 
+export const PIO_ACCESS = struct("r3_pio_access", {
+  window: u16,
+  width: u8,
+  flags: u8,
+  offset: u32,
+  value: u32,
+  reserved: u32,
+  buffer: u64,
+});
+
+export const PIO = struct("r3_pio", { ...head, count: u32, reserved: u32, access: u64 });
+
 export const CHANNEL_CONTROL = struct("r3_channel_control", {
   submitted: u32,
   pad0: array(u32, 15),
@@ -264,6 +330,7 @@ export const STRUCTS = [
   WINDOW,
   GRANT_ARGS,
   PORT_NET,
+  PORT_BLOCK,
   STATUS,
   SIGNAL,
   REVOKE,
@@ -280,12 +347,15 @@ export const STRUCTS = [
   DMA_UNMAP,
   BUS_MASTER,
   NET_ATTACH,
+  BLOCK_ATTACH,
   PORT_ATTACH_NET,
   NET_CONFIG,
   PORT_CONFIG_NET,
   NET_REPORT,
   PORT_REPORT_NET,
   WAIT,
+  PIO_ACCESS,
+  PIO,
   CHANNEL_CONTROL,
   ENTRY,
 ] as const;

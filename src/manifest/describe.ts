@@ -1,17 +1,18 @@
 /** A grant in words, for the person who is about to start a driver. */
 import { isConfined, type PciDevice } from "../pci.ts";
 import { formatSize } from "../size.ts";
-import type { Manifest } from "./load.ts";
+import { writtenDuration } from "../duration.ts";
+import type { Manifest, PortManifest } from "./load.ts";
 import { interruptType, LABELS } from "./resolve.ts";
 
 /**
  * What a manifest grants of a device, a line for each kind of thing, and a last line that nothing else
- * is granted. `interface` is the network interface's name, once it has one.
+ * is granted. `port` is the name of the network interface or disk, once it has one.
  */
 export function describeGrant(
   { grant, iommu }: Manifest,
   device: PciDevice,
-  options: { interface?: string } = {},
+  options: { port?: string } = {},
 ): string[] {
   const lines = grant.bars.map(({ bar, offset, length }) => {
     const end = (offset + length - 1).toString(16);
@@ -26,8 +27,7 @@ export function describeGrant(
   lines.push(`interrupts: ${count === 0 ? "none" : count === 1 ? `one${how}` : `${count}${how}`}`);
   lines.push(`memory shared with the device: ${grant.dma === 0 ? "none" : formatSize(grant.dma)}`);
   if (grant.port) {
-    const name = options.interface ?? grant.port.name;
-    lines.push(`network port ${name}: ${grant.port.ring} frames each way`);
+    lines.push(portText(grant.port, options.port ?? grant.port.name));
   } else {
     lines.push("port into the kernel: none");
   }
@@ -37,4 +37,12 @@ export function describeGrant(
   }
   lines.push("nothing else: no other register, interrupt, memory, file, socket or process");
   return lines;
+}
+
+function portText(port: PortManifest, name: string): string {
+  if (port.kind === "net") return `network port ${name}: ${port.ring} frames each way`;
+  const queues = port.queues === 1 ? "one queue" : `up to ${port.queues} queues`;
+  const inFlight = port.onDeath === "reissue" ? "are given to the next driver" : "fail";
+  return `disk ${name}: ${queues}; when a driver ends, its requests ${inFlight}, others wait ` +
+    `up to ${writtenDuration(port.hold)}`;
 }

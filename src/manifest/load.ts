@@ -19,6 +19,22 @@ export interface RestartPolicy {
   fallback: "none" | "kernel";
 }
 
+/** The kernel's side of a device; times in milliseconds. */
+export type PortManifest =
+  | { kind: "net"; queues: number; ring: number; name: string }
+  | {
+    kind: "block";
+    queues: number;
+    ring: number;
+    name: string;
+    /** What becomes of requests in flight when a driver ends. */
+    onDeath: "reissue" | "fail";
+    /** How long requests wait for a driver. */
+    hold: number;
+    /** How long a driver may keep a request. */
+    request: number;
+  };
+
 /** A checked manifest with its defaults filled in. */
 export interface Manifest {
   /** The manifest's own file, as it was named. */
@@ -39,7 +55,7 @@ export interface Manifest {
     interrupts: { count: number; type?: InterruptType };
     /** Bytes of memory shared with the device. */
     dma: number;
-    port?: { kind: "net"; queues: number; ring: number; name: string };
+    port?: PortManifest;
   };
   iommu: "required" | "preferred";
   /** Keep a second process waiting. */
@@ -109,12 +125,7 @@ export async function loadManifest(file: string): Promise<Manifest> {
       bars: (grant.bars ?? []).map(({ bar, offset, length }) => ({ bar, offset: offset ?? 0, length })),
       interrupts: grant.interrupts ?? { count: 0 },
       dma: grant.dma ?? 0,
-      port: grant.port && {
-        kind: grant.port.kind,
-        queues: grant.port.queues ?? 1,
-        ring: grant.port.ring ?? 256,
-        name: grant.port.name ?? "r3n%d",
-      },
+      port: grant.port && portOf(grant.port),
     },
     iommu: iommu ?? "required",
     spare: parsed.data.spare ?? false,
@@ -189,6 +200,22 @@ function located(text: string, file: string): { value: unknown; places: Readonly
     const problem: Problem = { file, place: error.place, path: "", reason: `not JSON: ${error.message}` };
     throw new ManifestError([problem]);
   }
+}
+
+function portOf(port: NonNullable<ManifestFile["grant"]["port"]>): PortManifest {
+  const queues = port.queues ?? 1;
+  if (port.kind === "net") {
+    return { kind: "net", queues, ring: port.ring ?? 256, name: port.name ?? "r3n%d" };
+  }
+  return {
+    kind: "block",
+    queues,
+    ring: port.ring ?? 1024,
+    name: port.name ?? "r3b%d",
+    onDeath: port.onDeath ?? "reissue",
+    hold: port.hold ?? 60_000,
+    request: port.request ?? 30_000,
+  };
 }
 
 /** What is wrong between the parts of a manifest. */

@@ -44,7 +44,7 @@ export function findings(issues: readonly z.core.$ZodIssue[], schema: z.core.$Zo
     const { path } = issue;
     switch (issue.code) {
       case "unrecognized_keys": {
-        const known = keysAt(schema, path);
+        const known = keysAt(schema, { path, found: issue.input });
         return issue.keys.map((key) => ({
           path: [...path, key],
           reason: `there is no such key here${didYouMean(key, known)}` +
@@ -76,7 +76,10 @@ export function findings(issues: readonly z.core.$ZodIssue[], schema: z.core.$Zo
         if (near) {
           return findings(near.map((inner) => ({ ...inner, path: [...path, ...inner.path] })), schema);
         }
-        const found = issue.input === undefined ? "it is missing" : `found ${shown(issue.input)}`;
+        // Where the value of one key says which alternative is meant, the path is that key's.
+        const key = "discriminator" in issue ? issue.discriminator as string : undefined;
+        const input = key === undefined ? issue.input : (issue.input as Record<string, unknown>)[key];
+        const found = input === undefined ? "it is missing" : `found ${shown(input)}`;
         const said = issue.message === "Invalid input" ? expected(issue.errors) : issue.message;
         return [{ path, reason: `${said}; ${found}` }];
       }
@@ -131,8 +134,11 @@ function shown(value: unknown): string {
   return text.length > 60 ? `${text.slice(0, 57)}…` : text;
 }
 
-/** Keys that the schema knows for the object at a path. */
-function keysAt(schema: z.core.$ZodType, path: readonly PropertyKey[]): string[] {
+/** Keys that the schema knows for the object that was found at a path: of its own kind, where there are kinds. */
+function keysAt(
+  schema: z.core.$ZodType,
+  { path, found }: { path: readonly PropertyKey[]; found: unknown },
+): string[] {
   let level = unwrapped(schema);
   for (const step of path) {
     level = level.flatMap((type) => {
@@ -140,7 +146,13 @@ function keysAt(schema: z.core.$ZodType, path: readonly PropertyKey[]): string[]
       return type instanceof z.ZodArray ? unwrapped(type.element) : [];
     });
   }
-  return level.flatMap((type) => type instanceof z.ZodObject ? Object.keys(type.shape) : []);
+  const { kind } = (found ?? {}) as { kind?: unknown };
+  return level.flatMap((type) => {
+    if (!(type instanceof z.ZodObject)) return [];
+    const wanted = type.shape.kind;
+    const other = wanted instanceof z.ZodLiteral && !wanted.values.has(kind as string);
+    return other ? [] : Object.keys(type.shape);
+  });
 }
 
 /** The types that a value may have behind optionals, transforms and unions. */

@@ -11,10 +11,14 @@ export const LIMITS = {
   interrupts: 32,
   /** The highest BAR of a PCI function. */
   bar: 5,
-  /** Bounds of `r3_port_net.ring_size`. */
+  /** Bounds of `ring_size` of a port. */
   ring: { min: 64, max: 4096 },
-  /** `r3_port_net.name` without its NUL. */
-  interfaceName: 15,
+  /** The name of a port, without its NUL. */
+  name: 15,
+  /** R3_MAX_CHANNELS. */
+  queues: 16,
+  /** R3_MAX_HOLD_MS. */
+  holdMs: 86_400_000,
 } as const;
 
 /** `npm:`, a name with or without a scope, and a whole version. */
@@ -116,34 +120,73 @@ const interrupts = z.union([
   }),
 ]).transform((value) => typeof value === "number" ? { count: value } : value);
 
-const port = z.strictObject({
-  kind: z.literal("net").describe("What the kernel makes of the device: a network interface."),
-  queues: z.literal(1).optional().describe("Pairs of receive and transmit rings. One, for now."),
-  ring: reading(
-    z.int().meta({ enum: [64, 128, 256, 512, 1024, 2048, 4096] }),
-    (value) => {
-      const { min, max } = LIMITS.ring;
-      if (value < min || value > max || (value & (value - 1)) !== 0) {
-        refuse(`expected a power of two from ${min} to ${max}, found ${value}`);
-      }
-      return value;
-    },
-  ).optional().describe("Frames that each ring holds: a power of two from 64 to 4096; default 256."),
-  name: reading(
-    z.string().meta({ pattern: "^[^/:\\s%]+(%d)?$", maxLength: LIMITS.interfaceName }),
+/** Entries of a ring. */
+const ring = reading(
+  z.int().meta({ enum: [64, 128, 256, 512, 1024, 2048, 4096] }),
+  (value) => {
+    const { min, max } = LIMITS.ring;
+    if (value < min || value > max || (value & (value - 1)) !== 0) {
+      refuse(`expected a power of two from ${min} to ${max}, found ${value}`);
+    }
+    return value;
+  },
+);
+
+/** A name that the kernel gives, with or without a number of its choice. */
+function kernelName({ what, example }: { what: string; example: string }) {
+  return reading(
+    z.string().meta({ pattern: "^[^/:\\s%]+(%d)?$", maxLength: LIMITS.name }),
     (value) => {
       if (!/^[^/:\s%]+(%d)?$/.test(value) || value === "." || value === "..") {
         refuse(
-          `"${value}" is not a name for an interface; write a word like "r3n%d" (%d becomes the next free number)`,
+          `"${value}" is not a name for ${what}; write a word like "${example}" (%d becomes the next free number)`,
         );
       }
-      if (new TextEncoder().encode(value).length > LIMITS.interfaceName) {
-        refuse(`"${value}" is longer than the ${LIMITS.interfaceName} bytes of an interface name`);
+      if (new TextEncoder().encode(value).length > LIMITS.name) {
+        refuse(`"${value}" is longer than the ${LIMITS.name} bytes of a name`);
       }
       return value;
     },
-  ).optional().describe('Name of the interface; "%d" becomes the next free number. Default "r3n%d".'),
+  );
+}
+
+const netPort = z.strictObject({
+  kind: z.literal("net").describe("A network interface."),
+  queues: z.literal(1).optional().describe("Pairs of receive and transmit rings. One, for now."),
+  ring: ring.optional().describe(
+    "Frames that each ring holds: a power of two from 64 to 4096; default 256.",
+  ),
+  name: kernelName({ what: "an interface", example: "r3n%d" }).optional().describe(
+    'Name of the interface; "%d" becomes the next free number. Default "r3n%d".',
+  ),
 });
+
+const blockPort = z.strictObject({
+  kind: z.literal("block").describe("A disk."),
+  queues: z.int().min(1).max(LIMITS.queues).optional().describe(
+    "Queues of requests, a pair of rings each; the driver serves as many of them as its device has. Default 1.",
+  ),
+  ring: ring.optional().describe(
+    "Requests and their segments that each ring holds: a power of two from 64 to 4096; default 1024.",
+  ),
+  name: kernelName({ what: "a disk", example: "r3b%d" }).optional().describe(
+    'Name of the disk; "%d" becomes the next free number. Default "r3b%d".',
+  ),
+  onDeath: z.enum(["reissue", "fail"]).optional().describe(
+    'What becomes of requests in flight when the driver ends: "reissue" (default): the next one gets them again; ' +
+      '"fail": they fail. New ones wait for the next driver.',
+  ),
+  hold: duration("How long requests wait for a driver before they fail; default 1min.", {
+    least: 1,
+    most: LIMITS.holdMs,
+  }).optional(),
+  request: duration("How long a driver may keep a request before it is replaced; default 30s.", {
+    least: 1,
+    most: LIMITS.holdMs,
+  }).optional(),
+});
+
+const port = z.discriminatedUnion("kind", [netPort, blockPort], { error: 'expected "net" or "block"' });
 
 const grant = z.strictObject({
   bars: upTo(window, { most: LIMITS.windows, least: 0, what: "windows" }).optional().describe(

@@ -119,7 +119,7 @@ export class ManagedDriver implements AsyncDisposable {
       interface: held?.interface ?? null,
       addresses: held?.addresses ?? [],
       ...(held?.meter.measured ?? UNMEASURED),
-      grant: device ? describeGrant(this.#manifest, device, { interface: held?.interface }) : [],
+      grant: device ? describeGrant(this.#manifest, device, { port: held?.interface }) : [],
       walls: now?.walls ?? null,
       confined: device ? isConfined(device) : null,
       warnings: device ? [...warningsOf(device), ...isConfined(device) ? this.#options.warnings() : []] : [],

@@ -177,7 +177,7 @@ export const eventSchema = z.discriminatedUnion("type", [
 
 /** Rings of one channel as the kernel sees them; counters run freely modulo 2^32. */
 const channelSchema = z.object({
-  kind: z.enum(["transmit", "receive"]),
+  kind: z.enum(["transmit", "receive", "request"]),
   size: z.number().int(),
   submitted: z.number().int().describe("By the kernel."),
   seen: z.number().int().describe("By the driver, as it wrote it."),

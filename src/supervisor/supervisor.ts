@@ -138,7 +138,8 @@ export class Supervisor implements AsyncDisposable {
     const claim = ring3.claim(address);
     try {
       const { port } = options.manifest.grant;
-      if (port) claim.portNet(port);
+      if (port?.kind === "net") claim.portNet(port);
+      if (port?.kind === "block") claim.portBlock(port);
       return new Supervisor(library, claim, options);
     } catch (error) {
       claim[Symbol.dispose]();

@@ -55,7 +55,7 @@ const CASES: { name: string; change: (grant: Grant) => void; says: string }[] = 
   {
     name: "no port",
     change: (grant) => delete grant.port,
-    says: "Cannot run a network driver on 0000:01:00.0: the manifest grants no net port",
+    says: "Cannot run a net driver on 0000:01:00.0: the manifest grants no port",
   },
 ];
 

@@ -23,6 +23,9 @@ const AREAS = [
   "stall",
 ];
 
+/** Those about disks and I/O ports. */
+const DISK_AREAS = ["block", "pio"];
+
 /** Cards of the lab: so many that two of them share an interrupt line. */
 const CARDS = 5;
 
@@ -41,11 +44,11 @@ async function buildPrograms(): Promise<void> {
   ) await run([...common, ...args], { what: "build the tests' programs" });
 }
 
-/** Addresses of the lab's cards under test. */
-async function cards(lab: Lab): Promise<string[]> {
+/** Addresses of the lab's devices with such an id. */
+async function devices(lab: Lab, wanted: string): Promise<string[]> {
   const { stdout } = await lab.exec(["ring3", "list", "--json"]);
-  const devices = JSON.parse(stdout) as ListedDevice[];
-  return devices.filter(({ id }) => id === "8086:100f").map(({ address }) => address);
+  const listed = JSON.parse(stdout) as ListedDevice[];
+  return listed.filter(({ id }) => id === wanted).map(({ address }) => address);
 }
 
 /** Runs one program in the lab; the results of its cases. */
@@ -63,13 +66,19 @@ const KERNELS = DEFAULT_HARDWARE.kernel === "6.1" ? ["6.1", "6.12"] : [DEFAULT_H
 
 for (const kernel of KERNELS) {
   Deno.test(`ring3.ko through its own interface, on ${kernel}`, async (t) => {
-    await using lab = await boot({ kernel, nic: Array(CARDS).fill("e1000") }, { progress: silent });
+    const hardware = { kernel, nic: Array(CARDS).fill("e1000"), disk: ["ide"] as const };
+    await using lab = await boot(hardware, { progress: silent });
     await buildModule(lab.kernel);
     await buildFfi();
     await buildPrograms();
-    const addresses = await cards(lab);
-    assertEquals(addresses.length, CARDS);
-    for (const area of AREAS) {
+    const cards = await devices(lab, "8086:100f");
+    const disks = await devices(lab, "8086:7111");
+    assertEquals([cards.length, disks.length], [CARDS, 1]);
+    const areas = [
+      ...AREAS.map((area) => ({ area, addresses: cards })),
+      ...DISK_AREAS.map((area) => ({ area, addresses: disks })),
+    ];
+    for (const { area, addresses } of areas) {
       await t.step(area, async (t) => {
         for (const { name, ok, detail } of await runArea(lab, area, addresses)) {
           await t.step(name, () => {

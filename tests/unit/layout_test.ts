@@ -1,6 +1,7 @@
 /** The TypeScript layouts and numbers against the C header, as the compiler sees it. */
 import { assertEquals } from "@std/assert";
 import * as uapi from "../../src/kernel/uapi.ts";
+import * as request from "../../src/block/request.ts";
 import * as rings from "../../src/driver/rings.ts";
 
 const ROOT = new URL("../../", import.meta.url);
@@ -10,12 +11,15 @@ const CONSTANTS: Record<string, number> = {
   R3_ABI_VERSION: uapi.ABI_VERSION,
   R3_MAX_STALL_MS: uapi.MAX_STALL_MS,
   R3_WAIT_FOREVER: uapi.WAIT_FOREVER,
+  R3_MAX_HOLD_MS: uapi.MAX_HOLD_MS,
+  R3_MAX_PIO: uapi.MAX_PIO,
   R3_WINDOW_IO: uapi.WINDOW_IO,
   ...numbered("R3_IRQ_", {
     NONE: uapi.IRQ_TYPE.none,
     INTX: 1,
     MSI: uapi.IRQ_TYPE.msi,
     MSIX: uapi.IRQ_TYPE.msix,
+    IDE: uapi.IRQ_TYPE.ide,
   }),
   ...numbered("R3_END_", {
     NONE: uapi.END.none,
@@ -25,10 +29,32 @@ const CONSTANTS: Record<string, number> = {
     PROTOCOL: uapi.END.protocol,
     STALLED: uapi.END.stalled,
   }),
-  ...numbered("R3_PORT_KIND_", { NONE: uapi.PORT_KIND.none, NET: uapi.PORT_KIND.net }),
-  ...numbered("R3_CHANNEL_", { NET_TX: uapi.CHANNEL.netTx, NET_RX: uapi.CHANNEL.netRx }),
+  ...numbered("R3_PORT_KIND_", {
+    NONE: uapi.PORT_KIND.none,
+    NET: uapi.PORT_KIND.net,
+    BLOCK: uapi.PORT_KIND.block,
+  }),
+  ...numbered("R3_CHANNEL_", {
+    NET_TX: uapi.CHANNEL.netTx,
+    NET_RX: uapi.CHANNEL.netRx,
+    BLOCK: uapi.CHANNEL.block,
+  }),
   ...numbered("R3_EVENT_", uapi.EVENT),
   ...numbered("R3_NET_", { ...uapi.NET_FEATURE, ...uapi.NET_FLAG }),
+  ...numbered("R3_PIO_", uapi.PIO_FLAG),
+  ...numbered("R3_BLOCK_", {
+    ...uapi.BLOCK_FEATURE,
+    REISSUE: uapi.BLOCK_POLICY.reissue,
+    FAIL: uapi.BLOCK_POLICY.fail,
+    READ: request.OPERATION.READ,
+    WRITE: request.OPERATION.WRITE,
+    FLUSH: request.OPERATION.FLUSH,
+    DO_DISCARD: request.OPERATION.DISCARD,
+    DO_ZEROES: request.OPERATION.ZEROES,
+    OPERATION: request.operationOf(0xffffffff),
+    FORCE: request.FORCE,
+  }),
+  ...numbered("R3_BLOCK_E_", request.BLOCK_ERROR),
   ...numbered("R3_ENTRY_", {
     LENGTH: rings.LENGTH_MASK,
     LAST: rings.LAST,
@@ -125,6 +151,12 @@ Deno.test("the driver's entries and control blocks lie where the header puts the
   assertEquals(rings.CONTROL.SEEN * 4, uapi.CHANNEL_CONTROL.offsets.seen);
   assertEquals(rings.CONTROL.COMPLETED * 4, uapi.CHANNEL_CONTROL.offsets.completed);
   assertEquals(rings.CONTROL.REAPED * 4, uapi.CHANNEL_CONTROL.offsets.reaped);
+});
+
+Deno.test("attaching is one structure, whatever the kind of port", () => {
+  const { size, offsets } = uapi.PORT_ATTACH_NET;
+  assertEquals(uapi.PORT_ATTACH_BLOCK.size, size);
+  assertEquals(uapi.PORT_ATTACH_BLOCK.offsets.block, offsets.net);
 });
 
 Deno.test("values come back from encode and decode as they went in", () => {

@@ -222,6 +222,58 @@ Deno.test("sizes, interrupts and options in all their forms", async () => {
   assertEquals(manifest.options, { itr: 200, nested: { list: [1, null, "x"] } });
 });
 
+Deno.test("a block port is a disk: what it leaves out has a default", async () => {
+  await using checkout = await Checkout.create();
+  const port = async (fields: Record<string, unknown>) => {
+    const file = await checkout.write(
+      JSON.stringify({ ...RIGHT, grant: { port: { kind: "block", ...fields } } }),
+    );
+    return (await loadManifest(file)).grant.port;
+  };
+  assertEquals(await port({}), {
+    kind: "block",
+    queues: 1,
+    ring: 1024,
+    name: "r3b%d",
+    onDeath: "reissue",
+    hold: 60_000,
+    request: 30_000,
+  });
+  const all = {
+    queues: 16,
+    ring: 64,
+    name: "disk",
+    onDeath: "fail",
+    hold: "1ms",
+    request: "24h",
+  };
+  assertEquals(await port(all), { kind: "block", ...all, hold: 1, request: 86_400_000 });
+});
+
+Deno.test("problems of a port are told by its kind", async () => {
+  await using checkout = await Checkout.create();
+  const wrong = (port: unknown) => checkout.wrong({ grant: { port } });
+  assertEquals(await wrong({ kind: "disk" }), [
+    'grant.port.kind: expected "net" or "block"; found "disk"',
+  ]);
+  assertEquals(await wrong({}), ['grant.port.kind: expected "net" or "block"; it is missing']);
+  assertEquals(await wrong(1), ["grant.port: expected an object, { … }, found 1"]);
+  assertEquals(await wrong({ kind: "net", hold: "1s" }), [
+    "grant.port.hold: there is no such key here (keys: kind, queues, ring, name)",
+  ]);
+  assertEquals(
+    await wrong({ kind: "block", holds: "1s", queues: 17, onDeath: "reissues", request: "0ms", name: "a b" }),
+    [
+      'grant.port.holds: there is no such key here; did you mean "hold"? ' +
+      "(keys: kind, queues, ring, name, onDeath, hold, request)",
+      "grant.port.queues: expected at most 16, found 17",
+      'grant.port.onDeath: expected "reissue" or "fail", found "reissues"; did you mean "reissue"?',
+      'grant.port.request: expected 1 ms to 24 h, found "0ms"',
+      'grant.port.name: "a b" is not a name for a disk; write a word like "r3b%d" (%d becomes the next free number)',
+    ],
+  );
+});
+
 Deno.test("every problem is told, with its line, its path and what to do", async () => {
   await using checkout = await Checkout.create();
   assertEquals(
@@ -238,7 +290,7 @@ Deno.test("every problem is told, with its line, its path and what to do", async
     ],
     "interrupts": { "count": 33, "type": "mxi" },
     "dma": true,
-    "port": { "kind": "block", "queues": 2, "ring": 100, "name": "a b" }
+    "port": { "kind": "net", "queues": 2, "ring": 100, "name": "a b" }
   },
   "iommu": "require",
   "options": []
@@ -259,10 +311,9 @@ Deno.test("every problem is told, with its line, its path and what to do", async
       "12:21: grant.interrupts.count: expected at most 32, found 33",
       '12:34: grant.interrupts.type: expected "intx" or "msi" or "msix", found "mxi"; did you mean "msi"?',
       '13:5: grant.dma: expected a size: bytes as a whole number, or a text like "128KiB"; found true',
-      '14:15: grant.port.kind: expected "net", found "block"',
-      "14:32: grant.port.queues: expected 1, found 2",
-      "14:45: grant.port.ring: expected a power of two from 64 to 4096, found 100",
-      '14:58: grant.port.name: "a b" is not a name for an interface; ' +
+      "14:30: grant.port.queues: expected 1, found 2",
+      "14:43: grant.port.ring: expected a power of two from 64 to 4096, found 100",
+      '14:56: grant.port.name: "a b" is not a name for an interface; ' +
       'write a word like "r3n%d" (%d becomes the next free number)',
       '16:3: iommu: expected "required" or "preferred", found "require"; did you mean "required"?',
       "17:3: options: expected an object, { … }, found a list",
@@ -291,7 +342,7 @@ Deno.test("limits of the kernel's contract hold, also beside other problems", as
     ]);
   }
   assertEquals(await checkout.wrong({ grant: { port: { kind: "net", name: "sixteen-letters-" } } }), [
-    'grant.port.name: "sixteen-letters-" is longer than the 15 bytes of an interface name',
+    'grant.port.name: "sixteen-letters-" is longer than the 15 bytes of a name',
   ]);
   for (const name of ["..", "a/b", "a:b", "%d%d", "r3n%s", "%dx"]) {
     const [problem] = await checkout.wrong({ grant: { port: { kind: "net", name } } });
@@ -528,7 +579,7 @@ Deno.test("a window must not hold the device's MSI-X registers", async () => {
 Deno.test("a grant in words ends with what is not granted", async () => {
   const nothing = "nothing else: no other register, interrupt, memory, file, socket or process";
   const confined = await pciDevice({ iommu: { group: 1, type: "DMA" } });
-  assertEquals(describeGrant(await shipped({}), confined, { interface: "r3n0" }), [
+  assertEquals(describeGrant(await shipped({}), confined, { port: "r3n0" }), [
     "registers: BAR 0, bytes 0x00000–0x1ffff (128 KiB)",
     "interrupts: one (INTx)",
     "memory shared with the device: 128 KiB",

@@ -36,6 +36,12 @@ const CALLS: Record<string, Call> = {
     layout: uapi.PORT_NET,
     values: { queues: 1, ring_size: 64, name: "r3t%d" },
   },
+  PORT_BLOCK: {
+    number: CALL.PORT_BLOCK,
+    on: "claim",
+    layout: uapi.PORT_BLOCK,
+    values: { queues: 1, ring_size: 64, hold_ms: 1, request_ms: 1, name: "r3t%d" },
+  },
   STATUS: { number: CALL.STATUS, on: "claim", layout: uapi.STATUS },
   SIGNAL: { number: CALL.SIGNAL, on: "claim", layout: uapi.SIGNAL },
   REVOKE: { number: CALL.REVOKE, on: "claim", layout: uapi.REVOKE },
@@ -51,6 +57,7 @@ const CALLS: Record<string, Call> = {
   PORT_CONFIG: { number: CALL.PORT_CONFIG, on: "grant", layout: uapi.PORT_CONFIG_NET },
   PORT_REPORT: { number: CALL.PORT_REPORT, on: "grant", layout: uapi.PORT_REPORT_NET, values: { kind: 1 } },
   WAIT: { number: CALL.WAIT, on: "grant", layout: uapi.WAIT },
+  PIO: { number: CALL.PIO, on: "grant", layout: uapi.PIO, values: { count: 1 } },
 };
 
 /** One file of each kind, for as long as `use` takes. */
@@ -98,6 +105,7 @@ const RESERVED: [call: string, field: string][] = [
   ["IRQ", "reserved"],
   ["DMA_UNMAP", "reserved"],
   ["BUS_MASTER", "reserved"],
+  ["PIO", "reserved"],
 ];
 
 await runCases({
@@ -164,7 +172,7 @@ await runCases({
   "an unknown call is ENOTTY on every file": () => {
     withFiles((files) => {
       for (const [kind, fd] of Object.entries(files)) {
-        for (const number of [0x02, 0x17, 0x2a, 0x7f, 0xff]) {
+        for (const number of [0x02, 0x18, 0x2b, 0x7f, 0xff]) {
           assertErrno(library.r3_call(fd, number, new Uint8Array(64)), "ENOTTY", `${kind} ${number}`);
         }
       }

@@ -29,6 +29,7 @@ const sleeping = Deno.dlopen("/ring3/build/ffi/libring3.so", {
 
 /** Constants of Debian's amd64 headers. */
 export const O_NONBLOCK = 0o4000;
+const O_DIRECT = 0o40000;
 export const PROT = { READ: 1, WRITE: 2, EXEC: 4 } as const;
 export const MAP = { SHARED: 1, PRIVATE: 2, ANONYMOUS: 0x20 } as const;
 export const POLL = { IN: 1, ERR: 8, HUP: 16 } as const;
@@ -48,6 +49,11 @@ export async function readWaiting(fd: number): Promise<{ result: number; count: 
   return { result, count: new DataView(bytes.buffer).getBigUint64(0, true) };
 }
 
+/** read(2) into memory of the caller's, on another thread, so that it may sleep: bytes or -errno. */
+export async function readInto(fd: number, bytes: Uint8Array<ArrayBuffer>): Promise<number> {
+  return Number(await sleepingRead.t_read(fd, bytes, BigInt(bytes.length)));
+}
+
 /** poll(2) of one descriptor for reading: the events it has, 0 after `ms`. */
 export function poll(fd: number, { ms }: { ms: number }): number {
   const pollfd = new DataView(new ArrayBuffer(8));
@@ -60,6 +66,11 @@ export function poll(fd: number, { ms }: { ms: number }): number {
 /** Makes reads of a descriptor return at once, or wait. */
 export function setNonblocking(fd: number, nonblocking: boolean): void {
   symbols.t_fcntl(fd, F_SETFL, nonblocking ? O_NONBLOCK : 0);
+}
+
+/** Makes reads and writes of a descriptor go past the page cache. */
+export function setDirect(fd: number): void {
+  symbols.t_fcntl(fd, F_SETFL, O_DIRECT);
 }
 
 /** Lets programs that this process starts have the descriptor. */
