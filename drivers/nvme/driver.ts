@@ -275,8 +275,13 @@ function poll(state: State, budget: number): boolean {
     if (queue.submit(budget)) more = true;
     if (queue.busy) busy = true;
   }
-  if (busy && state.watch === undefined) state.watch = every(LOOK_MS, () => look(state));
+  if (busy && state.watch === undefined) watch(state);
   return more;
+}
+
+/** Looks after the controller from now on. Apart from `poll`, which would make a closure's context at each call. */
+function watch(state: State): void {
+  state.watch = every(LOOK_MS, () => look(state));
 }
 
 /** A controller that has failed says so in no completion. One with nothing to do is not looked at. */
