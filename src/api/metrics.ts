@@ -42,6 +42,13 @@ const DRIVER_METRICS: readonly DriverMetric[] = [
   counter("interrupts_total", "Interrupts of the device.", (d) => d.totals.interrupts),
   counter("waits_total", "Times the driver called the kernel to wait.", (d) => d.totals.waits),
   counter("wakeups_total", "Times the driver slept and was woken.", (d) => d.totals.wakeups),
+  counter("disk_reads_total", "Reads of its disk; absent without one.", (d) => d.disk && d.disk.totals.reads),
+  counter("disk_read_bytes_total", "Bytes read.", (d) => d.disk && d.disk.totals.readBytes),
+  counter("disk_writes_total", "Writes to its disk.", (d) => d.disk && d.disk.totals.writes),
+  counter("disk_written_bytes_total", "Bytes written.", (d) => d.disk && d.disk.totals.writtenBytes),
+  counter("disk_discards_total", "Discards.", (d) => d.disk && d.disk.totals.discards),
+  counter("disk_flushes_total", "Flushes of its cache.", (d) => d.disk && d.disk.totals.flushes),
+  gauge("disk_depth", "Requests at a time, over the last reading.", (d) => d.disk && d.disk.depth),
   gauge("memory_bytes", "Private memory of the driver's process; absent without one.", (d) => d.memory),
   gauge("spare_ready", "1 if a spare process waits to take over.", (d) => flag(d.spare.state === "ready")),
   gauge(
