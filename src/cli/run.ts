@@ -6,7 +6,7 @@ import { upgrade } from "../client/upgrade.ts";
 import { UserError } from "../error.ts";
 import { checkout } from "../lab/checkout.ts";
 import { CHECKOUT } from "../lab/guest.ts";
-import { parseHardware } from "../lab/mod.ts";
+import { disksFor, parseHardware } from "../lab/mod.ts";
 import type { RunningLab } from "../lab/running.ts";
 import type { Manifest } from "../manifest/mod.ts";
 import { progressOnStderr } from "../progress.ts";
@@ -187,7 +187,8 @@ export const runCommand: Command = defineCommand({
         code: 2,
       });
     }
-    const hardware = parseHardware(options);
+    const chosen = parseHardware(options);
+    const hardware = options.disk?.length ? chosen : { ...chosen, disk: disksFor(manifest.match) };
     const { signal } = untilInterrupted();
     const lab = { hardware, yes, progress: progressOnStderr(), signal };
     const args = [inCheckout(manifest), ...(noDhcp ? ["--no-dhcp"] : [])];
