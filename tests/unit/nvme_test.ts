@@ -325,7 +325,7 @@ Deno.test("a request of several commands is completed once, when all are done, a
   rig.disk.finish({ count: 1 });
   rig.disk.faults.status = 0x281;
   rig.disk.finish({ count: 1 });
-  rig.disk.faults.status = undefined;
+  rig.disk.faults.status = 0x020; // the first error is the request's
   rig.disk.finish();
   rig.run();
   assertEquals(rig.port.failed, [{ token: second, error: BLOCK_ERROR.MEDIUM }]);
@@ -388,6 +388,8 @@ Deno.test("zeroes and discards name their blocks and carry no data", async () =>
 
 Deno.test("what no command does is refused, and does not hold up what comes after it", async () => {
   const rig = await Rig.up();
+  assertStrictEquals(rig.ask({ operation: 0x00500000, sectors: 8 }), BLOCK_ERROR.UNSUPPORTED);
+  rig.port.failed.length = 0;
   const none = rig.port.submit({ operation: 0x00500000, sectors: 8 });
   const empty = rig.port.submit({ operation: READ, sectors: 8 });
   const good = rig.port.submit({ operation: READ, segments: [new Uint8Array(512)] });
@@ -559,9 +561,17 @@ Deno.test("a controller that fails or goes while it has work is found out; an id
     await rig.clock.advance(2000);
     assertStrictEquals(rig.clock.nextDueMs(), Infinity, "nothing wakes a driver that has nothing to do");
     rig.disk.faults.completesLater = true;
-    rig.port.submit({ operation: READ, segments: [new Uint8Array(512)] });
+    for (let i = 0; i < 3; i++) {
+      rig.port.submit({ operation: READ, segments: [new Uint8Array(512)] });
+      rig.run();
+    }
+    await rig.clock.advance(5000);
+    rig.disk.finish();
     rig.run();
     await rig.clock.advance(5000);
+    assertStrictEquals(rig.clock.nextDueMs(), Infinity, "one look at a time");
+    rig.port.submit({ operation: READ, segments: [new Uint8Array(512)] });
+    rig.run();
     Object.assign(rig.disk.faults, fault);
     await assertRejects(() => rig.clock.advance(500), DeviceError, message);
   }
