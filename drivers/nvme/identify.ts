@@ -3,6 +3,9 @@
 import { DeviceError } from "../../src/driver/mod.ts";
 import { CONTROLLER, NAMESPACE, PAGE } from "./registers.ts";
 
+/** Largest physical block of the port, bytes. */
+const MOST_PHYSICAL = 2 ** 20;
+
 /** What matters of a controller. */
 export interface ControllerIdentity {
   model: string;
@@ -77,8 +80,10 @@ export function namespaceIdentity(bytes: Uint8Array, name: string): NamespaceIde
   return {
     sectors,
     block,
-    // What is no power of two the kernel has no use for.
-    physicalBlock: Number.isInteger(Math.log2(granularity)) ? granularity : block,
+    // What is no power of two, or more than so many bytes, the kernel has no use for.
+    physicalBlock: Number.isInteger(Math.log2(granularity)) && granularity <= MOST_PHYSICAL
+      ? granularity
+      : block,
     readOnly: (data.getUint8(NAMESPACE.ATTRIBUTES) & 1) !== 0,
   };
 }

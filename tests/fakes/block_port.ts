@@ -90,7 +90,20 @@ export class FakeBlockPort implements BlockPort {
     if (!(sectors > 0) || maxSectors < 1 || maxSectors % (logicalBlock / SECTOR) !== 0) {
       throw new Error(`${sectors} sectors, ${maxSectors} at a time`);
     }
-    if (info.maxSegment < 4096 || info.maxSegment > 524288) throw new Error(`Segments of ${info.maxSegment}`);
+    if (physicalBlock < logicalBlock || physicalBlock > 2 ** 20) {
+      throw new Error(`Blocks of ${physicalBlock}`);
+    }
+    if (maxSectors < 8 || maxSectors >= 2 ** 20) throw new Error(`${maxSectors} sectors at a time`);
+    if (info.maxSegment < 4096 || info.maxSegment > 524288 || info.maxSegment % logicalBlock !== 0) {
+      throw new Error(`Segments of ${info.maxSegment}`);
+    }
+    const { maxDiscard = 0, features } = info;
+    if ((maxDiscard > 0) !== (features.discard === true || features.zeroes === true)) {
+      throw new Error(`${maxDiscard} sectors of one discard`);
+    }
+    if (maxDiscard >= 2 ** 20 || maxDiscard % (logicalBlock / SECTOR) !== 0) {
+      throw new Error(`${maxDiscard} sectors of one discard`);
+    }
     if (info.depth < 1 || info.depth > 1024) throw new Error(`Depth ${info.depth}`);
     this.attached = info;
   }

@@ -140,6 +140,7 @@ Deno.test("what the disk is decides what requests may be", async () => {
   );
   assertEquals([large.maxSegments, large.maxDiscard], [63, 524288]);
   assertEquals(large.features, { cache: false, fua: false, discard: true, zeroes: false, readOnly: false });
+  assertStrictEquals((await of({ granularity: 4095 })).physicalBlock, 512, "more than the port takes");
   const small = await of({ mdts: 1, mqes: 31, oncs: 0, writeProtected: true, granularity: 2 });
   assertEquals([small.maxSectors, small.maxSegment, small.physicalBlock], [16, 8192, 512]);
   assertEquals([small.depth, small.maxSegments, small.maxDiscard], [31, 31, undefined]);
