@@ -114,7 +114,7 @@ export class Metrics implements Disposable {
       ...family(
         "ring3_driver_recovery_seconds",
         "histogram",
-        "From the kernel's word of a driver's death to the first frame through the next, or its readiness for one.",
+        "From the kernel's word of a driver's death to the first frame or request through the next, or its readiness for one.",
         drivers.flatMap(({ name }) => this.#histogram(name).samples({ driver: name })),
       ),
       ...family("ring3_event_stream_clients", "gauge", "Clients that listen to the event stream.", [

@@ -177,7 +177,7 @@ export const eventSchema = z.discriminatedUnion("type", [
     ),
   }),
   z.object({ ...base, type: z.literal("recovered"), ms, frame: z.boolean() }).describe(
-    "Since the kernel's word of the last driver's death: until the first frame went through the new one, or, " +
+    "Since the kernel's word of the last driver's death: until the first frame went through the new one, or it did the first request of its disk, or, " +
       "if there was none within a second (`frame` is false), until it had attached.",
   ),
   z.object({
