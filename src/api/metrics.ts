@@ -42,6 +42,13 @@ const DRIVER_METRICS: readonly DriverMetric[] = [
   counter("interrupts_total", "Interrupts of the device.", (d) => d.totals.interrupts),
   counter("waits_total", "Times the driver called the kernel to wait.", (d) => d.totals.waits),
   counter("wakeups_total", "Times the driver slept and was woken.", (d) => d.totals.wakeups),
+  counter("disk_reads_total", "Reads of its disk; absent without one.", (d) => d.disk && d.disk.totals.reads),
+  counter("disk_read_bytes_total", "Bytes read.", (d) => d.disk && d.disk.totals.readBytes),
+  counter("disk_writes_total", "Writes to its disk.", (d) => d.disk && d.disk.totals.writes),
+  counter("disk_written_bytes_total", "Bytes written.", (d) => d.disk && d.disk.totals.writtenBytes),
+  counter("disk_discards_total", "Discards.", (d) => d.disk && d.disk.totals.discards),
+  counter("disk_flushes_total", "Flushes of its cache.", (d) => d.disk && d.disk.totals.flushes),
+  gauge("disk_depth", "Requests at a time, over the last reading.", (d) => d.disk && d.disk.depth),
   gauge("memory_bytes", "Private memory of the driver's process; absent without one.", (d) => d.memory),
   gauge("spare_ready", "1 if a spare process waits to take over.", (d) => flag(d.spare.state === "ready")),
   gauge(
@@ -107,7 +114,7 @@ export class Metrics implements Disposable {
       ...family(
         "ring3_driver_recovery_seconds",
         "histogram",
-        "From the kernel's word of a driver's death to the first frame through the next, or its readiness for one.",
+        "From the kernel's word of a driver's death to the first frame or request through the next, or its readiness for one.",
         drivers.flatMap(({ name }) => this.#histogram(name).samples({ driver: name })),
       ),
       ...family("ring3_event_stream_clients", "gauge", "Clients that listen to the event stream.", [

@@ -3,6 +3,7 @@ import { z } from "zod";
 import type { PciDevice } from "../pci.ts";
 import { KILL_WAYS } from "../supervisor/contract.ts";
 import {
+  diskSchema,
   driverSchema,
   eventSchema,
   reasonSchema,
@@ -56,6 +57,7 @@ export const grantSchema = z.object({
 /** Schemas that the OpenAPI document names; everything else stands where it is used. */
 export const COMPONENTS = {
   Device: deviceSchema,
+  Disk: diskSchema,
   Driver: driverSchema,
   Drivers: driversSchema,
   Event: eventSchema,

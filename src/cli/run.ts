@@ -1,17 +1,18 @@
 /** `ring3 run`: a driver in the lab, or on this machine with `--native`. */
 import { relative, resolve } from "node:path";
+import { formatDiskCheck } from "../check/disk.ts";
 import { formatCheck } from "../check/mod.ts";
 import { findTargets } from "../client/target.ts";
 import { upgrade } from "../client/upgrade.ts";
 import { UserError } from "../error.ts";
 import { checkout } from "../lab/checkout.ts";
 import { CHECKOUT } from "../lab/guest.ts";
-import { parseHardware } from "../lab/mod.ts";
+import { disksFor, parseHardware } from "../lab/mod.ts";
 import type { RunningLab } from "../lab/running.ts";
 import type { Manifest } from "../manifest/mod.ts";
 import { progressOnStderr } from "../progress.ts";
 import { inLab } from "../run/files.ts";
-import { checkInLab, runInLab } from "../run/lab.ts";
+import { checkDiskInLab, checkInLab, runInLab } from "../run/lab.ts";
 import { findManifest } from "../run/manifests.ts";
 import { type RunEvent, runNative } from "../run/native.ts";
 import { watchFolder } from "../run/watch.ts";
@@ -57,6 +58,7 @@ class Shown implements Disposable {
         view.print(`driver: ${event.text}`);
         break;
       case "ended":
+      case "disk":
       case "recovered":
       case "upgrade":
       case "manifest":
@@ -148,7 +150,9 @@ export const runCommand: Command = defineCommand({
     device: text("with --native: the device to run on", { value: "ADDRESS" }),
     take: flag("with --native: take the device from the kernel's driver that uses it"),
     "no-dhcp": flag("bring the interface up, but leave its addresses alone"),
-    check: flag("send traffic through the driver, compare it, print a table, and end"),
+    check: flag(
+      "send traffic through the driver, or write and read its disk; compare, print a table, and end",
+    ),
     json: flag("print events, or the result of --check, as JSON"),
     watch: flag("upgrade the driver at each save of a file in its folder"),
     listen: text("with --native: where the dashboard is; without it, the first free port from 7333 on", {
@@ -159,6 +163,7 @@ export const runCommand: Command = defineCommand({
   examples: [
     { line: "ring3 run e1000", does: "boot the lab and run the e1000 driver in it" },
     { line: "ring3 run e1000 --check", does: "the same, but check that traffic arrives unchanged" },
+    { line: "ring3 run nvme --check", does: "write a disk of the lab through its driver, and compare" },
     { line: "ring3 run e1000 --native --device 0000:00:10.0", does: "run it on a spare card" },
   ],
   async main({ positionals: [name], options }) {
@@ -187,7 +192,8 @@ export const runCommand: Command = defineCommand({
         code: 2,
       });
     }
-    const hardware = parseHardware(options);
+    const chosen = parseHardware(options);
+    const hardware = options.disk?.length ? chosen : { ...chosen, disk: disksFor(manifest.match) };
     const { signal } = untilInterrupted();
     const lab = { hardware, yes, progress: progressOnStderr(), signal };
     const args = [inCheckout(manifest), ...(noDhcp ? ["--no-dhcp"] : [])];
@@ -197,10 +203,20 @@ export const runCommand: Command = defineCommand({
         return watch ? watched(manifest, { ...telling, signal }, run) : run(telling);
       });
     }
-    const result = await Promise.race([
-      checkInLab(args, lab),
-      new Promise<undefined>((resolve) => signal.addEventListener("abort", () => resolve(undefined))),
-    ]);
+    const interrupted = new Promise<undefined>((resolve) =>
+      signal.addEventListener("abort", () => resolve(undefined))
+    );
+    if (manifest.grant.port?.kind === "block") {
+      const result = await Promise.race([checkDiskInLab(args, lab), interrupted]);
+      if (!result) return 130;
+      if (json) console.log(JSON.stringify(result));
+      else {
+        console.log(`driver ready after ${result.bringUpMs.toFixed(0)} ms`);
+        console.log(formatDiskCheck(result.disk));
+      }
+      return result.disk.ok ? 0 : 1;
+    }
+    const result = await Promise.race([checkInLab(args, lab), interrupted]);
     if (!result) return 130;
     if (json) console.log(JSON.stringify(result));
     else {

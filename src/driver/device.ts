@@ -21,6 +21,8 @@ export interface Device {
   /** PCI vendor and device id. */
   readonly vendor: number;
   readonly device: number;
+  /** Interrupt vectors granted, numbered from 0. */
+  readonly vectors: number;
   /** `options` of the manifest, not interpreted by the host. */
   readonly options: Readonly<Record<string, unknown>>;
 

@@ -24,7 +24,7 @@ export { every, sleep, until } from "./clock.ts";
 export type { Device, DmaMemory } from "./device.ts";
 export { DeviceError } from "./error.ts";
 export { bit, bits, rc, registers, ro, row, rw, wo } from "./registers.ts";
-export type { Field, Register, RegisterMap, RegisterRow, Registers } from "./registers.ts";
+export type { AnyRegisterMap, Field, Register, RegisterMap, RegisterRow, Registers } from "./registers.ts";
 export { Channel, CONTEXT, CSUM, ENTRY, ERROR, LAST, LENGTH_MASK, TSO } from "./rings.ts";
 export { struct, u16, u32, u64, u8 } from "./struct.ts";
 export type { Member, Struct } from "./struct.ts";

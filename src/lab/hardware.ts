@@ -51,6 +51,18 @@ export interface HardwareFlags {
 
 const NIC_MODELS: Record<Nic, string> = { e1000: "e1000-82545em", "82540em": "e1000", e1000e: "e1000e" };
 const DISKS: readonly Disk[] = ["ide", "nvme"];
+/** PCI ids of what the disks are behind. */
+const DISK_IDS: Record<Disk, { vendor: number; device: number }> = {
+  ide: { vendor: 0x8086, device: 0x7111 },
+  nvme: { vendor: 0x1b36, device: 0x0010 },
+};
+
+/** The disks that there are for a driver unless others are chosen: one that it matches, if there is one. */
+export function disksFor(match: readonly { vendor: number; device: number }[]): Disk[] {
+  const fits = (disk: Disk) =>
+    match.some(({ vendor, device }) => vendor === DISK_IDS[disk].vendor && device === DISK_IDS[disk].device);
+  return DISKS.filter(fits).slice(0, 1);
+}
 
 /**
  * Reads the flags; what is not given is as in {@link DEFAULT_HARDWARE}.

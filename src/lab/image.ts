@@ -14,6 +14,7 @@ import type { Progress } from "../progress.ts";
 /** What the guest has beside Debian's essential packages. */
 const PACKAGES = [
   "busybox-static",
+  "e2fsprogs",
   "ethtool",
   "iperf3",
   "iproute2",

@@ -133,14 +133,12 @@ const ring = reading(
 );
 
 /** A name that the kernel gives, with or without a number of its choice. */
-function kernelName({ what, example }: { what: string; example: string }) {
+function kernelName({ pattern, like }: { pattern: string; like: string }) {
   return reading(
-    z.string().meta({ pattern: "^[^/:\\s%]+(%d)?$", maxLength: LIMITS.name }),
+    z.string().meta({ pattern, maxLength: LIMITS.name }),
     (value) => {
-      if (!/^[^/:\s%]+(%d)?$/.test(value) || value === "." || value === "..") {
-        refuse(
-          `"${value}" is not a name for ${what}; write a word like "${example}" (%d becomes the next free number)`,
-        );
+      if (!new RegExp(pattern).test(value) || value === "." || value === "..") {
+        refuse(`"${value}" is not ${like} (%d becomes the next free number)`);
       }
       if (new TextEncoder().encode(value).length > LIMITS.name) {
         refuse(`"${value}" is longer than the ${LIMITS.name} bytes of a name`);
@@ -150,13 +148,24 @@ function kernelName({ what, example }: { what: string; example: string }) {
   );
 }
 
+const interfaceName = kernelName({
+  pattern: "^[^/:\\s%]+(%d)?$",
+  like: 'a name for an interface; write a word like "r3n%d"',
+});
+
+/** No disk of another driver begins so, and no partition can be called so. */
+const diskName = kernelName({
+  pattern: "^r3[a-z]+(%d|[0-9]+)$",
+  like: 'a name for a disk; write r3, lower case letters, and a number, like "r3b%d"',
+});
+
 const netPort = z.strictObject({
   kind: z.literal("net").describe("A network interface."),
   queues: z.literal(1).optional().describe("Pairs of receive and transmit rings. One, for now."),
   ring: ring.optional().describe(
     "Frames that each ring holds: a power of two from 64 to 4096; default 256.",
   ),
-  name: kernelName({ what: "an interface", example: "r3n%d" }).optional().describe(
+  name: interfaceName.optional().describe(
     'Name of the interface; "%d" becomes the next free number. Default "r3n%d".',
   ),
 });
@@ -169,7 +178,7 @@ const blockPort = z.strictObject({
   ring: ring.optional().describe(
     "Requests and their segments that each ring holds: a power of two from 64 to 4096; default 1024.",
   ),
-  name: kernelName({ what: "a disk", example: "r3b%d" }).optional().describe(
+  name: diskName.optional().describe(
     'Name of the disk; "%d" becomes the next free number. Default "r3b%d".',
   ),
   onDeath: z.enum(["reissue", "fail"]).optional().describe(

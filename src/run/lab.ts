@@ -1,5 +1,6 @@
 /** Runs a driver in the lab: boots it, starts a supervisor in there, and checks from outside. */
 import { dirname } from "node:path";
+import type { DiskCheck } from "../check/disk.ts";
 import { check, type CheckResult } from "../check/mod.ts";
 import { UserError } from "../error.ts";
 import { boot, freePort, type Hardware, type Lab, nicNetwork, prepare } from "../lab/mod.ts";
@@ -21,7 +22,7 @@ export interface LabOptions {
   signal: AbortSignal;
 }
 
-/** How long the driver may take until its interface has an address, milliseconds. */
+/** How long the driver may take until its interface has an address, or its disk is there; milliseconds. */
 const ADDRESS_MS = 60_000;
 
 /** Boots a lab. Interrupted before it is up, it is given up at once: it ends with this process. */
@@ -155,6 +156,53 @@ export async function checkInLab(args: string[], options: LabOptions): Promise<L
   await lab.close();
   await rest;
   return { bringUpMs, addresses, traffic };
+}
+
+/**
+ * Runs a driver in the lab, and writes and reads its disk.
+ * @throws {UserError} if the driver does not come up, or the guest's kernel complains.
+ */
+export async function checkDiskInLab(
+  args: string[],
+  options: LabOptions,
+): Promise<{ bringUpMs: number; disk: DiskCheck }> {
+  const { progress } = options;
+  await using lab = await startLab(options);
+  progress("starting the driver");
+  const child = await supervise(lab, args);
+  const events = lines(child.stdout);
+  const { name, bringUpMs } = await within(diskComeUp(events), ADDRESS_MS, {
+    message: `There was no disk after ${ADDRESS_MS / 1000} s`,
+  });
+  const rest = (async () => {
+    for await (const _ of events);
+  })();
+  const { code, stdout } = await lab.exec(
+    ["deno", "run", "-A", "--cached-only", "src/check/disk.ts", "--disk", name],
+    { stderr: "inherit" },
+  );
+  const last = stdout.trim().split("\n").pop() ?? "";
+  if (!last.startsWith("{")) {
+    throw new UserError(`Check of ${name}: it ended with status ${code} and without a result`);
+  }
+  complainOf(lab);
+  await lab.close();
+  await rest;
+  return { bringUpMs, disk: JSON.parse(last) as DiskCheck };
+}
+
+/** Reads events until there is a disk, and a driver of it. */
+async function diskComeUp(events: AsyncGenerator<string>) {
+  let name: string | undefined;
+  let bringUpMs: number | undefined;
+  for (;;) {
+    const { value: line, done } = await events.next();
+    if (done) throw new UserError("The driver did not come up; the lines above say why");
+    const event = JSON.parse(line) as RunEvent;
+    if (event.type === "disk") name = event.disk;
+    if (event.type === "ready") bringUpMs = event.ms;
+    if (name !== undefined && bringUpMs !== undefined) return { name, bringUpMs };
+  }
 }
 
 /** Reads events until the interface has an address. */

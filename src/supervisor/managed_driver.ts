@@ -1,20 +1,21 @@
-/** A driver as its user knows it: a manifest, the device it was found, the process on it, its interface. */
+/** A driver as its user knows it: a manifest, the device it was found, the process on it, its interface or disk. */
 import { UserError } from "../error.ts";
 import { KernelError, openLibrary } from "../kernel/mod.ts";
 import { describeGrant, loadManifest, type Manifest } from "../manifest/mod.ts";
 import { isConfined } from "../pci.ts";
+import { diskOf } from "../run/disk.ts";
 import { addresses, bringUp, DhcpClient, interfaceOf } from "../run/interface.ts";
 import { FleetError, type KillWay, type UpgradeOptions } from "./contract.ts";
 import { BoundDevice, checkDevice, chooseDevice, uidOf, warningsOf } from "./device.ts";
 import { compile } from "./compile.ts";
 import type { HostProgram } from "./driver_process.ts";
 import { type DmaFault, dmaFaultText } from "./dma_faults.ts";
-import { Meter, privateMemory, UNMEASURED } from "./meter.ts";
+import { Meter, privateMemory } from "./meter.ts";
 import type { Driver, EventDetail, Reason } from "./schema.ts";
 import { type Death, Supervisor } from "./supervisor.ts";
 import type { Version, VersionStore } from "./versions.ts";
 
-/** How often the interface is looked for until it is there, and then for its address; milliseconds. */
+/** How often the interface or disk is looked for until it is there, and then for its address; milliseconds. */
 const LOOK = 50;
 
 /** How often memory is read, in readings of everything else: it takes a walk through all pages. */
@@ -44,10 +45,11 @@ interface Held {
   bound: BoundDevice;
   supervisor: Supervisor;
   meter: Meter;
-  interface?: string;
+  /** Name of the network interface or the disk, once there is one. */
+  port?: string;
   addresses: string[];
   memory: { process: number | null; spare: number | null };
-  /** Ends the watch on the interface. */
+  /** Ends the watch on the port. */
   over: AbortController;
   watch: Promise<void>;
 }
@@ -116,10 +118,10 @@ export class ManagedDriver implements AsyncDisposable {
         ...(now?.spare ?? { state: "none", pid: null }),
         memory: now?.spare.pid ? held!.memory.spare : null,
       },
-      interface: held?.interface ?? null,
+      interface: this.#portKind === "net" ? held?.port ?? null : null,
       addresses: held?.addresses ?? [],
-      ...(held?.meter.measured ?? UNMEASURED),
-      grant: device ? describeGrant(this.#manifest, device, { port: held?.interface }) : [],
+      ...(held?.meter ?? new Meter(this.#portKind)).measured,
+      grant: device ? describeGrant(this.#manifest, device, { port: held?.port }) : [],
       walls: now?.walls ?? null,
       confined: device ? isConfined(device) : null,
       warnings: device ? [...warningsOf(device), ...isConfined(device) ? this.#options.warnings() : []] : [],
@@ -233,8 +235,10 @@ export class ManagedDriver implements AsyncDisposable {
   async read(): Promise<void> {
     const held = this.#held;
     if (!held) return;
-    await held.meter.read(held.supervisor.kernelStatus(), held.interface);
-    if (held.interface !== undefined) held.addresses = await addresses(held.interface).catch(() => []);
+    await held.meter.read(held.supervisor.kernelStatus(), held.port);
+    if (held.port !== undefined && this.#portKind === "net") {
+      held.addresses = await addresses(held.port).catch(() => []);
+    }
     if (this.#readings++ % MEMORY_EVERY > 0) return;
     const { pid, spare } = held.supervisor.view;
     held.memory = {
@@ -259,6 +263,10 @@ export class ManagedDriver implements AsyncDisposable {
   get #supervisor(): Supervisor {
     if (this.#held) return this.#held.supervisor;
     throw new FleetError("conflict", `${this.name} has no device now: start it`);
+  }
+
+  get #portKind(): "net" | "block" | undefined {
+    return this.#manifest.grant.port?.kind;
   }
 
   /** One at a time: what takes and gives back the device. */
@@ -313,13 +321,15 @@ export class ManagedDriver implements AsyncDisposable {
       const held: Held = {
         bound,
         supervisor,
-        meter: new Meter(),
+        meter: new Meter(manifest.grant.port?.kind),
         addresses: [],
         memory: { process: null, spare: null },
         over,
         watch: Promise.resolve(),
       };
-      held.watch = this.#watchInterface(held, { dhcp, signal: over.signal });
+      held.watch = manifest.grant.port?.kind === "block"
+        ? this.#watchDisk(held, over.signal)
+        : this.#watchInterface(held, { dhcp, signal: over.signal });
       return held;
     } catch (error) {
       const text = error instanceof Error ? error.message : String(error);
@@ -341,24 +351,38 @@ export class ManagedDriver implements AsyncDisposable {
     await held.bound.giveBack(options);
   }
 
+  /** Tells of the disk once the first driver has made it. */
+  async #watchDisk(held: Held, signal: AbortSignal): Promise<void> {
+    const { onEvent } = this.#options;
+    try {
+      while (held.port === undefined && !signal.aborted) {
+        held.port = await diskOf(held.bound.device.address);
+        if (held.port === undefined) await pause(LOOK, signal);
+        else onEvent({ type: "disk", disk: held.port });
+      }
+    } catch (error) {
+      onEvent({ type: "log", text: error instanceof Error ? error.message : String(error) });
+    }
+  }
+
   /** Brings the interface up once the first driver has made it, and sees to its address. */
   async #watchInterface(held: Held, { dhcp, signal }: { dhcp: boolean; signal: AbortSignal }): Promise<void> {
     const { onEvent } = this.#options;
     await using undo = new AsyncDisposableStack();
     try {
-      while (held.interface === undefined && !signal.aborted) {
+      while (held.port === undefined && !signal.aborted) {
         const name = await interfaceOf(held.bound.device.address);
         if (name === undefined) {
           await pause(LOOK, signal);
           continue;
         }
-        held.interface = name;
+        held.port = name;
         onEvent({ type: "interface", interface: name });
         await bringUp(name);
         if (dhcp) undo.use(new DhcpClient(name));
       }
       while (held.addresses.length === 0 && !signal.aborted) {
-        held.addresses = await addresses(held.interface!).catch(() => []);
+        held.addresses = await addresses(held.port!).catch(() => []);
         if (held.addresses.length > 0) onEvent({ type: "address", addresses: held.addresses });
         else await pause(LOOK, signal);
       }

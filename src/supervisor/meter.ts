@@ -2,18 +2,20 @@
 import { PROC } from "../machine.ts";
 import { parseMemory } from "../memory.ts";
 import { type InterfaceCounters, readCounters, readLink } from "../run/interface.ts";
-import type { Driver } from "./schema.ts";
+import { type DiskCounters, readDisk } from "../run/disk.ts";
+import type { Disk, Driver } from "./schema.ts";
 import type { ClaimStatus } from "./supervisor.ts";
 
 /** What is measured. */
 export type Measured = Pick<
   Driver,
-  "link" | "rx" | "tx" | "interruptsPerSecond" | "packetsPerWakeup" | "totals"
+  "link" | "rx" | "tx" | "disk" | "interruptsPerSecond" | "packetsPerWakeup" | "totals"
 >;
 
 interface Reading {
   at: number;
   counters: InterfaceCounters;
+  disk: DiskCounters;
   irqs: number;
   wakeups: number;
 }
@@ -27,32 +29,65 @@ const NOTHING: InterfaceCounters = {
   txDropped: 0,
 };
 
+const NO_REQUESTS: DiskCounters = {
+  reads: 0,
+  readBytes: 0,
+  writes: 0,
+  writtenBytes: 0,
+  discards: 0,
+  flushes: 0,
+  requestMs: 0,
+};
+
 /** Before the first reading. */
 export const UNMEASURED: Measured = {
   link: { up: false, speed: 0 },
   rx: { packets: 0, bytes: 0 },
   tx: { packets: 0, bytes: 0 },
+  disk: null,
   interruptsPerSecond: 0,
   packetsPerWakeup: 0,
   totals: { ...NOTHING, interrupts: 0, waits: 0, wakeups: 0 },
 };
 
+/** A disk of which nothing is known yet. */
+const UNMEASURED_DISK: Disk = {
+  name: null,
+  size: 0,
+  read: { requests: 0, bytes: 0 },
+  write: { requests: 0, bytes: 0 },
+  depth: 0,
+  latency: 0,
+  requestsPerWakeup: 0,
+  totals: { reads: 0, readBytes: 0, writes: 0, writtenBytes: 0, discards: 0, flushes: 0 },
+};
+
 /** Turns counters into rates: over the time between two readings. */
 export class Meter {
+  readonly #kind: "net" | "block" | undefined;
   #last?: Reading;
-  #measured = UNMEASURED;
+  #measured: Measured;
+
+  /** @param kind Of the port, if there is one. */
+  constructor(kind: "net" | "block" | undefined) {
+    this.#kind = kind;
+    this.#measured = kind === "block" ? { ...UNMEASURED, disk: UNMEASURED_DISK } : UNMEASURED;
+  }
 
   /** The latest reading. */
   get measured(): Measured {
     return this.#measured;
   }
 
-  /** Reads. @param name The network interface, once there is one. */
+  /** Reads. @param name The network interface or the disk, once there is one. */
   async read(status: ClaimStatus, name: string | undefined): Promise<void> {
-    const counters = (name === undefined ? undefined : await readCounters(name)) ?? NOTHING;
+    const net = this.#kind === "net" ? name : undefined;
+    const counters = (net === undefined ? undefined : await readCounters(net)) ?? NOTHING;
+    const disk = this.#kind === "block" && name !== undefined ? await readDisk(name) : undefined;
     const now: Reading = {
       at: performance.now(),
       counters,
+      disk: disk?.counters ?? NO_REQUESTS,
       irqs: Number(status.irqs_total),
       wakeups: Number(status.wakeups_total),
     };
@@ -66,9 +101,12 @@ export class Meter {
     const rx = { packets: rate("rxPackets"), bytes: rate("rxBytes") };
     const tx = { packets: rate("txPackets"), bytes: rate("txBytes") };
     this.#measured = {
-      link: name === undefined ? { up: false, speed: 0 } : await readLink(name),
+      link: net === undefined ? { up: false, speed: 0 } : await readLink(net),
       rx,
       tx,
+      disk: this.#kind === "block"
+        ? { name: name ?? null, size: disk?.size ?? 0, ...diskRates({ before, now, seconds, wakeups }) }
+        : null,
       interruptsPerSecond: (now.irqs - before.irqs) / seconds,
       packetsPerWakeup: wakeups > 0 ? (rx.packets + tx.packets) / wakeups : 0,
       totals: {
@@ -79,6 +117,26 @@ export class Meter {
       },
     };
   }
+}
+
+/** What a disk has done between two readings. */
+function diskRates(
+  { before, now, seconds, wakeups }: { before: Reading; now: Reading; seconds: number; wakeups: number },
+): Omit<Disk, "name" | "size"> {
+  const rate = (key: keyof DiskCounters) => Math.max(0, now.disk[key] - before.disk[key]) / seconds;
+  const read = { requests: rate("reads"), bytes: rate("readBytes") };
+  const write = { requests: rate("writes"), bytes: rate("writtenBytes") };
+  const all = read.requests + write.requests + rate("discards") + rate("flushes");
+  const busy = rate("requestMs");
+  const { requestMs: _, ...totals } = now.disk;
+  return {
+    read,
+    write,
+    depth: busy / 1000,
+    latency: all > 0 ? busy / all : 0,
+    requestsPerWakeup: wakeups > 0 ? all / wakeups : 0,
+    totals,
+  };
 }
 
 /** Memory that only this process holds, bytes; null if it cannot be told. */

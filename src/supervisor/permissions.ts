@@ -77,7 +77,7 @@ export function permissionFlags(places: SupervisorPlaces): string[] {
       state,
       RUNTIME_DIRECTORY,
       NOTIFY.systemd,
-      ...["bus/pci", "class/net", "devices", "kernel/iommu_groups"].map(sys),
+      ...["block", "bus/pci", "class/net", "devices", "kernel/iommu_groups"].map(sys),
       `${MACHINE}/proc`,
       `${MACHINE}/kmsg`,
     ],

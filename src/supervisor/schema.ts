@@ -47,6 +47,32 @@ const rate = z.object({
   bytes: z.number().describe("Bytes per second."),
 });
 
+const requests = z.object({
+  requests: z.number().describe("Requests per second."),
+  bytes: z.number().describe("Bytes per second."),
+});
+
+/** A disk that a driver serves. */
+export const diskSchema = z.object({
+  name: z.string().nullable().describe("Its name, as in /dev; null before there is one."),
+  size: z.number().describe("Bytes; 0 before there is one."),
+  read: requests,
+  write: requests,
+  depth: z.number().describe("Requests at a time, over the last reading."),
+  latency: ms.describe("Milliseconds that a request took, over the last reading; 0 without one."),
+  requestsPerWakeup: z.number().describe(
+    "Requests of all kinds each time the driver was woken; 0 while idle.",
+  ),
+  totals: z.object({
+    reads: z.number(),
+    readBytes: z.number(),
+    writes: z.number(),
+    writtenBytes: z.number(),
+    discards: z.number(),
+    flushes: z.number(),
+  }).describe("Counted by the kernel since the disk was made."),
+}).meta({ id: "Disk" });
+
 /** What a driver was taken from. */
 export const versionSchema = z.object({
   id: z.string().describe("Names the content of the driver's folder: the start of its SHA-256."),
@@ -89,6 +115,9 @@ export const driverSchema = z.object({
   }),
   interface: z.string().nullable().describe("Name of the network interface; null before there is one."),
   addresses: z.array(z.string()).describe("Its addresses, with prefix lengths."),
+  disk: diskSchema.nullable().describe(
+    "Its disk, if it serves one: what is told of packets then stays zero.",
+  ),
   link: z.object({ up: z.boolean(), speed: z.number().describe("Mb/s, meaningful while up.") }),
   rx: rate,
   tx: rate,
@@ -148,7 +177,7 @@ export const eventSchema = z.discriminatedUnion("type", [
     ),
   }),
   z.object({ ...base, type: z.literal("recovered"), ms, frame: z.boolean() }).describe(
-    "Since the kernel's word of the last driver's death: until the first frame went through the new one, or, " +
+    "Since the kernel's word of the last driver's death: until the first frame went through the new one, or it did the first request of its disk, or, " +
       "if there was none within a second (`frame` is false), until it had attached.",
   ),
   z.object({
@@ -158,6 +187,7 @@ export const eventSchema = z.discriminatedUnion("type", [
     pid: z.number().int(),
   }),
   z.object({ ...base, type: z.literal("interface"), interface: z.string() }),
+  z.object({ ...base, type: z.literal("disk"), disk: z.string() }),
   z.object({ ...base, type: z.literal("address"), addresses: z.array(z.string()) }),
   z.object({
     ...base,
@@ -227,6 +257,8 @@ export type EndKind = (typeof END_KINDS)[number];
 export type State = (typeof STATES)[number];
 /** A driver at one moment. */
 export type Driver = z.infer<typeof driverSchema>;
+/** A disk at one moment. */
+export type Disk = z.infer<typeof diskSchema>;
 /** Something that happened to a driver. */
 export type Event = z.infer<typeof eventSchema>;
 /** An event before it is numbered and dated. */

@@ -26,6 +26,8 @@ export function eventText(event: Event): string[] {
       return [`spare ${event.pid} ${event.state === "starting" ? "starts" : `is ${event.state}`}`];
     case "interface":
       return [`has interface ${event.interface}`];
+    case "disk":
+      return [`has disk ${event.disk}`];
     case "address":
       return [`has address ${event.addresses.join(", ")}`];
     case "upgrade":

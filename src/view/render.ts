@@ -1,7 +1,7 @@
 /** A driver as lines of text: in full for a terminal, in one line for a log. */
 import { writtenDuration } from "../duration.ts";
-import { grouped } from "../size.ts";
-import type { Driver } from "../supervisor/schema.ts";
+import { formatSize, grouped } from "../size.ts";
+import type { Disk, Driver } from "../supervisor/schema.ts";
 
 /** How the lines are drawn. */
 export interface RenderOptions {
@@ -41,29 +41,14 @@ export function render(driver: Driver, options: RenderOptions): string[] {
       field(part === 0 ? name : "", { text: part === 0 ? line : `  ${line}`, color });
     }
   };
-  const { link, rx, tx, restarts, spare, state, reason } = driver;
+  const { restarts, spare, state, reason } = driver;
   lines.push([
     { text: `${driver.name} `, color: "bold" },
     { text: `${driver.address ?? "no device"}  ` },
     { text: state, color: STATE_COLOR[state] },
     { text: `  ${state === "running" ? formatDuration(driver.uptime) : ""}` },
   ]);
-  field(
-    "link",
-    link.up ? { text: `up, ${speedText(link.speed)}`, color: "green" } : { text: "down", color: "red" },
-  );
-  field("interface", {
-    text: driver.interface === null
-      ? "not there yet"
-      : `${driver.interface}  ${driver.addresses.join("  ") || "no address yet"}`,
-  });
-  field("receive", { text: rateText(rx) });
-  field("transmit", { text: rateText(tx) });
-  field("interrupts", {
-    text: `${perSecond(driver.interruptsPerSecond)}, ${
-      driver.packetsPerWakeup.toFixed(1)
-    } packets per wake-up`,
-  });
+  for (const [name, run] of portFields(driver)) field(name, run);
   field("restarts", { text: restartsText(driver), color: restarts.total > 0 ? "yellow" : undefined });
   if (reason) wrapped("last end", `${reason.kind}: ${reason.text}`, state === "failed" ? "red" : undefined);
   if (spare.state !== "none") {
@@ -81,6 +66,46 @@ export function render(driver: Driver, options: RenderOptions): string[] {
   return lines.map((runs) => draw(runs, options));
 }
 
+/** What the driver carries: of a network interface, or of a disk. */
+function portFields(driver: Driver): [string, Run][] {
+  const { link, rx, tx, disk } = driver;
+  const interrupts = (what: string, each: number): [string, Run] => [
+    "interrupts",
+    { text: `${perSecond(driver.interruptsPerSecond)}, ${each.toFixed(1)} ${what} per wake-up` },
+  ];
+  if (disk) {
+    return [
+      ["disk", { text: disk.name === null ? "not there yet" : `${disk.name}  ${formatSize(disk.size)}` }],
+      ["read", { text: requestsText(disk.read) }],
+      ["write", { text: requestsText(disk.write) }],
+      ["depth", { text: depthText(disk) }],
+      interrupts("requests", disk.requestsPerWakeup),
+    ];
+  }
+  return [
+    [
+      "link",
+      link.up ? { text: `up, ${speedText(link.speed)}`, color: "green" } : { text: "down", color: "red" },
+    ],
+    ["interface", {
+      text: driver.interface === null
+        ? "not there yet"
+        : `${driver.interface}  ${driver.addresses.join("  ") || "no address yet"}`,
+    }],
+    ["receive", { text: rateText(rx) }],
+    ["transmit", { text: rateText(tx) }],
+    interrupts("packets", driver.packetsPerWakeup),
+  ];
+}
+
+function requestsText({ requests, bytes }: Disk["read"]): string {
+  return `${grouped(requests)} IOPS, ${(bytes / 2 ** 20).toFixed(1)} MiB/s`;
+}
+
+function depthText({ depth, latency }: Disk): string {
+  return `${depth.toFixed(1)} at a time${latency > 0 ? `, ${latency.toFixed(2)} ms each` : ""}`;
+}
+
 /** Restarts so far, and how many more there may be. */
 function restartsText({ restarts: { total, used, budget, window }, recoveries }: Driver): string {
   const last = recoveries.at(-1);
@@ -93,15 +118,28 @@ function restartsText({ restarts: { total, used, budget, window }, recoveries }:
 
 /** A driver in one line without colours, for a log. */
 export function renderLine(driver: Driver): string {
-  const { link, rx, tx } = driver;
+  const { link, rx, tx, disk } = driver;
+  const interrupts = `interrupts ${perSecond(driver.interruptsPerSecond)}`;
+  const carries = disk
+    ? [
+      disk.name === null ? "no disk" : `${disk.name} ${formatSize(disk.size)}`,
+      `read ${requestsText(disk.read)}`,
+      `write ${requestsText(disk.write)}`,
+      depthText(disk),
+      interrupts,
+      `${disk.requestsPerWakeup.toFixed(1)} requests per wake-up`,
+    ]
+    : [
+      `link ${link.up ? speedText(link.speed) : "down"}`,
+      driver.interface === null ? "no interface" : [driver.interface, ...driver.addresses].join(" "),
+      `in ${rateText(rx)}`,
+      `out ${rateText(tx)}`,
+      interrupts,
+      `${driver.packetsPerWakeup.toFixed(1)} packets per wake-up`,
+    ];
   return [
     `${driver.name} ${driver.address ?? "no device"} ${driver.state}`,
-    `link ${link.up ? speedText(link.speed) : "down"}`,
-    driver.interface === null ? "no interface" : [driver.interface, ...driver.addresses].join(" "),
-    `in ${rateText(rx)}`,
-    `out ${rateText(tx)}`,
-    `interrupts ${perSecond(driver.interruptsPerSecond)}`,
-    `${driver.packetsPerWakeup.toFixed(1)} packets per wake-up`,
+    ...carries,
     `restarts ${driver.restarts.total}`,
   ].map(plain).join("; ");
 }

@@ -129,6 +129,8 @@ function detail(event: Event): string {
       return `: ${event.state}, process ${event.pid}`;
     case "interface":
       return `: ${event.interface}`;
+    case "disk":
+      return `: ${event.disk}`;
     case "address":
       return `: ${event.addresses.join(" ") || "none"}`;
     case "upgrade":

@@ -10,6 +10,7 @@ export class FakeDevice implements Device {
   readonly address = "0000:00:10.0";
   readonly vendor = 0x8086;
   readonly device = 0x100f;
+  readonly vectors: number;
   readonly options: Record<string, unknown>;
   readonly lines: string[] = [];
   /** What the driver got from `bar`, once it has. */
@@ -21,10 +22,11 @@ export class FakeDevice implements Device {
   constructor(
     hardware: Hardware & { busMaster: boolean },
     bus: BusMemory,
-    options: { options?: Record<string, unknown>; dmaQuota?: number } = {},
+    options: { options?: Record<string, unknown>; dmaQuota?: number; vectors?: number } = {},
   ) {
     this.#hardware = hardware;
     this.#bus = bus;
+    this.vectors = options.vectors ?? 1;
     this.options = options.options ?? {};
     this.#dmaLeft = options.dmaQuota ?? 1 << 20;
   }

@@ -28,6 +28,7 @@ export function fakeDriver(over: Partial<Driver> = {}): Driver {
     spare: { state: "ready", pid: 313, memory: 29 * 2 ** 20 },
     interface: "r3n0",
     addresses: ["10.3.0.15/24", "fec0::5054:ff:fe12:3457/64"],
+    disk: null,
     link: { up: true, speed: 1000 },
     rx: { packets: 1204, bytes: 1_200_000 },
     tx: { packets: 832, bytes: 834_000 },

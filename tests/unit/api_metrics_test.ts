@@ -92,6 +92,29 @@ Deno.test("metrics: every value of a driver", async () => {
   assertEquals(samples.filter(({ name }) => name === "ring3_driver_state").length, STATES.length);
 });
 
+Deno.test("metrics: a disk has its own, and a driver without one none of them", async () => {
+  const totals = { reads: 11, readBytes: 22, writes: 33, writtenBytes: 44, discards: 55, flushes: 66 };
+  const rate = { requests: 1, bytes: 512 };
+  const disk = {
+    name: "r3b0",
+    size: 512,
+    read: rate,
+    write: rate,
+    depth: 7.5,
+    latency: 0.1,
+    requestsPerWakeup: 2,
+    totals,
+  };
+  await using api = await harness(new FakeFleet(fakeDriver({ name: "nvme", disk }), fakeDriver()));
+  const { of } = await scrape(api);
+  const names = ["reads", "read_bytes", "writes", "written_bytes", "discards", "flushes"];
+  for (const [i, name] of names.entries()) {
+    assertEquals(of(`ring3_driver_disk_${name}_total`, { driver: "nvme" }), (i + 1) * 11);
+    assertEquals(of(`ring3_driver_disk_${name}_total`), undefined);
+  }
+  assertEquals(of("ring3_driver_disk_depth", { driver: "nvme" }), 7.5);
+});
+
 Deno.test("metrics: what is not known is absent", async () => {
   await using api = await harness(
     new FakeFleet(fakeDriver({

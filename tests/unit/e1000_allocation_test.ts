@@ -3,64 +3,18 @@
 import { assert } from "@std/assert";
 import e1000 from "../../drivers/e1000/driver.ts";
 import { useClock } from "../../src/driver/clock.ts";
-import {
-  Channel,
-  CONTEXT,
-  CSUM,
-  type DmaMemory,
-  LAST,
-  type NetPort,
-  type Registers,
-} from "../../src/driver/mod.ts";
+import { Channel, CONTEXT, CSUM, LAST, type NetPort, type Registers } from "../../src/driver/mod.ts";
 import { type AnyRegisterMap, MappedRegisters } from "../../src/driver/registers.ts";
 import { CONTROL } from "../../src/driver/rings.ts";
 import { RECORD_LENGTH, RecordedRegisters, Recorder } from "../../src/host/recorder.ts";
 import { Fake8254x } from "../fakes/8254x.ts";
 import { FakeClock } from "../fakes/clock.ts";
-import { FakeDevice } from "../fakes/device.ts";
 import { BusMemory } from "../fakes/dma.ts";
+import { growth, MemoryDevice } from "../fakes/plain_memory.ts";
 
 const RINGS = 256;
 const POLLS = 5000;
 const ROUNDS = 21;
-
-/** Brought up on the model, and then on plain memory: the model itself allocates. */
-class MemoryDevice extends FakeDevice {
-  readonly memories: DmaMemory[] = [];
-  /** Registers over plain memory. */
-  readonly #bind: (map: AnyRegisterMap) => Registers;
-  #mapped?: Registers;
-
-  constructor(
-    { model, bus, bind }: { model: Fake8254x; bus: BusMemory; bind: (map: AnyRegisterMap) => Registers },
-  ) {
-    super(model, bus);
-    this.#bind = bind;
-  }
-
-  override bar(index: number, map: AnyRegisterMap): Registers {
-    const model = super.bar(index, map);
-    const mapped = this.#bind(map);
-    const current = () => this.#mapped ?? model;
-    this.release = () => this.#mapped = mapped;
-    return {
-      read: (register) => current().read(register),
-      write: (register, value) => current().write(register, value),
-      has: (field) => current().has(field),
-      get: (field) => current().get(field),
-      set: (field, value) => current().set(field, value),
-    };
-  }
-
-  /** From now on registers are memory. */
-  release: () => void = () => {};
-
-  override dma(bytes: number, options: { align?: number } = {}): DmaMemory {
-    const memory = super.dma(bytes, options);
-    this.memories.push(memory);
-    return memory;
-  }
-}
 
 function channel(fill: (words: Uint32Array, entry: number) => void) {
   const control = new Int32Array(new SharedArrayBuffer(256));
@@ -69,17 +23,6 @@ function channel(fill: (words: Uint32Array, entry: number) => void) {
   const completions = new Uint32Array(RINGS * 4);
   const kick = new Uint32Array(1);
   return { control, ring: new Channel({ control, submissions, completions, kick, kickWord: 0, kickBit: 1 }) };
-}
-
-/** Bytes that the heap grew by in each of some rounds of `POLLS` calls; the middle one, for some rounds collect. */
-function growth(step: () => void): number {
-  const grown: number[] = [];
-  for (let round = 0; round < ROUNDS; round++) {
-    const before = Deno.memoryUsage().heapUsed;
-    for (let i = 0; i < POLLS; i++) step();
-    grown.push(Deno.memoryUsage().heapUsed - before);
-  }
-  return grown.sort((a, b) => a - b)[ROUNDS >> 1];
 }
 
 const BAR = { words: () => new Uint32Array(0x20000 / 4), name: "plain memory" };
@@ -144,7 +87,7 @@ async function pollAllocatesNothing(bind: (map: AnyRegisterMap) => Registers): P
   };
   for (let i = 0; i < 20_000; i++) step();
   const before = Atomics.load(rx.control, CONTROL.COMPLETED);
-  const grown = growth(step);
+  const grown = growth(step, { rounds: ROUNDS, calls: POLLS });
   assert(Atomics.load(rx.control, CONTROL.COMPLETED) - before === ROUNDS * POLLS * 40, "every poll received");
   assert(
     Atomics.load(tx.control, CONTROL.COMPLETED) >= sent - 40,
@@ -154,7 +97,7 @@ async function pollAllocatesNothing(bind: (map: AnyRegisterMap) => Registers): P
   const control = growth(() => {
     step();
     objects[0] = { one: received };
-  });
+  }, { rounds: ROUNDS, calls: POLLS });
   assert(control > POLLS * 8, `an object in each poll must show, and it grew the heap by ${control} bytes`);
   assert(grown < POLLS * 8, `${POLLS} polls grew the heap by ${grown} bytes`);
 }

@@ -5,7 +5,13 @@ import { cached, cacheKey, cacheRoot } from "../../src/lab/cache.ts";
 import { run } from "../../src/lab/command.ts";
 import { cpio } from "../../src/lab/cpio.ts";
 import { parseMirrors, parsePackage } from "../../src/lab/debian.ts";
-import { DEFAULT_HARDWARE, deviceArguments, escape, parseHardware } from "../../src/lab/hardware.ts";
+import {
+  DEFAULT_HARDWARE,
+  deviceArguments,
+  disksFor,
+  escape,
+  parseHardware,
+} from "../../src/lab/hardware.ts";
 import { known } from "../../src/lab/known_kernel.ts";
 import { closure, parseDependencies } from "../../src/lab/modules.ts";
 import { kernelProblems } from "../../src/lab/problems.ts";
@@ -73,6 +79,13 @@ Deno.test("a status above 128 names its signal", () => {
 Deno.test("hardware: what is not chosen is the default", () => {
   assertEquals(parseHardware({}), DEFAULT_HARDWARE);
   assertEquals(parseHardware({ nic: [], disk: [] }), DEFAULT_HARDWARE);
+});
+
+Deno.test("hardware: a driver of a disk gets one that it matches", () => {
+  const e1000 = { vendor: 0x8086, device: 0x100f };
+  assertEquals(disksFor([e1000]), []);
+  assertEquals(disksFor([e1000, { vendor: 0x1b36, device: 0x0010 }]), ["nvme"]);
+  assertEquals(disksFor([{ vendor: 0x8086, device: 0x7010 }, { vendor: 0x8086, device: 0x7111 }]), ["ide"]);
 });
 
 Deno.test("hardware: lists may be repeated or separated by commas, and empty", () => {

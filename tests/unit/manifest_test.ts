@@ -242,12 +242,20 @@ Deno.test("a block port is a disk: what it leaves out has a default", async () =
   const all = {
     queues: 16,
     ring: 64,
-    name: "disk",
+    name: "r3disk7",
     onDeath: "fail",
     hold: "1ms",
     request: "24h",
   };
   assertEquals(await port(all), { kind: "block", ...all, hold: 1, request: 86_400_000 });
+});
+
+Deno.test("a disk is called as no other disk and no partition is", async () => {
+  await using checkout = await Checkout.create();
+  for (const name of ["sda", "r3b", "r3", "r3%d", "r30", "r3B0", "r3b%d0", "r3b0p1", "r3b/0", ".."]) {
+    const [problem] = await checkout.wrong({ grant: { port: { kind: "block", name } } });
+    assertStringIncludes(problem, `grant.port.name: "${name}" is not a name for a disk`);
+  }
 });
 
 Deno.test("problems of a port are told by its kind", async () => {
@@ -269,7 +277,8 @@ Deno.test("problems of a port are told by its kind", async () => {
       "grant.port.queues: expected at most 16, found 17",
       'grant.port.onDeath: expected "reissue" or "fail", found "reissues"; did you mean "reissue"?',
       'grant.port.request: expected 1 ms to 24 h, found "0ms"',
-      'grant.port.name: "a b" is not a name for a disk; write a word like "r3b%d" (%d becomes the next free number)',
+      'grant.port.name: "a b" is not a name for a disk; ' +
+      'write r3, lower case letters, and a number, like "r3b%d" (%d becomes the next free number)',
     ],
   );
 });

@@ -26,6 +26,7 @@ const DRIVER: Driver = {
   link: { up: true, speed: 1000 },
   interface: "r3n0",
   addresses: ["10.3.0.15/24", "fe80::1/64"],
+  disk: null,
   rx: { packets: 12345.6, bytes: 999_960 },
   tx: { packets: 0, bytes: 12.4 },
   interruptsPerSecond: 1234,
@@ -88,6 +89,43 @@ Deno.test("a driver that has nothing yet", () => {
   ]);
   const [, , unaddressed] = render({ ...DRIVER, addresses: [] }, PLAIN);
   assertEquals(unaddressed, "  interface   r3n0  no address yet");
+});
+
+const DISK: Driver = {
+  ...DRIVER,
+  name: "nvme",
+  interface: null,
+  addresses: [],
+  disk: {
+    name: "r3b0",
+    size: 64 * 2 ** 20,
+    read: { requests: 12345.6, bytes: 50.04 * 2 ** 20 },
+    write: { requests: 0, bytes: 0 },
+    depth: 31.96,
+    latency: 2.589,
+    requestsPerWakeup: 4.25,
+    totals: { reads: 0, readBytes: 0, writes: 0, writtenBytes: 0, discards: 0, flushes: 0 },
+  },
+};
+
+Deno.test("a driver of a disk says what the disk does", () => {
+  assertEquals(render(DISK, PLAIN).slice(1, 6), [
+    "  disk        r3b0  64 MiB",
+    "  read        12,346 IOPS, 50.0 MiB/s",
+    "  write       0 IOPS, 0.0 MiB/s",
+    "  depth       32.0 at a time, 2.59 ms each",
+    "  interrupts  1,234/s, 4.3 requests per wake-up",
+  ]);
+  assertEquals(
+    renderLine(DISK),
+    "nvme 0000:00:10.0 running; r3b0 64 MiB; read 12,346 IOPS, 50.0 MiB/s; write 0 IOPS, 0.0 MiB/s; " +
+      "32.0 at a time, 2.59 ms each; interrupts 1,234/s; 4.3 requests per wake-up; restarts 1",
+  );
+  const none = { ...DISK, disk: { ...DISK.disk!, name: null, depth: 0, latency: 0 } };
+  assertEquals(render(none, PLAIN).slice(1, 5).filter((_, i) => i !== 1 && i !== 2), [
+    "  disk        not there yet",
+    "  depth       0.0 at a time",
+  ]);
 });
 
 Deno.test("a driver that was given up says why, in red", () => {

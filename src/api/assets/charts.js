@@ -2,7 +2,7 @@
 /// <reference lib="dom" />
 /** Charts as SVG: lines over the last two minutes, and bars of recovery times. */
 
-import { middle } from "./words.js";
+import { carriedBy, middle } from "./words.js";
 
 /** @import { Driver } from "../../supervisor/schema.ts" */
 
@@ -22,15 +22,15 @@ const BARS = 60;
  */
 const SERIES = {
   packets: [
-    { label: "in", of: ({ rx }) => rx.packets },
-    { label: "out", of: ({ tx }) => tx.packets },
+    { label: "in", of: (driver) => carriedBy(driver).packets[0] },
+    { label: "out", of: (driver) => carriedBy(driver).packets[1] },
   ],
   bytes: [
-    { label: "in", of: ({ rx }) => rx.bytes },
-    { label: "out", of: ({ tx }) => tx.bytes },
+    { label: "in", of: (driver) => carriedBy(driver).bytes[0] },
+    { label: "out", of: (driver) => carriedBy(driver).bytes[1] },
   ],
   interrupts: [{ label: "interrupts", of: ({ interruptsPerSecond }) => interruptsPerSecond }],
-  wakeups: [{ label: "packets", of: ({ packetsPerWakeup }) => packetsPerWakeup }],
+  wakeups: [{ label: "packets", of: (driver) => carriedBy(driver).perWakeup }],
 };
 
 /** @typedef {{ time: number, values: Record<string, number[]> }} Sample */

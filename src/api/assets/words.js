@@ -185,13 +185,56 @@ export function middle(values) {
 }
 
 /**
+ * What a driver carries each second, in and out, or read and written: packets, or requests of its disk.
+ * @param {Driver} driver
+ */
+export function carriedBy({ disk, rx, tx, packetsPerWakeup }) {
+  return disk
+    ? {
+      packets: [disk.read.requests, disk.write.requests],
+      bytes: [disk.read.bytes, disk.write.bytes],
+      perWakeup: disk.requestsPerWakeup,
+    }
+    : { packets: [rx.packets, tx.packets], bytes: [rx.bytes, tx.bytes], perWakeup: packetsPerWakeup };
+}
+
+/**
+ * The kernel's side of a driver in words, and what its parts are called: of a network interface, or of a disk.
+ * @param {Driver} driver
+ */
+function portOf({ disk, interface: name, link }) {
+  if (disk) {
+    return {
+      linkName: "Load",
+      link: `${count(disk.depth)} at a time${disk.latency > 0 ? `, ${milliseconds(disk.latency)} each` : ""}`,
+      interfaceName: "Disk",
+      interface: disk.name === null ? "none yet" : `${visible(disk.name)}, ${memory(disk.size)}`,
+      packetsName: "Requests",
+      wakeupsName: "Requests per wake-up",
+      inName: "read",
+      outName: "written",
+    };
+  }
+  return {
+    linkName: "Link",
+    link: link.up ? speed(link.speed) : "down",
+    interfaceName: "Interface",
+    interface: name === null ? "none yet" : visible(name),
+    packetsName: "Packets",
+    wakeupsName: "Packets per wake-up",
+    inName: "in",
+    outName: "out",
+  };
+}
+
+/**
  * A driver as its card shows it: texts, lists and parts by the names they have in the page.
  * @param {Driver} driver
  * @param {number} now milliseconds since 1970, by the server's clock
  */
 export function cardOf(driver, now) {
-  const { address, interface: name, link, reason, recoveries, restarts, rx, spare, state, tx, version } =
-    driver;
+  const { address, reason, recoveries, restarts, spare, state, version } = driver;
+  const carried = carriedBy(driver);
   const inState = driver.uptime > 0 && state === "running"
     ? driver.uptime
     : (now - Date.parse(driver.since)) / 1000;
@@ -208,8 +251,7 @@ export function cardOf(driver, now) {
       state,
       since: `for ${duration(inState)}`,
       next: `next try in ${duration(Math.ceil(next))}`,
-      link: link.up ? speed(link.speed) : "down",
-      interface: name === null ? "none yet" : visible(name),
+      ...portOf(driver),
       process: driver.pid === null ? "none" : String(driver.pid),
       memory: driver.memory === null ? "" : `, ${memory(driver.memory)}`,
       spare: {
@@ -225,12 +267,12 @@ export function cardOf(driver, now) {
       end: reason === null ? "" : ENDS[reason.kind],
       why: reason === null ? "" : visible(reason.text),
       stack: reason?.stack === undefined ? "" : visible(reason.stack, { lines: true }),
-      packetsIn: `${count(rx.packets)}/s`,
-      packetsOut: `${count(tx.packets)}/s`,
-      bytesIn: `${bytes(rx.bytes)}/s`,
-      bytesOut: `${bytes(tx.bytes)}/s`,
+      packetsIn: `${count(carried.packets[0])}/s`,
+      packetsOut: `${count(carried.packets[1])}/s`,
+      bytesIn: `${bytes(carried.bytes[0])}/s`,
+      bytesOut: `${bytes(carried.bytes[1])}/s`,
       interrupts: `${count(driver.interruptsPerSecond)}/s`,
-      perWakeup: count(driver.packetsPerWakeup),
+      perWakeup: count(carried.perWakeup),
       walls: wallsOf(driver),
       holes: holes(driver).join(", "),
       recoveries: last === undefined
@@ -334,6 +376,8 @@ function parts(event) {
       };
     case "interface":
       return { word: "interface", tone: "off", text: event.interface };
+    case "disk":
+      return { word: "disk", tone: "off", text: event.disk };
     case "address":
       return { word: "address", tone: "off", text: event.addresses.join(", ") || "none" };
     case "upgrade": {

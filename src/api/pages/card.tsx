@@ -84,10 +84,10 @@ export function Card({ driver, reports, now }: CardProps) {
       </ul>
 
       <dl class="facts">
-        <Fact name="Link">
+        <Fact name={<Field of="linkName" />}>
           <Field of="link" />
         </Fact>
-        <Fact name="Interface">
+        <Fact name={<Field of="interfaceName" />}>
           <span class="mono" data-field="interface">{text.interface}</span>
           <ul class="mono addresses" data-list="addresses">
             {lists.addresses.map((line) => <li>{line}</li>)}
@@ -128,18 +128,18 @@ export function Card({ driver, reports, now }: CardProps) {
       </dl>
 
       <div class="charts">
-        <Chart name="packets" title="Packets">
-          <Series index={0} label="in" field="packetsIn" text={text.packetsIn} />
-          <Series index={1} label="out" field="packetsOut" text={text.packetsOut} />
+        <Chart name="packets" label="Packets or requests" title={<Field of="packetsName" />}>
+          <Series index={0} label={<Field of="inName" />} field="packetsIn" text={text.packetsIn} />
+          <Series index={1} label={<Field of="outName" />} field="packetsOut" text={text.packetsOut} />
         </Chart>
         <Chart name="bytes" title="Bytes">
-          <Series index={0} label="in" field="bytesIn" text={text.bytesIn} />
-          <Series index={1} label="out" field="bytesOut" text={text.bytesOut} />
+          <Series index={0} label={<Field of="inName" />} field="bytesIn" text={text.bytesIn} />
+          <Series index={1} label={<Field of="outName" />} field="bytesOut" text={text.bytesOut} />
         </Chart>
         <Chart name="interrupts" title="Interrupts">
           <Series index={0} field="interrupts" text={text.interrupts} />
         </Chart>
-        <Chart name="wakeups" title="Packets per wake-up">
+        <Chart name="wakeups" label="Packets or requests per wake-up" title={<Field of="wakeupsName" />}>
           <Series index={0} field="perWakeup" text={text.perWakeup} />
         </Chart>
         <Chart name="recoveries" title="Recoveries" wide>
@@ -171,7 +171,14 @@ export function Card({ driver, reports, now }: CardProps) {
 
 /** A chart is drawn by the script; without it, the numbers stand alone. */
 function Chart(
-  { name, title, wide = false, children }: { name: string; title: string; wide?: boolean; children: Child },
+  { name, title, label = String(title), wide = false, children }: {
+    name: string;
+    title: Child;
+    /** The title, if it is not a text. */
+    label?: string;
+    wide?: boolean;
+    children: Child;
+  },
 ) {
   return (
     <figure class={wide ? "chart wide" : "chart"}>
@@ -181,7 +188,7 @@ function Chart(
       </figcaption>
       <div class="plot">
         <span class="scale" data-scale={name} aria-hidden="true"></span>
-        <svg data-chart={name} role="img" aria-label={title} viewBox="0 0 240 60" preserveAspectRatio="none">
+        <svg data-chart={name} role="img" aria-label={label} viewBox="0 0 240 60" preserveAspectRatio="none">
         </svg>
       </div>
     </figure>
@@ -189,7 +196,7 @@ function Chart(
 }
 
 function Series(
-  { index, label, field, text }: { index: number; label?: string; field: keyof Texts; text: string },
+  { index, label, field, text }: { index: number; label?: Child; field: keyof Texts; text: string },
 ) {
   return (
     <span class={`series series-${index}`}>

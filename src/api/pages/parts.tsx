@@ -4,7 +4,7 @@ import type { Event } from "../../supervisor/schema.ts";
 import { clock, eventOf, reportPath, visible } from "../assets/words.js";
 
 /** One of a list of facts. */
-export function Fact({ name, children }: { name: string; children: Child }) {
+export function Fact({ name, children }: { name: Child; children: Child }) {
   return (
     <div>
       <dt>{name}</dt>

@@ -1,0 +1,60 @@
+/** For tests of what a driver allocates: a device whose registers become plain memory, and the growth of the heap. */
+
+import type { DmaMemory, Registers } from "../../src/driver/mod.ts";
+import type { AnyRegisterMap } from "../../src/driver/registers.ts";
+import { FakeDevice } from "./device.ts";
+import type { BusMemory } from "./dma.ts";
+import type { Hardware } from "./registers.ts";
+
+/** Brought up on a model, and then on plain memory: the model itself allocates. */
+export class MemoryDevice extends FakeDevice {
+  readonly memories: DmaMemory[] = [];
+  /** Registers over plain memory. */
+  readonly #bind: (map: AnyRegisterMap) => Registers;
+  #released = false;
+
+  constructor({ model, bus, bind, vectors }: {
+    model: Hardware & { busMaster: boolean };
+    bus: BusMemory;
+    bind: (map: AnyRegisterMap) => Registers;
+    vectors?: number;
+  }) {
+    super(model, bus, { vectors });
+    this.#bind = bind;
+  }
+
+  override bar(index: number, map: AnyRegisterMap): Registers {
+    const model = super.bar(index, map);
+    const mapped = this.#bind(map);
+    const current = () => this.#released ? mapped : model;
+    return {
+      read: (register) => current().read(register),
+      write: (register, value) => current().write(register, value),
+      has: (field) => current().has(field),
+      get: (field) => current().get(field),
+      set: (field, value) => current().set(field, value),
+    };
+  }
+
+  /** From now on registers are memory. */
+  release(): void {
+    this.#released = true;
+  }
+
+  override dma(bytes: number, options: { align?: number } = {}): DmaMemory {
+    const memory = super.dma(bytes, options);
+    this.memories.push(memory);
+    return memory;
+  }
+}
+
+/** Bytes that the heap grew by in each of `rounds` of `calls`; the middle one, for some rounds collect. */
+export function growth(step: () => void, { rounds, calls }: { rounds: number; calls: number }): number {
+  const grown: number[] = [];
+  for (let round = 0; round < rounds; round++) {
+    const before = Deno.memoryUsage().heapUsed;
+    for (let i = 0; i < calls; i++) step();
+    grown.push(Deno.memoryUsage().heapUsed - before);
+  }
+  return grown.sort((a, b) => a - b)[rounds >> 1];
+}

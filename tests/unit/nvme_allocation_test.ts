@@ -1,0 +1,97 @@
+/** The NVMe data path allocates nothing once it is compiled, so that no collection interrupts it. */
+
+import { assert, assertEquals } from "@std/assert";
+import nvme from "../../drivers/nvme/driver.ts";
+import { useClock } from "../../src/driver/clock.ts";
+import {
+  type BlockPort,
+  Channel,
+  CONTEXT,
+  FORCE,
+  LAST,
+  OPERATION,
+  type Registers,
+} from "../../src/driver/mod.ts";
+import { type AnyRegisterMap, MappedRegisters } from "../../src/driver/registers.ts";
+import { CONTROL } from "../../src/driver/rings.ts";
+import { RECORD_LENGTH, RecordedRegisters, Recorder } from "../../src/host/recorder.ts";
+import { FakeClock } from "../fakes/clock.ts";
+import { BusMemory } from "../fakes/dma.ts";
+import { FakeNvme } from "../fakes/nvme.ts";
+import { growth, MemoryDevice } from "../fakes/plain_memory.ts";
+
+const RING = 256;
+const ENTRIES = 128;
+const HEAP = { rounds: 21, calls: 5000 };
+
+/** A read of three pages, a forced write with a gap, and a flush: eight entries, and four commands. */
+const PATTERN: [low: number, high: number, lengthFlags: number][] = [
+  [0xffffff00, 1, 24 | CONTEXT | OPERATION.READ],
+  [0xfffff000, 1, 4096],
+  [0xeffff000, 3, 4096],
+  [0x00001000, 3, 4096 | LAST],
+  [0xfffffffe, 1, 9 | CONTEXT | OPERATION.WRITE | FORCE],
+  [0xfffff000, 1, 512],
+  [0xfffff000, 1, 4096 | LAST],
+  [0, 0, CONTEXT | LAST | OPERATION.FLUSH],
+];
+const REQUESTS = 3;
+const COMMANDS = 4;
+/** Patterns between two polls. */
+const BATCH = 5;
+
+const BAR = { words: () => new Uint32Array(0x4000 / 4), name: "plain memory" };
+
+Deno.test("poll allocates nothing", () =>
+  pollAllocatesNothing((map) => new MappedRegisters(BAR.words(), { map, name: BAR.name })));
+
+Deno.test("poll allocates nothing while its register accesses are recorded", () =>
+  pollAllocatesNothing((map) => {
+    const recorder = new Recorder(new Uint32Array(new SharedArrayBuffer(RECORD_LENGTH)));
+    return new RecordedRegisters(BAR.words(), { map, name: BAR.name, bar: 0, recorder });
+  }));
+
+async function pollAllocatesNothing(bind: (map: AnyRegisterMap) => Registers): Promise<void> {
+  const clock = new FakeClock();
+  useClock(clock);
+  const bus = new BusMemory();
+  const device = new MemoryDevice({ model: new FakeNvme(clock, bus), bus, bind });
+  const control = new Int32Array(new SharedArrayBuffer(256));
+  const submissions = new Uint32Array(RING * 4);
+  for (let i = 0; i < RING; i++) submissions.set([...PATTERN[i % PATTERN.length], 0xf0000000 + i], i << 2);
+  const completions = new Uint32Array(RING * 4);
+  const kick = new Uint32Array(1);
+  const ring = new Channel({ control, submissions, completions, kick, kickWord: 0, kickBit: 1 });
+  const port: BlockPort = { queues: [ring], attach: () => {} };
+  const state = await clock.settle(nvme.bringUp(device, port));
+  device.release();
+
+  const [, , , commands, completed] = device.memories.map(({ words }) => words);
+  let at = 0;
+  let phase = 1 << 16;
+  /** The controller has done all it was given; the kernel gives more. */
+  const step = () => {
+    Atomics.add(control, CONTROL.SUBMITTED, BATCH * PATTERN.length);
+    nvme.poll(state, 64);
+    for (let i = 0; i < BATCH * COMMANDS; i++) {
+      completed[(at << 2) + 3] = commands[at << 4] >>> 16 | phase;
+      at = (at + 1) & (ENTRIES - 1);
+      if (at === 0) phase ^= 1 << 16;
+    }
+  };
+  for (let i = 0; i < 20_000; i++) step();
+  const before = Atomics.load(control, CONTROL.COMPLETED);
+  const grown = growth(step, HEAP);
+  assertEquals(
+    (Atomics.load(control, CONTROL.COMPLETED) - before) | 0,
+    HEAP.rounds * HEAP.calls * BATCH * REQUESTS,
+    "every poll completes what the one before it began",
+  );
+  const objects: object[] = [{}];
+  const shown = growth(() => {
+    step();
+    objects[0] = { one: at };
+  }, HEAP);
+  assert(shown > HEAP.calls * 8, `an object in each poll must show, and it grew the heap by ${shown} bytes`);
+  assert(grown < HEAP.calls * 8, `${HEAP.calls} polls grew the heap by ${grown} bytes`);
+}
