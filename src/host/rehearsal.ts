@@ -67,6 +67,7 @@ function pretendedKernel(info: Uint8Array): GrantCalls {
       return 0;
     },
     r3_map: () => 0,
+    r3_pio: () => 0,
   };
 }
 
