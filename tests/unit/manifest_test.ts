@@ -522,7 +522,7 @@ Deno.test("what the device cannot give is told, all of it", async () => {
   assertEquals(resolve(manifest, device).map(({ path, reason }) => `${path}: ${reason}`), [
     `match: ${ADDRESS} is 8086:100f, which is not listed`,
     `grant.bars[0]: the window ends at 132 KiB, past the end of BAR 0 of ${ADDRESS} (128 KiB)`,
-    `grant.bars[1]: BAR 1 of ${ADDRESS} is I/O ports, not memory`,
+    `grant.bars[1]: the window ends at 4 KiB, past the end of BAR 1 of ${ADDRESS} (64 bytes)`,
     `grant.bars[2]: BAR 2 of ${ADDRESS} was given no address by the firmware`,
     `grant.bars[3]: BAR 3 of ${ADDRESS} does not begin on a page, so a window would show its neighbours too`,
     "grant.bars[3]: the window has a length of 256 bytes: not whole pages of 4 KiB",
@@ -562,6 +562,42 @@ Deno.test("interrupts are held against the device's capabilities", async () => {
   }
   const unreadable = await pciDevice({ config: config({ msi: 8 }).slice(0, 64) });
   assertEquals(resolve(await shipped({ interrupts: { count: 32, type: "msix" } }), unreadable), []);
+});
+
+/** An IDE controller as Linux shows one in compatibility mode, with the ISA ports as its BARs. */
+const PIIX: FakeDevice = {
+  vendor: 0x8086,
+  device: 0x7111,
+  class: 0x010180,
+  bars: [[0x1f0, 8, IO], [0x3f6, 1, IO], [0x170, 8, IO], [0x376, 1, IO], [0xc040, 16, IO]],
+  config: config({}),
+};
+
+Deno.test("the shipped manifest of IDE fits the controller: windows of ports, and both ISA interrupts", async () => {
+  const ide = await loadManifest(new URL("../../manifests/ide.json", import.meta.url).pathname);
+  assertEquals(resolve(ide, await pciDevice(PIIX)), []);
+  assertEquals(ide.grant.addressBits, 32);
+  assertEquals(describeGrant(ide, await pciDevice(PIIX), { port: "r3b0" }).slice(0, 7), [
+    "I/O ports: BAR 0, bytes 0x0–0x7 (8 bytes)",
+    "I/O ports: BAR 1, bytes 0x0–0x0 (1 bytes)",
+    "I/O ports: BAR 2, bytes 0x0–0x7 (8 bytes)",
+    "I/O ports: BAR 3, bytes 0x0–0x0 (1 bytes)",
+    "I/O ports: BAR 4, bytes 0x0–0xf (16 bytes)",
+    "interrupts: 2 (ISA)",
+    "memory shared with the device: 64 KiB",
+  ]);
+  const problems = async (grant: Partial<Manifest["grant"]>, device: Partial<FakeDevice>) =>
+    resolve({ ...ide, grant: { ...ide.grant, ...grant } }, await pciDevice({ ...PIIX, ...device }))
+      .map(({ reason }) => reason);
+  assertEquals(await problems({ bars: [{ bar: 4, offset: 8, length: 9 }] }, {}), [
+    `the window ends at 17 bytes, past the end of BAR 4 of ${ADDRESS} (16 bytes)`,
+  ]);
+  const none = [`${ADDRESS} is no IDE controller in compatibility mode`];
+  assertEquals(await problems({}, { class: 0x010185 }), none);
+  assertEquals(await problems({}, { class: 0x010601 }), none);
+  assertEquals(await problems({ interrupts: { count: 3, type: "ide" } }, {}), [
+    `${ADDRESS} has 2 ISA interrupts, not 3`,
+  ]);
 });
 
 Deno.test("a window must not hold the device's MSI-X registers", async () => {
