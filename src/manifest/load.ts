@@ -239,6 +239,9 @@ function crossFindings({ grant, limits }: ManifestFile): Finding[] {
   if (type === "intx" && count > 1) {
     found.push({ path: ["grant", "interrupts", "count"], reason: `intx has one vector, not ${count}` });
   }
+  if (type === "ide" && count > 2) {
+    found.push({ path: ["grant", "interrupts", "count"], reason: `ide has two vectors, not ${count}` });
+  }
   const { heap = DEFAULT_HEAP, memory = Infinity } = limits ?? {};
   if (memory <= heap) {
     found.push({

@@ -94,9 +94,9 @@ function interruptProblem({ grant }: Manifest, device: PciDevice): string | unde
   const has = device.interrupts;
   if (count === 0 || !has) return undefined;
   if (type === "ide") {
-    const most = isaInterrupts(device);
-    if (most === 0) return `${device.address} is no IDE controller in compatibility mode`;
-    return most < count ? `${device.address} has ${most} ISA interrupts, not ${count}` : undefined;
+    return usesIsaInterrupts(device)
+      ? undefined
+      : `${device.address} is no IDE controller in compatibility mode`;
   }
   if (type === "intx") return has.intx ? undefined : `${device.address} has no INTx pin`;
   if (type !== undefined) {
@@ -116,14 +116,13 @@ function interruptProblem({ grant }: Manifest, device: PciDevice): string | unde
 /** How the ways to interrupt are written for people. */
 export const LABELS: Record<InterruptType, string> = { intx: "INTx", msi: "MSI", msix: "MSI-X", ide: "ISA" };
 
-/** Base class and subclass of an IDE controller, and the bits of its programming interface that put a channel into native mode. */
+/** Base class and subclass of an IDE controller; bits of its programming interface: a channel is in native mode. */
 const IDE_CLASS = 0x0101;
-const NATIVE = [1 << 0, 1 << 2];
+const IDE_NATIVE = 1 << 0 | 1 << 2;
 
-/** ISA interrupts that the device signals, PCI IDE Controller Specification 1.0 §2: both, as the first channel is vector 0. */
-function isaInterrupts(device: PciDevice): number {
-  if (device.class >> 8 !== IDE_CLASS) return 0;
-  return NATIVE.every((bit) => (device.class & bit) === 0) ? NATIVE.length : 0;
+/** Whether both channels interrupt as ISA controllers do, PCI IDE Controller Specification 1.0 §2. */
+function usesIsaInterrupts(device: PciDevice): boolean {
+  return device.class >> 8 === IDE_CLASS && (device.class & IDE_NATIVE) === 0;
 }
 
 function barsText(bars: readonly Bar[]): string {
