@@ -211,7 +211,7 @@ export class Disk {
         task.write(TASK.DEVICE, deviceByte(this.#drive) | low >>> 24);
       }
       task.write(TASK.COUNT, request[SECTORS]);
-      task.write(TASK.LBA_LOW, low);
+      task.write(TASK.LBA_LOW, low & 0xff); // else it is boxed
       task.write(TASK.LBA_MID, low >>> 8);
       task.write(TASK.LBA_HIGH, low >>> 16);
       task.write(TASK.COMMAND, request[CODE]);
@@ -219,7 +219,12 @@ export class Disk {
     }
     request[TICKS] = 0;
     this.#busy = true;
-    this.#ticks ??= every(TICK_MS, () => this.#tick());
+    if (this.#ticks === undefined) this.#watch();
+  }
+
+  /** Apart from `#start`, which would make a closure's context at each call. */
+  #watch(): void {
+    this.#ticks = every(TICK_MS, () => this.#tick());
   }
 
   // ---- interrupt: commands to completions ----
