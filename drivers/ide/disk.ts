@@ -26,9 +26,9 @@ import { blockError, commandText, type Failure, failureText } from "./failure.ts
 import { type Identity, identityOf } from "./identity.ts";
 import { COMMAND, CONTROL, LBA28_END, LBA28_SECTORS, PRD, REGION, TASK } from "./registers.ts";
 
-/** Bytes of the table of regions: one for each segment, and for each multiple of 64 KiB that one crosses. */
-export const TABLE_BYTES = 32 * 1024;
-const TABLE_REGIONS = TABLE_BYTES / PRD.SIZE;
+/** Bytes of the table of regions, one for each segment. An emulated controller reads no more than a page of it. */
+export const TABLE_BYTES = 4096;
+export const TABLE_REGIONS = TABLE_BYTES / PRD.SIZE;
 
 /** How often a command is begun anew after an error on the cable. */
 const RETRIES = 3;
@@ -153,38 +153,37 @@ export class Disk {
     return NONE;
   }
 
-  /** The segments as regions, §1.2. */
+  /** The segments as regions, §1.2: what is attached has each of them fit one. */
   #writeTable(entries: number): void {
     const queue = this.#queue;
     const words = queue.submissions;
     const table = this.#table;
-    let slot = 0;
+    if (entries - 1 > TABLE_REGIONS) {
+      throw new RangeError("Cannot read the ring: a request of too many segments");
+    }
     let bytes = 0;
+    let slot = 0;
     for (let i = 1; i < entries; i++) {
       const at = queue.peek(i);
-      let low = words[at + ENTRY.ADDRESS_LOW];
+      const low = words[at + ENTRY.ADDRESS_LOW];
+      const length = words[at + ENTRY.LENGTH_FLAGS] & LENGTH_MASK;
       if (words[at + ENTRY.ADDRESS_HIGH] !== 0) {
         throw new DeviceError(
           `Cannot use ${this.#device.address}: a request lies above 4 GiB; grant it "addressBits": 32`,
         );
       }
-      for (let left = words[at + ENTRY.LENGTH_FLAGS] & LENGTH_MASK; left > 0;) {
-        if (slot === TABLE_REGIONS) {
-          throw new RangeError("Cannot read the ring: a request of too many segments");
-        }
-        const region = Math.min(left, REGION - (low & (REGION - 1)));
-        table[slot * PRD.WORDS + PRD.ADDRESS] = low;
-        table[slot * PRD.WORDS + PRD.LENGTH] = region & PRD.LENGTH_MASK;
-        slot++;
-        bytes += region;
-        left -= region;
-        low = (low + region) >>> 0;
+      if (length === 0 || length > REGION - (low & (REGION - 1)) || ((low | length) & 1) !== 0) {
+        throw new RangeError("Cannot read the ring: a segment is not within the limits that were given");
       }
+      table[slot + PRD.ADDRESS] = low;
+      table[slot + PRD.LENGTH] = length & PRD.LENGTH_MASK;
+      slot += PRD.WORDS;
+      bytes += length;
     }
     if (bytes !== this.#request[SECTORS] * 512) {
       throw new RangeError("Cannot read the ring: the segments of a request do not come to its length");
     }
-    table[(slot - 1) * PRD.WORDS + PRD.LENGTH] |= PRD.LAST;
+    table[slot - PRD.WORDS + PRD.LENGTH] |= PRD.LAST;
   }
 
   /** Queues the command: the bus master's part of it, §3.1, around the drive's, clause 9.6. */

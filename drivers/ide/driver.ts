@@ -11,15 +11,12 @@ import {
   type DmaMemory,
 } from "../../src/driver/mod.ts";
 import { IdeChannel } from "./channel.ts";
-import { Disk, TABLE_BYTES } from "./disk.ts";
+import { Disk, TABLE_BYTES, TABLE_REGIONS } from "./disk.ts";
 import { type Identity, identityOf } from "./identity.ts";
 import { LBA28_SECTORS, LBA48_SECTORS, REGION } from "./registers.ts";
 
 /** Most sectors of a request: 4 MiB. */
 const MAX_SECTORS = 8192;
-/** Most segments, and most bytes of each, that a port gives. */
-const MAX_SEGMENTS = 1024;
-const MAX_SEGMENT = 512 * 1024;
 
 /** Bring-up. Both channels are quiet before the bus may be mastered. */
 async function bringUp(device: Device, port: BlockPort): Promise<Disk> {
@@ -54,8 +51,10 @@ async function bringUp(device: Device, port: BlockPort): Promise<Disk> {
     logicalBlock: 512,
     physicalBlock: identity.physicalBlock,
     maxSectors: Math.min(MAX_SECTORS, identity.lba48 ? LBA48_SECTORS : LBA28_SECTORS),
-    maxSegments: Math.min(MAX_SEGMENTS, queue.size - 1),
-    maxSegment: MAX_SEGMENT,
+    // Each segment is one region.
+    maxSegments: Math.min(TABLE_REGIONS, queue.size - 1),
+    maxSegment: REGION,
+    boundary: REGION,
     alignment: 4,
     // One is the drive's; the other is begun in the call that ends it.
     depth: 2,
@@ -125,21 +124,13 @@ async function firstDisk(
   );
 }
 
-/** Memory for the table of regions, which crosses no multiple of 64 KiB: the first or the second half of twice as much. */
+/** Memory for the table of regions: a page of its own crosses no multiple of 64 KiB. */
 function regionTable(device: Device): DmaMemory {
-  const { words, bytes, low, high } = device.dma(2 * TABLE_BYTES, { align: 4096 });
-  if (high !== 0) {
-    throw new DeviceError(
-      `Cannot use ${device.address}: its DMA memory lies above 4 GiB; grant it "addressBits": 32`,
-    );
-  }
-  const at = low % REGION + TABLE_BYTES <= REGION ? 0 : TABLE_BYTES;
-  return {
-    words: words.subarray(at / 4, (at + TABLE_BYTES) / 4),
-    bytes: bytes.subarray(at, at + TABLE_BYTES),
-    low: (low + at) >>> 0,
-    high,
-  };
+  const table = device.dma(TABLE_BYTES, { align: TABLE_BYTES });
+  if (table.high === 0) return table;
+  throw new DeviceError(
+    `Cannot use ${device.address}: its DMA memory lies above 4 GiB; grant it "addressBits": 32`,
+  );
 }
 
 export default defineDriver({

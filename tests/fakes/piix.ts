@@ -431,6 +431,7 @@ export class FakePiix implements PortHardware, Hardware {
       if (Math.floor(at / 0x10000) !== Math.floor(table / 0x10000)) {
         throw new Error("The table crosses 64 KiB");
       }
+      if (at - table >= 4096) throw new Error("The table is longer than an emulated controller reads");
       const bytes = this.#bus.reach(at, 8, false);
       const view = new DataView(bytes.buffer, bytes.byteOffset);
       const address = view.getUint32(0, true);

@@ -26,13 +26,13 @@ const RING = 256;
 const HEAP = { rounds: 21, calls: 5000 };
 const BARS = [0, 1, 2, 3, 4];
 
-/** A read in two pieces, a forced write over a multiple of 64 KiB far up the disk, and a flush. */
+/** A read in two pieces, a forced write of a whole region far up the disk, and a flush. */
 const PATTERN: [low: number, high: number, lengthFlags: number][] = [
   [0x0ffffff0, 0, 16 | CONTEXT | OPERATION.READ],
   [0xfffff000, 0, 4096],
   [0x80000e00, 0, 4096 | LAST],
-  [0xfffffffe, 0x1234, 17 | CONTEXT | OPERATION.WRITE | FORCE],
-  [0xa000f000, 0, 8192],
+  [0xfffffffe, 0x1234, 129 | CONTEXT | OPERATION.WRITE | FORCE],
+  [0xa0000000, 0, 0x10000],
   [0xfffffe00, 0, 512 | LAST],
   [0, 0, CONTEXT | LAST | OPERATION.FLUSH],
   [0, 0, CONTEXT | LAST | OPERATION.DISCARD],

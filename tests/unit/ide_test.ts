@@ -114,8 +114,9 @@ Deno.test("bring-up resets, identifies, and attaches", async () => {
     logicalBlock: 512,
     physicalBlock: 512,
     maxSectors: 8192,
-    maxSegments: 1024,
-    maxSegment: 524288,
+    maxSegments: 512,
+    maxSegment: 65536,
+    boundary: 65536,
     alignment: 4,
     depth: 2,
     queues: 1,
@@ -308,47 +309,52 @@ Deno.test("what is written is read, in pieces of any form", async () => {
   assertStrictEquals(rig.port.out, 0);
 });
 
-Deno.test("regions are cut at 64 KiB, up to the largest request", async () => {
+Deno.test("the largest request, in regions of 64 KiB and in as many as there may be", async () => {
   const rig = await Rig.up({ drives: [new FakeDrive({ sectors: 20000 })] });
-  // From just below a multiple of 64 KiB, over eight of them.
-  const long = pattern(512 * 1024, 1);
-  const whole = pattern(64 * 1024, 2);
-  const rest = pattern(4096, 3);
-  const request = {
-    sector: 5,
-    segments: [long, whole, rest],
-    addresses: [SEGMENTS + 0xfffc, SEGMENTS + 0x20_0000, SEGMENTS + 0x30_f000],
-  };
-  assertStrictEquals(rig.do({ operation: WRITE, ...request }), undefined);
-  assertEquals(rig.drive.read(5, 1160), concat([long, whole, rest]));
-
   const data = pattern(8192 * 512, 4);
-  const pages = Array.from({ length: 1024 }, (_, i) => data.subarray(i * 4096, i * 4096 + 4096));
-  // Each crosses a multiple of 64 KiB.
-  const addresses = pages.map((_, i) => SEGMENTS + i * 0x10000 + 0xf800);
-  assertStrictEquals(rig.do({ operation: WRITE, sector: 1000, segments: pages, addresses }), undefined);
-  assertEquals(rig.drive.read(1000, 8192), data);
-  const into = pages.map(() => new Uint8Array(4096));
-  assertStrictEquals(rig.do({ operation: READ, sector: 1000, segments: into, addresses }), undefined);
-  assertEquals(concat(into), data);
+  const cut = (bytes: Uint8Array, size: number) =>
+    Array.from({ length: bytes.length / size }, (_, i) => bytes.subarray(i * size, (i + 1) * size));
+  const transfer = (bytes: Uint8Array, { size, at, step }: { size: number; at: number; step: number }) => {
+    const segments = cut(bytes, size);
+    const addresses = segments.map((_, i) => at + i * step);
+    assertStrictEquals(rig.do({ operation: WRITE, sector: 1000, segments, addresses }), undefined);
+    assertEquals(rig.drive.read(1000, bytes.length / 512), bytes);
+    const into = segments.map(() => new Uint8Array(size));
+    assertStrictEquals(rig.do({ operation: READ, sector: 1000, segments: into, addresses }), undefined);
+    assertEquals(concat(into), bytes);
+  };
+  transfer(data, { size: 0x10000, at: SEGMENTS, step: 0x10000 });
   assertEquals(rig.drive.commands.at(-1), { code: 0x25, lba: 1000, count: 8192 });
+  transfer(data.subarray(0, 512 * 4096), { size: 4096, at: SEGMENTS + 0xf000, step: 0x10000 });
+  // Up to the end of 32 bits of address.
+  transfer(data.subarray(0, 512 * 4096), { size: 4096, at: 2 ** 32 - 512 * 4096, step: 4096 });
 });
 
-Deno.test("the table of regions lies within 64 KiB wherever its memory is", async () => {
-  for (const memory of [0x10_0000, 0x10_7000, 0x10_8000, 0x10_9000, 0x10_f000, 2 ** 32 - 0x11000]) {
-    const rig = await Rig.up({ memory, drives: [new FakeDrive({ sectors: 20000 })] });
-    const segments = Array.from({ length: 1000 }, (_, i) => pattern(512, i));
-    const addresses = segments.map((_, i) => SEGMENTS + i * 0x10000 + 0xff00);
-    assertStrictEquals(rig.do({ operation: WRITE, segments, addresses }), undefined);
-    assertEquals(rig.drive.read(0, 1000), concat(segments));
+Deno.test("a segment beyond the limits ends the driver before the drive hears of it", async () => {
+  for (
+    const [segments, addresses] of [
+      [[pattern(4096)], [SEGMENTS + 0xf004]],
+      [[pattern(0x10000), pattern(0x10200)], [SEGMENTS, SEGMENTS + 0x10000]],
+      [[pattern(513), pattern(511)], [SEGMENTS, SEGMENTS + 0x10000]],
+      [[pattern(512), new Uint8Array(0)], [SEGMENTS, SEGMENTS + 0x10000]],
+    ] as const
+  ) {
+    const rig = await Rig.up();
+    rig.port.submit({ operation: WRITE, segments: [...segments], addresses: [...addresses] });
+    assertThrows(() => rig.poll(), RangeError, "a segment is not within the limits that were given");
+    assertEquals(rig.drive.commands, []);
   }
+  const many = await Rig.up();
+  many.port.submit({ operation: WRITE, segments: Array.from({ length: 513 }, () => pattern(512)) });
+  assertThrows(() => many.poll(), RangeError, "a request of too many segments");
 });
 
 Deno.test("48 bits of address are used where 28 do not reach, and not elsewhere", async () => {
   const rig = await Rig.up({ drives: [new FakeDrive({ sectors: 2 ** 47 })] });
   const at = (sector: number, sectors: number) => {
-    assertStrictEquals(rig.do({ operation: WRITE, sector, segments: [pattern(512 * sectors)] }), undefined);
-    assertEquals(rig.drive.read(sector, sectors), pattern(512 * sectors));
+    const segments = Array.from({ length: sectors }, (_, i) => pattern(512, i));
+    assertStrictEquals(rig.do({ operation: WRITE, sector, segments }), undefined);
+    assertEquals(rig.drive.read(sector, sectors), concat(segments));
     return rig.drive.commands.at(-1);
   };
   assertEquals(at(0x0ffffffd, 1), { code: 0xca, lba: 0x0ffffffd, count: 1 });
@@ -465,10 +471,9 @@ Deno.test("thousands of requests go around the ring", async () => {
     const segments = Array.from({ length: 1 + x % 20 }, (_, j) => pattern(512 * (1 + j % 3), i + j));
     const sector = x % 4000;
     assertStrictEquals(rig.do({ operation: WRITE, sector, segments }), undefined);
-    const all = concat(segments);
-    const back = [new Uint8Array(all.length)];
+    const back = segments.map(({ length }) => new Uint8Array(length));
     assertStrictEquals(rig.do({ operation: READ, sector, segments: back }), undefined);
-    assertEquals(back[0], all);
+    assertEquals(back, segments);
   }
 });
 

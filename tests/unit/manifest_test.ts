@@ -602,7 +602,7 @@ Deno.test("the shipped manifest of IDE fits the controller: windows of ports, an
     "I/O ports: BAR 3, bytes 0x0–0x0 (1 byte)",
     "I/O ports: BAR 4, bytes 0x0–0xf (16 bytes)",
     "interrupts: 2 (ISA)",
-    "memory shared with the device: 64 KiB",
+    "memory shared with the device: 4 KiB",
   ]);
   const problems = async (grant: Partial<Manifest["grant"]>, device: Partial<FakeDevice>) =>
     resolve({ ...ide, grant: { ...ide.grant, ...grant } }, await pciDevice({ ...PIIX, ...device }))
