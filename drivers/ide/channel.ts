@@ -18,7 +18,7 @@ const PULLED_DOWN = 0x7f;
 const READY_MS = 31_000;
 const IDENTIFY_MS = 5_000;
 
-const { BSY, DRQ, ERR, DF } = TASK.STATUS;
+const { BSY, DRQ } = TASK.STATUS;
 
 /** The ports of a channel share one queue with all others of the device. */
 export class IdeChannel {
@@ -95,7 +95,7 @@ export class IdeChannel {
     this.#pause();
     await this.#idle({ ms: IDENTIFY_MS, what: `IDENTIFY DEVICE of the drive at ${this.where(drive)}` });
     const status = this.#look(this.task, TASK.STATUS);
-    if ((status & (ERR.mask | DF.mask)) !== 0 || (status & DRQ.mask) === 0) return undefined;
+    if ((status & DRQ.mask) === 0) return undefined;
     const bytes = new Uint8Array(512);
     this.task.readInto(TASK.DATA, bytes);
     this.#pause();
@@ -105,10 +105,8 @@ export class IdeChannel {
     return new Uint16Array(bytes.buffer);
   }
 
-  /** Takes back what interrupt there may be, and lets drives interrupt. */
+  /** Lets drives interrupt. Reading STATUS has taken back what IDENTIFY DEVICE asked for. */
   enableInterrupts(): void {
-    this.task.read(TASK.STATUS);
-    this.master.write(this.registers.STATUS, this.acknowledge);
     this.control.write(CONTROL.DEVICE_CONTROL, 0);
     this.run();
   }

@@ -196,10 +196,15 @@ export class FakePiix implements PortHardware, Hardware {
     this.#edges |= 1 << channel;
   }
 
+  /** The selected drive interrupts, with its command not done. */
+  interruptEarly(channel: number): void {
+    this.#interrupt(channel);
+  }
+
   /** Ends what `faults.later` has left. */
   finish(channel: number): void {
     const { drive } = this.#channels[channel];
-    if (!drive || (drive.status & BSY) === 0) throw new Error("There is no command to finish");
+    if (!drive || (drive.status & (BSY | DRQ)) === 0) throw new Error("There is no command to finish");
     this.#done(channel);
   }
 
@@ -296,7 +301,9 @@ export class FakePiix implements PortHardware, Hardware {
     const channel = this.#channels[index];
     const now = this.#clock.now();
     const resets = (channel.control & SRST) !== 0;
+    const enabled = (channel.control & ~value & NIEN) !== 0;
     channel.control = value;
+    if (enabled && channel.line) this.#signal(index);
     if ((value & SRST) !== 0) {
       if ((channel.command & 1) !== 0) throw new Error("Reset while the bus master is active");
       channel.resetSince = now;
@@ -345,7 +352,7 @@ export class FakePiix implements PortHardware, Hardware {
       this.#interrupt(index);
       return;
     }
-    drive.status |= BSY;
+    drive.status |= moves ? DRQ : BSY;
     if (moves) drive.transfer = { lba, count, writes: code !== 0xc8 && code !== 0x25 };
     else if (!this.faults.later) this.#done(index);
   }
@@ -353,10 +360,15 @@ export class FakePiix implements PortHardware, Hardware {
   /** The selected drive interrupts, if it may. */
   #interrupt(index: number): void {
     const channel = this.#channels[index];
-    if ((channel.control & NIEN) !== 0) return;
-    if (!channel.line) this.#edges |= 1 << index;
-    if (!channel.line) channel.status |= INT;
+    if (!channel.line) this.#signal(index);
     channel.line = true;
+  }
+
+  #signal(index: number): void {
+    const channel = this.#channels[index];
+    if ((channel.control & NIEN) !== 0) return;
+    this.#edges |= 1 << index;
+    channel.status |= INT;
   }
 
   #fail(index: number, error: number, lba: number): void {
@@ -457,7 +469,6 @@ export class FakePiix implements PortHardware, Hardware {
     if (transfer) {
       if (this.faults.masterError) {
         channel.status = (channel.status & ~ACTIVE) | MASTER_ERROR;
-        drive.status |= DRQ;
         return this.#interrupt(index);
       }
       if ((this.faults.cableErrors ?? 0) > 0) {
@@ -468,7 +479,10 @@ export class FakePiix implements PortHardware, Hardware {
       if (failed) return this.#fail(index, failed.error, failed.lba);
     }
     if (this.faults.keepsAsking) drive.status |= DRQ;
-    if (this.faults.deviceFault) drive.status |= DF;
+    if (this.faults.deviceFault) {
+      drive.status |= DF;
+      drive.error = UNC; // of no account without ERR
+    }
     this.#interrupt(index);
   }
 

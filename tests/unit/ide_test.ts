@@ -288,6 +288,10 @@ Deno.test("what is attached follows IDENTIFY", async () => {
   assert(multiword.line?.endsWith("multiword DMA mode 2"), multiword.line);
   const unflushed = await attached({}, (words) => words[83] = 0x4400);
   assertEquals([unflushed.features.cache, unflushed.lines], [false, 2]);
+  const disabled = await attached({}, (words) => words[85] = 0x4000);
+  assertStrictEquals(disabled.features.cache, false);
+  const old = await attached({}, (words) => (words[53] = 0, words[63] = 0x0207));
+  assert(old.line?.endsWith("multiword DMA mode 1"), old.line);
   const plain = await attached({}, (words) => words[82] = words[83] = words[84] = 0xffff);
   assertEquals([plain.features.fua, plain.maxSectors], [false, 256], "words that are not valid say nothing");
 });
@@ -532,6 +536,8 @@ Deno.test("a command is begun anew after errors on the cable, three times", asyn
   assertStrictEquals(rig.do({ operation: WRITE, sector: 5, segments: [pattern(512)] }), undefined);
   assertEquals(rig.drive.read(5, 1), pattern(512));
   assertStrictEquals(rig.drive.commands.length, 4);
+  rig.piix.faults.cableErrors = 3;
+  assertStrictEquals(rig.do({ operation: READ, segments: [new Uint8Array(512)] }), undefined);
   rig.piix.faults.cableErrors = 4;
   assertStrictEquals(rig.do({ operation: WRITE, sector: 5, segments: [pattern(512)] }), BLOCK_ERROR.IO);
   assert(rig.device.lines.at(-1)?.includes("error 0x84 (ICRC ABRT) at sector 5"), rig.device.lines.at(-1));
@@ -582,6 +588,19 @@ Deno.test("a command without an answer times out: the channel is reset, and the 
   ]);
 });
 
+Deno.test("each command has all of the time", async () => {
+  const rig = await Rig.up({ options: { commandSeconds: 2 } });
+  rig.piix.faults.later = true;
+  for (let i = 0; i < 3; i++) {
+    const token = rig.port.submit({ operation: READ, segments: [new Uint8Array(512)] });
+    rig.run();
+    await rig.wait(1900);
+    rig.piix.finish(0);
+    rig.run();
+    assertStrictEquals(rig.ended(token), undefined);
+  }
+});
+
 Deno.test("an interrupt that is lost costs time, and nothing else", async () => {
   const rig = await Rig.up();
   const token = rig.port.submit({ operation: WRITE, sector: 7, segments: [pattern(512)] });
@@ -606,13 +625,15 @@ Deno.test("a drive that stays busy through a reset ends the driver, with its mem
 });
 
 Deno.test("a drive that is another one after a reset ends the driver", async () => {
-  const rig = await Rig.up();
-  rig.piix.faults.keepsAsking = true;
-  rig.port.submit({ operation: READ, segments: [new Uint8Array(512)] });
-  rig.run();
-  rig.drive.identity[10] ^= 1;
-  rig.drive.seal();
-  await assertRejects(() => rig.wait(200), DeviceError, "it is another one since the reset");
+  for (const word of [10, 100]) {
+    const rig = await Rig.up();
+    rig.piix.faults.keepsAsking = true;
+    rig.port.submit({ operation: READ, segments: [new Uint8Array(512)] });
+    rig.run();
+    rig.drive.identity[word] ^= 1;
+    rig.drive.seal();
+    await assertRejects(() => rig.wait(200), DeviceError, "it is another one since the reset");
+  }
 });
 
 Deno.test("an idle driver has no timer", async () => {
@@ -647,13 +668,30 @@ Deno.test("interrupts from nowhere change nothing, with or without a command", a
   assertStrictEquals(rig.ended(token), undefined);
 });
 
+Deno.test("an interrupt before the command is done does not end it, nor does the other channel's", async () => {
+  const rig = await Rig.up();
+  rig.piix.faults.later = true;
+  const token = rig.port.submit({ operation: FLUSH, sectors: 0 });
+  rig.run();
+  rig.piix.interruptEarly(0);
+  rig.run();
+  assertStrictEquals(rig.port.out, 1);
+  const looks = rig.device.batch.runs.length;
+  rig.interrupt(2);
+  assertStrictEquals(rig.device.batch.runs.length, looks);
+  rig.piix.finish(0);
+  rig.interrupt(1);
+  rig.poll();
+  assertStrictEquals(rig.ended(token), undefined);
+});
+
 Deno.test("an interrupt in the middle of a reset is left alone", async () => {
   const rig = await Rig.up({ options: { commandSeconds: 1 } });
   rig.piix.faults.later = true;
   const token = rig.port.submit({ operation: READ, segments: [new Uint8Array(512)] });
   rig.run();
-  for (let i = 0; i < 400 && rig.device.lines.length < 2; i++) await rig.clock.advance(10);
-  rig.interrupt(1);
+  for (let i = 0; i < 4000 && rig.device.lines.length < 2; i++) await rig.clock.advance(1);
+  rig.interrupt(1); // the model throws at a look at its status now
   rig.poll();
   rig.piix.faults.later = false;
   await rig.wait(200);
