@@ -691,6 +691,7 @@ Deno.test("an interrupt in the middle of a reset is left alone", async () => {
   const token = rig.port.submit({ operation: READ, segments: [new Uint8Array(512)] });
   rig.run();
   for (let i = 0; i < 4000 && rig.device.lines.length < 2; i++) await rig.clock.advance(1);
+  await rig.clock.advance(1);
   rig.interrupt(1); // the model throws at a look at its status now
   rig.poll();
   rig.piix.faults.later = false;
