@@ -63,6 +63,9 @@ export class Disk {
   #resetting = false;
   /** Requests were completed and not shown yet. */
   #completed = false;
+  /** Commands that failed since the last tick: the log has the first of them, and how many more. */
+  #failures = 0;
+  /** What ends the driver, to be thrown from where the host is told of it. */
   #failure: { error: unknown } | undefined;
   /** Ticks while there is work. */
   #ticks: Disposable | undefined;
@@ -276,7 +279,7 @@ export class Disk {
     const said = (status & (ERR.mask | DF.mask)) !== 0 && (status & DRQ.mask) === 0;
     const failure: Failure = { ...this.#asked(), status, master, ...this.#readError() };
     const cable = said && (status & ERR.mask) !== 0 && (failure.error & TASK.ERROR.ICRC.mask) !== 0;
-    this.#device.log(failureText(failure));
+    if (this.#failures++ === 0) this.#device.log(failureText(failure));
     if (cable && this.#request[RETRIED]++ < RETRIES) this.#start();
     else if (said) this.#fail(blockError(failure));
     else this.#reset(blockError(failure));
@@ -311,6 +314,8 @@ export class Disk {
 
   /** Looks for an interrupt that was lost, and gives up a command that takes too long; ends when nothing is to do. */
   #tick(): void {
+    if (this.#failures > 1) this.#device.log(`${this.#failures - 1} more commands failed`);
+    this.#failures = 0;
     if (!this.#busy) {
       if (this.#idleTick) {
         this.#ticks?.[Symbol.dispose]();

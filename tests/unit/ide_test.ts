@@ -521,6 +521,19 @@ Deno.test("errors of the drive become the kernel's, with all that is known in th
   assertEquals((await failed(NM | ABRT, READ))[0], BLOCK_ERROR.GONE);
 });
 
+Deno.test("a disk that fails again and again does not fill the log", async () => {
+  const rig = await Rig.up();
+  rig.drive.bad.set(0, UNC);
+  for (let i = 0; i < 100; i++) {
+    assertStrictEquals(rig.do({ operation: READ, segments: [new Uint8Array(512)] }), BLOCK_ERROR.MEDIUM);
+  }
+  assertStrictEquals(rig.device.lines.length, 2);
+  await rig.wait(1000);
+  assertEquals(rig.device.lines.slice(2), ["99 more commands failed"]);
+  rig.do({ operation: READ, segments: [new Uint8Array(512)] });
+  assertStrictEquals(rig.device.lines.length, 4);
+});
+
 Deno.test("what was read before the sector that is bad is not taken for all", async () => {
   const rig = await Rig.up();
   rig.drive.bad.set(1, UNC);
