@@ -110,6 +110,35 @@ EXPORT int r3_call(int fd, uint32_t number, void *args)
 }
 
 /*
+ * Accesses to I/O ports. The buffer of one that repeats is a place in data, which
+ * is size bytes: the caller knows no addresses.
+ */
+EXPORT int r3_pio(int fd, struct r3_pio_access *access, uint32_t count, uint8_t *data, uint32_t size)
+{
+	struct r3_pio_access batch[R3_MAX_PIO];
+	struct r3_pio args = { .argsz = sizeof(args), .count = count, .access = (uintptr_t)batch };
+	uint32_t i;
+
+	if (count > R3_MAX_PIO)
+		return -EINVAL;
+	memcpy(batch, access, count * sizeof(batch[0]));
+	for (i = 0; i < count; i++) {
+		const uint64_t length = (uint64_t)batch[i].value * batch[i].width;
+
+		if (!(batch[i].flags & R3_PIO_REPEAT))
+			continue;
+		if (batch[i].buffer > size || length > size - batch[i].buffer)
+			return -EINVAL;
+		batch[i].buffer += (uintptr_t)data;
+	}
+	if (ioctl(fd, R3_PIO, &args))
+		return -errno;
+	for (i = 0; i < count; i++)
+		access[i].value = batch[i].value;
+	return 0;
+}
+
+/*
  * Map part of a grant, or of memory, over memory of the caller's, which must be
  * whole pages that nothing else uses: pages of a shared WebAssembly.Memory.
  */

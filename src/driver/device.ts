@@ -1,3 +1,4 @@
+import type { AnyPortMap, Ports } from "./ports.ts";
 import type { AnyRegisterMap, Registers } from "./registers.ts";
 
 /**
@@ -31,6 +32,13 @@ export interface Device {
    * @throws {DeviceError} if the manifest grants no window of that BAR, or one that does not hold them all.
    */
   bar(index: number, map: AnyRegisterMap): Registers;
+
+  /**
+   * Access to the I/O ports of `map` in a BAR.
+   * @throws {DeviceError} if the manifest grants no window of that BAR, or one that does not hold them all, or
+   * it is memory.
+   */
+  ports(index: number, map: AnyPortMap): Ports;
 
   /**
    * DMA memory out of the manifest's quota, aligned to `align` bytes (default 16).

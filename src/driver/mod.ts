@@ -23,6 +23,8 @@ export type { BlockAttach, BlockDriver, BlockFeatures, BlockPort } from "../bloc
 export { every, sleep, until } from "./clock.ts";
 export type { Device, DmaMemory } from "./device.ts";
 export { DeviceError } from "./error.ts";
+export { long, ports, word } from "./ports.ts";
+export type { Port, PortMap, Ports, ReadablePort, WritablePort } from "./ports.ts";
 export { bit, bits, rc, registers, ro, row, rw, wo } from "./registers.ts";
 export type { AnyRegisterMap, Field, Register, RegisterMap, RegisterRow, Registers } from "./registers.ts";
 export { Channel, CONTEXT, CSUM, ENTRY, ERROR, LAST, LENGTH_MASK, TSO } from "./rings.ts";

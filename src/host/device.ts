@@ -1,8 +1,10 @@
 /** The device as a driver sees it, made of the memory that a grant allows. */
 import { DeviceError } from "../driver/error.ts";
 import type { Device, DmaMemory } from "../driver/device.ts";
+import type { AnyPortMap, Ports } from "../driver/ports.ts";
 import { type AnyRegisterMap, MappedRegisters, type Registers } from "../driver/registers.ts";
 import { type Grant, uapi } from "../kernel/mod.ts";
+import { GrantedPorts, PortBatch } from "./ports.ts";
 import { RecordedRegisters, type Recorder } from "./recorder.ts";
 
 /** DMA memory is taken from the kernel in pieces of at most this, as larger ones may not be contiguous. */
@@ -14,6 +16,15 @@ interface Window {
   /** Where it begins in the BAR, bytes. */
   readonly offset: number;
   readonly words: Uint32Array;
+}
+
+interface IoWindow {
+  readonly bar: number;
+  /** Its number among the grant's windows. */
+  readonly index: number;
+  /** Where it begins in the BAR, and its length, bytes. */
+  readonly offset: number;
+  readonly length: number;
 }
 
 /** A piece of DMA memory, handed out from its start. */
@@ -34,6 +45,8 @@ export class GrantedDevice implements Device {
   readonly vectors: number;
   readonly #grant: Grant;
   readonly #windows: Window[];
+  readonly #ioWindows: IoWindow[];
+  readonly #ports: PortBatch;
   readonly #pieces: Piece[] = [];
   readonly #log: (message: string) => void;
   readonly #recorder?: Recorder;
@@ -56,7 +69,18 @@ export class GrantedDevice implements Device {
     this.#grant = grant;
     this.#log = log;
     this.#recorder = recorder;
-    this.#windows = info.window.slice(0, info.windows)
+    this.#ports = new PortBatch(grant);
+    const windows = info.window.slice(0, info.windows);
+    this.#ioWindows = windows
+      .map(({ bar, flags, offset, length }, index) => ({
+        bar,
+        flags,
+        index,
+        offset: Number(offset),
+        length: Number(length),
+      }))
+      .filter(({ flags }) => flags & uapi.WINDOW_IO);
+    this.#windows = windows
       .filter(({ flags }) => !(flags & uapi.WINDOW_IO))
       .map(({ bar, offset, length, mmap_offset }) => ({
         bar,
@@ -82,6 +106,16 @@ export class GrantedDevice implements Device {
     return this.#recorder
       ? new RecordedRegisters(window.words, { ...options, bar: index, recorder: this.#recorder })
       : new MappedRegisters(window.words, options);
+  }
+
+  ports(index: number, map: AnyPortMap): Ports {
+    const window = this.#ioWindows.find(({ bar }) => bar === index);
+    if (!window) {
+      throw new DeviceError(
+        `Cannot use the ports of BAR ${index} of ${this.address}: the manifest grants no window of I/O ports there`,
+      );
+    }
+    return new GrantedPorts(this.#ports, { ...window, map, name: `BAR ${index} of ${this.address}` });
   }
 
   dma(bytes: number, { align = 16 } = {}): DmaMemory {

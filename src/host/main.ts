@@ -9,6 +9,7 @@
  */
 import { LoopClock } from "../driver/clock.ts";
 import * as api from "../driver/mod.ts";
+import { Port } from "../driver/ports.ts";
 import { MappedRegisters } from "../driver/registers.ts";
 import {
   check,
@@ -35,6 +36,7 @@ import {
 import { GrantedBlockPort } from "./block_port.ts";
 import { GrantedNetPort } from "./net_port.ts";
 import { revokePermissions } from "./permissions.ts";
+import { GrantedPorts, PortBatch } from "./ports.ts";
 import { RECORD_LENGTH, RecordedRegisters, Recorder } from "./recorder.ts";
 import { rehearse } from "./rehearsal.ts";
 import { runDriver } from "./run.ts";
@@ -104,9 +106,12 @@ const SHARED = [
   GrantedBlockPort,
   GrantedDevice,
   GrantedNetPort,
+  GrantedPorts,
   KernelError,
   LoopClock,
   MappedRegisters,
+  Port,
+  PortBatch,
   RecordedRegisters,
   Recorder,
 ];

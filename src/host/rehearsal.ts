@@ -30,17 +30,21 @@ function channel(index: number, kind: number) {
 const NO_WINDOW = { bar: 0, flags: 0, offset: 0n, length: 0n, mmap_offset: 0n };
 const NO_CHANNEL = { kind: 0, size: 0, control: 0, submissions: 0, completions: 0, buffer_size: 0 };
 
-/** A grant of one page of registers, one of memory, one interrupt and a port with two channels. */
+/** A grant of one page of registers, some I/O ports, a page of memory, one interrupt and a port with two channels. */
 function answer(kind: number, channels: [number, number]): Uint8Array {
   return INFO.encode({
     argsz: INFO.size,
     address: "0000:00:00.0",
-    windows: 1,
+    windows: 2,
     irqs: 1,
     port_kind: kind,
     channels: 2,
     port_mmap_length: BigInt(PAGE + 4 * RING),
-    window: [{ ...NO_WINDOW, length: BigInt(PAGE) }, ...Array(7).fill(NO_WINDOW)],
+    window: [
+      { ...NO_WINDOW, length: BigInt(PAGE) },
+      { ...NO_WINDOW, bar: 1, flags: uapi.WINDOW_IO, length: 16n },
+      ...Array(6).fill(NO_WINDOW),
+    ],
     channel: [channel(0, channels[0]), channel(1, channels[1]), ...Array(14).fill(NO_CHANNEL)],
   });
 }
@@ -67,6 +71,7 @@ function pretendedKernel(info: Uint8Array): GrantCalls {
       return 0;
     },
     r3_map: () => 0,
+    r3_pio: () => 0,
   };
 }
 

@@ -10,6 +10,7 @@ import {
   failBlock,
   LAST,
   type NetPort,
+  ports,
   rc,
   type Registers,
   registers,
@@ -25,6 +26,7 @@ import {
   u8,
   until,
   wo,
+  word,
 } from "../driver/mod.ts";
 
 const REG = registers({
@@ -34,6 +36,8 @@ const REG = registers({
   DOORBELL: wo(0x0c),
   FILTER: row(rw(0x100), { count: 16 }),
 });
+
+const PORTS = ports({ DATA: word(rw(0)), STATUS: ro(7, { BUSY: bit(7) }), COMMAND: wo(7) });
 
 const DESCRIPTOR = struct({ address: u64, length: u16, flags: u8, status: u8, special: u16, more: u16 }, {
   size: 16,
@@ -87,6 +91,9 @@ export const netDriver = defineDriver<Awaited<ReturnType<typeof bringUpNet>>>({
 
 async function bringUpBlock(device: Device, port: BlockPort) {
   const regs = await prepare(device);
+  const io = device.ports(1, PORTS);
+  io.readInto(PORTS.DATA, new Uint8Array(2));
+  io.run();
   port.attach({
     sectors: 8,
     logicalBlock: 512,
@@ -101,7 +108,7 @@ async function bringUpBlock(device: Device, port: BlockPort) {
     model: "",
     serial: "",
   });
-  return { regs, port };
+  return { regs, io, port };
 }
 
 /** A disk's. */
@@ -109,7 +116,11 @@ export const blockDriver = defineDriver<Awaited<ReturnType<typeof bringUpBlock>>
   class: "block",
   bringUp: bringUpBlock,
   interrupt,
-  poll({ port }) {
+  poll({ io, port }) {
+    const status = io.read(PORTS.STATUS);
+    io.write(PORTS.COMMAND, 0);
+    io.run();
+    if ((io.value(status) & PORTS.STATUS.BUSY.mask) !== 0) return true;
     for (const channel of port.queues) {
       takeRequest(channel, requestEntries(channel, channel.available()));
       completeBlock(channel, 0, 0);

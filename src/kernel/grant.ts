@@ -9,9 +9,11 @@ import {
   CALL,
   DMA_ALLOC,
   INFO,
+  MAX_PIO,
   type NET_ATTACH,
   type NET_CONFIG,
   type NET_REPORT,
+  PIO_ACCESS,
   PORT_ATTACH_BLOCK,
   PORT_ATTACH_NET,
   PORT_CONFIG_NET,
@@ -23,10 +25,18 @@ import {
 /** Word indices of the structure that WAIT reads and writes. */
 export const WAIT_WORD = { ARGSZ: 0, FLAGS: 1, KICK: 2, TIMEOUT: 3, EVENTS: 4, IRQS: 5 } as const;
 
+/** Words of an access to an I/O window, and bytes that those of one call may move by repetition. */
+export const PIO_WORDS = PIO_ACCESS.size / 4;
+export const PIO_DATA = 4096;
+
 /** A capability for one device, held by the driver's process. Everything in it ends with the descriptor. */
 export class Grant {
   /** The call structure of `wait`, in place: set KICK and TIMEOUT before, read EVENTS and IRQS after. */
   readonly waitWords: Uint32Array<ArrayBuffer> = new Uint32Array(WAIT.size / 4);
+  /** The accesses of `pio`, in place: `PIO_WORDS` words each, see `r3_pio_access`. */
+  readonly pioWords: Uint32Array<ArrayBuffer> = new Uint32Array(MAX_PIO * PIO_WORDS);
+  /** What repeated accesses read and write; their `buffer` is a place in it. */
+  readonly pioData: Uint8Array<ArrayBuffer> = new Uint8Array(PIO_DATA);
   readonly #library: GrantCalls;
   readonly #fd: number;
 
@@ -108,6 +118,16 @@ export class Grant {
       values: { kind: PORT_KIND.net, net },
       action: "Cannot report to the network port",
     });
+  }
+
+  /**
+   * Runs the first `count` accesses of `pioWords`, in order; those that read hold their values after.
+   * @throws {KernelError} EINVAL for an access outside the grant's I/O windows.
+   */
+  pio(count: number): void {
+    const { pioWords, pioData } = this;
+    const result = this.#library.r3_pio(this.#fd, pioWords, count, pioData, PIO_DATA);
+    if (result < 0) throw new KernelError("Cannot access the device's I/O ports", -result);
   }
 
   /**

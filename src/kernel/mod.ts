@@ -2,7 +2,7 @@
 export { type BlockPortRequest, type ChannelState, Claim, type GrantRequest, Ring3 } from "./claim.ts";
 export { ControlSocket } from "./control_socket.ts";
 export { check, ERRNO, KernelError } from "./errors.ts";
-export { Grant, WAIT_WORD } from "./grant.ts";
+export { Grant, PIO_DATA, PIO_WORDS, WAIT_WORD } from "./grant.ts";
 export { type GrantCalls, type Library, openLibrary } from "./library_unsafe.ts";
 export { mapMemory, SharedMemory } from "./memory.ts";
 export * as uapi from "./uapi.ts";

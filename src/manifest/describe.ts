@@ -17,7 +17,8 @@ export function describeGrant(
   const lines = grant.bars.map(({ bar, offset, length }) => {
     const end = (offset + length - 1).toString(16);
     const start = offset.toString(16).padStart(end.length, "0");
-    return `registers: BAR ${bar}, bytes 0x${start}–0x${end} (${formatSize(length)})`;
+    const io = device.bars.some(({ index, space }) => index === bar && space === "io");
+    return `${io ? "I/O ports" : "registers"}: BAR ${bar}, bytes 0x${start}–0x${end} (${formatSize(length)})`;
   });
   if (lines.length === 0) lines.push("registers: none");
 

@@ -55,6 +55,8 @@ export interface Manifest {
     interrupts: { count: number; type?: InterruptType };
     /** Bytes of memory shared with the device. */
     dma: number;
+    /** Bits of an address that the device drives. */
+    addressBits: number;
     port?: PortManifest;
   };
   iommu: "required" | "preferred";
@@ -125,6 +127,7 @@ export async function loadManifest(file: string): Promise<Manifest> {
       bars: (grant.bars ?? []).map(({ bar, offset, length }) => ({ bar, offset: offset ?? 0, length })),
       interrupts: grant.interrupts ?? { count: 0 },
       dma: grant.dma ?? 0,
+      addressBits: grant.addressBits ?? 64,
       port: grant.port && portOf(grant.port),
     },
     iommu: iommu ?? "required",
@@ -235,6 +238,9 @@ function crossFindings({ grant, limits }: ManifestFile): Finding[] {
   const { count = 0, type } = grant.interrupts ?? {};
   if (type === "intx" && count > 1) {
     found.push({ path: ["grant", "interrupts", "count"], reason: `intx has one vector, not ${count}` });
+  }
+  if (type === "ide" && count > 2) {
+    found.push({ path: ["grant", "interrupts", "count"], reason: `ide has two vectors, not ${count}` });
   }
   const { heap = DEFAULT_HEAP, memory = Infinity } = limits ?? {};
   if (memory <= heap) {

@@ -65,17 +65,13 @@ function* windowProblems(window: Manifest["grant"]["bars"][number], device: PciD
     yield `${device.address} has no BAR ${window.bar}; it has ${barsText(device.bars)}`;
     return;
   }
-  if (bar.space === "io") {
-    yield `BAR ${bar.index} of ${device.address} is I/O ports, not memory`;
-    return;
-  }
   if (bar.start === 0) {
     yield `BAR ${bar.index} of ${device.address} was given no address by the firmware`;
-  } else if (bar.start % PAGE !== 0) {
+  } else if (bar.space === "memory" && bar.start % PAGE !== 0) {
     yield `BAR ${bar.index} of ${device.address} does not begin on a page, so a window would show its neighbours too`;
   }
   for (const [what, bytes] of [["begins", window.offset], ["has a length", window.length]] as const) {
-    if (bytes % PAGE !== 0) {
+    if (bar.space === "memory" && bytes % PAGE !== 0) {
       yield `the window ${what} ${what === "begins" ? "at" : "of"} ${formatSize(bytes)}: not whole pages of ${
         formatSize(PAGE)
       }`;
@@ -102,6 +98,11 @@ function interruptProblem({ grant }: Manifest, device: PciDevice): string | unde
   const { count, type } = grant.interrupts;
   const has = device.interrupts;
   if (count === 0 || !has) return undefined;
+  if (type === "ide") {
+    return usesIsaInterrupts(device)
+      ? undefined
+      : `${device.address} is no IDE controller in compatibility mode`;
+  }
   if (type === "intx") return has.intx ? undefined : `${device.address} has no INTx pin`;
   if (type !== undefined) {
     const label = LABELS[type];
@@ -118,7 +119,16 @@ function interruptProblem({ grant }: Manifest, device: PciDevice): string | unde
 }
 
 /** How the ways to interrupt are written for people. */
-export const LABELS: Record<InterruptType, string> = { intx: "INTx", msi: "MSI", msix: "MSI-X" };
+export const LABELS: Record<InterruptType, string> = { intx: "INTx", msi: "MSI", msix: "MSI-X", ide: "ISA" };
+
+/** Base class and subclass of an IDE controller; bits of its programming interface: a channel is in native mode. */
+const IDE_CLASS = 0x0101;
+const IDE_NATIVE = 1 << 0 | 1 << 2;
+
+/** Whether both channels interrupt as ISA controllers do, PCI IDE Controller Specification 1.0 §2. */
+function usesIsaInterrupts(device: PciDevice): boolean {
+  return device.class >> 8 === IDE_CLASS && (device.class & IDE_NATIVE) === 0;
+}
 
 function barsText(bars: readonly Bar[]): string {
   if (bars.length === 0) return "none";

@@ -101,12 +101,15 @@ function upTo<T extends z.ZodType>(element: T, limits: { most: number; least: nu
 /** A window of a BAR. */
 const window = z.strictObject({
   bar: z.int().min(0).max(LIMITS.bar).describe("Which base address register of the device, 0 to 5."),
-  offset: bytes("Where the window begins, in bytes from the start of the BAR. Whole pages; default 0.", 0)
+  offset: bytes(
+    "Where the window begins, in bytes from the start of the BAR. Whole pages, but for I/O ports; default 0.",
+    0,
+  )
     .optional(),
-  length: bytes("How much of the BAR the driver may touch. Whole pages.", 1),
+  length: bytes("How much of the BAR the driver may touch. Whole pages, but for I/O ports.", 1),
 });
 
-const INTERRUPT_TYPES = ["intx", "msi", "msix"] as const;
+const INTERRUPT_TYPES = ["intx", "msi", "msix", "ide"] as const;
 
 /** Interrupt vectors: a number, or a number with the way they are signalled. */
 const count = z.int().min(0).max(LIMITS.interrupts);
@@ -115,7 +118,8 @@ const interrupts = z.union([
   z.strictObject({
     count: count.describe(`How many vectors, at most ${LIMITS.interrupts}.`),
     type: z.enum(INTERRUPT_TYPES).optional().describe(
-      "How the device signals them; default: the best that the device has (msix, msi, intx).",
+      "How the device signals them; default: the best that the device has (msix, msi, intx). " +
+        '"ide": as an IDE controller in compatibility mode, ISA interrupt 14 and then 15.',
     ),
   }),
 ]).transform((value) => typeof value === "number" ? { count: value } : value);
@@ -203,6 +207,9 @@ const grant = z.strictObject({
   ),
   interrupts: interrupts.optional().describe("Interrupts that the driver may wait for; default none."),
   dma: bytes("Memory that the device and the driver may share, in all; default none.", 1).optional(),
+  addressBits: z.int().min(24).max(64).optional().describe(
+    "Bits of an address that the device drives: no memory beyond is given to it; default 64.",
+  ),
   port: port.optional().describe("The kernel's side of the device; without it the driver serves nobody."),
 });
 

@@ -30,11 +30,6 @@ const SPARE_RETRY = 5000;
 const FIRST_FRAME = { every: 5, within: 1000 };
 
 /** Kinds of interrupt as the kernel numbers them; a manifest without one leaves the choice to the kernel. */
-const IRQ_TYPES = { intx: uapi.IRQ_TYPE.intx, msi: uapi.IRQ_TYPE.msi, msix: uapi.IRQ_TYPE.msix };
-
-/** Address bits of a device whose manifest does not say. */
-const DMA_BITS = 64;
-
 /** What the kernel says of a claim. */
 export type ClaimStatus = ReturnType<Claim["status"]>;
 
@@ -376,7 +371,7 @@ export class Supervisor implements AsyncDisposable {
 
   /** Gives a process the device, until one of them ends. */
   async #serve(process: DriverProcess, lastDeath: bigint | undefined): Promise<Stint> {
-    const { grant: { bars, interrupts, dma }, limits, options } = this.#manifest;
+    const { grant: { addressBits, bars, interrupts, dma }, limits, options } = this.#manifest;
     const given = performance.now();
     let readyAt: number | undefined;
     this.#process = process;
@@ -399,8 +394,8 @@ export class Supervisor implements AsyncDisposable {
       const grant = this.#claim.grant({
         windows: bars,
         irqs: interrupts.count,
-        irqType: interrupts.type ? IRQ_TYPES[interrupts.type] : uapi.IRQ_TYPE.none,
-        dmaBits: DMA_BITS,
+        irqType: uapi.IRQ_TYPE[interrupts.type ?? "none"],
+        dmaBits: addressBits,
         dmaLimit: dma,
         stallMs: limits.stall,
       });

@@ -1,6 +1,13 @@
 /** A granted device with a model behind its BAR. */
 
-import { type Device, DeviceError, type DmaMemory, type Registers } from "../../src/driver/mod.ts";
+import {
+  type Device,
+  DeviceError,
+  type DmaMemory,
+  type Ports,
+  type Registers,
+} from "../../src/driver/mod.ts";
+import type { AnyPortMap } from "../../src/driver/ports.ts";
 import type { AnyRegisterMap } from "../../src/driver/registers.ts";
 import type { BusMemory } from "./dma.ts";
 import { FakeRegisters, type Hardware } from "./registers.ts";
@@ -36,6 +43,12 @@ export class FakeDevice implements Device {
       throw new DeviceError(`Cannot use BAR ${index} of ${this.address}: the manifest grants none`);
     }
     return this.registers = new FakeRegisters(this.#hardware, map);
+  }
+
+  ports(index: number, _map: AnyPortMap): Ports {
+    throw new DeviceError(
+      `Cannot use the ports of BAR ${index} of ${this.address}: the manifest grants none`,
+    );
   }
 
   dma(bytes: number, options: { align?: number } = {}): DmaMemory {

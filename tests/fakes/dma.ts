@@ -11,7 +11,12 @@ interface Mapping {
 /** Bus addresses are plain numbers here, below 2^53. Reaching what is not mapped throws. */
 export class BusMemory {
   readonly #mappings = new Map<number, Mapping>();
-  #next = 0xffff_0000; // so that many addresses need their high word, and one piece of memory crosses to it
+  #next: number;
+
+  /** @param start First address: unless said, many need their high word, and one piece of memory crosses to it. */
+  constructor(start = 0xffff_0000) {
+    this.#next = start;
+  }
 
   /** Maps `bytes` at the next free address, or at `address`; returns the address. */
   map(bytes: Uint8Array, options: { writable: boolean; address?: number }): number {

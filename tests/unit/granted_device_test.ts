@@ -1,14 +1,15 @@
 /** The device that the host makes of a grant. */
 import { assertEquals, assertThrows } from "@std/assert";
-import { registers, rw } from "../../src/driver/mod.ts";
+import { long, ports, registers, ro, rw } from "../../src/driver/mod.ts";
 import { GrantedDevice } from "../../src/host/device.ts";
 import { type Grant, uapi } from "../../src/kernel/mod.ts";
 
 const REG = registers({ FIRST: rw(0x0), LAST: rw(0xffc) });
 
 /** A grant over plain memory: BAR 2 from byte 4096 on, an I/O BAR, and whatever DMA memory is asked for. */
-function memoryGrant(): { grant: Grant; asked: number[] } {
+function memoryGrant(): { grant: Grant; asked: number[]; batches: number[][] } {
   const asked: number[] = [];
+  const batches: number[][] = [];
   const empty = { bar: 0, flags: 0, offset: 0n, length: 0n, mmap_offset: 0n };
   const grant = {
     info: () => ({
@@ -22,18 +23,23 @@ function memoryGrant(): { grant: Grant; asked: number[] } {
         ...Array.from({ length: 6 }, () => empty),
       ],
     }),
+    pioWords: new Uint32Array(64 * 6),
+    pioData: new Uint8Array(4096),
+    pio(count: number) {
+      batches.push([...this.pioWords.subarray(0, count * 6)]);
+    },
     map: (_offset: bigint, length: number) => new SharedArrayBuffer(length),
     dmaAlloc: (length: number) => {
       asked.push(length);
       return { length, address: 0x1_ffff_f000n + BigInt(asked.length - 1) * 0x1000_0000n, mmapOffset: 0n };
     },
   };
-  return { grant: grant as unknown as Grant, asked };
+  return { grant: grant as unknown as Grant, asked, batches };
 }
 
 function device(dma: number) {
-  const { grant, asked } = memoryGrant();
-  return { device: new GrantedDevice(grant, dma, { options: { a: 1 }, log: () => {} }), asked };
+  const { grant, asked, batches } = memoryGrant();
+  return { device: new GrantedDevice(grant, dma, { options: { a: 1 }, log: () => {} }), asked, batches };
 }
 
 Deno.test("registers are found by their offset in the BAR, inside the granted window only", () => {
@@ -45,6 +51,19 @@ Deno.test("registers are found by their offset in the BAR, inside the granted wi
   assertThrows(() => granted.bar(2, REG), Error, "lies outside the granted window");
   assertThrows(() => granted.bar(0, REG), Error, "the manifest grants no window of it");
   assertThrows(() => granted.bar(4, REG), Error, "the manifest grants no window of it");
+});
+
+Deno.test("I/O ports are those of a granted window, and run through the grant", () => {
+  const { device: granted, batches } = device(0);
+  const map = ports({ ADDRESS: long(rw(4)), STATUS: ro(2) });
+  const io = granted.ports(4, map);
+  io.write(map.ADDRESS, 0x12345678);
+  io.read(map.STATUS);
+  io.run();
+  // The window is the grant's second; a write of 4 bytes at 4, a read of 1 at 2.
+  assertEquals(batches, [[1 | 4 << 16 | 1 << 24, 4, 0x12345678, 0, 0, 0, 1 | 1 << 16, 2, 0, 0, 0, 0]]);
+  assertThrows(() => granted.ports(4, ports({ LAST: ro(16) })), Error, "lies outside the granted window");
+  assertThrows(() => granted.ports(2, map), Error, "the manifest grants no window of I/O ports there");
 });
 
 Deno.test("DMA memory is handed out aligned, with both halves of its address, and never twice", () => {

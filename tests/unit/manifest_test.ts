@@ -101,6 +101,7 @@ Deno.test("the shipped e1000 manifest grants BAR 0, one interrupt, memory and a 
       bars: [{ bar: 0, offset: 0, length: 131072 }],
       interrupts: { count: 1 },
       dma: 131072,
+      addressBits: 64,
       port: { kind: "net", queues: 1, ring: 256, name: "r3n%d" },
     },
     iommu: "preferred",
@@ -195,7 +196,13 @@ Deno.test("a process needs more memory than its heap", async () => {
 Deno.test("what a manifest leaves out is not granted, and an IOMMU is required", async () => {
   await using checkout = await Checkout.create();
   const manifest = await loadManifest(await checkout.write(JSON.stringify(RIGHT)));
-  assertEquals(manifest.grant, { bars: [], interrupts: { count: 0 }, dma: 0, port: undefined });
+  assertEquals(manifest.grant, {
+    bars: [],
+    interrupts: { count: 0 },
+    dma: 0,
+    addressBits: 64,
+    port: undefined,
+  });
   assertEquals([manifest.iommu, manifest.options], ["required", {}]);
 });
 
@@ -208,6 +215,7 @@ Deno.test("sizes, interrupts and options in all their forms", async () => {
         bars: [{ bar: 5, offset: "4KiB", length: 8192 }],
         interrupts: { count: 32, type: "msix" },
         dma: "1GiB",
+        addressBits: 48,
         port: { kind: "net" },
       },
       options: { itr: 200, nested: { list: [1, null, "x"] } },
@@ -217,6 +225,7 @@ Deno.test("sizes, interrupts and options in all their forms", async () => {
     bars: [{ bar: 5, offset: 4096, length: 8192 }],
     interrupts: { count: 32, type: "msix" },
     dma: 2 ** 30,
+    addressBits: 48,
     port: { kind: "net", queues: 1, ring: 256, name: "r3n%d" },
   });
   assertEquals(manifest.options, { itr: 200, nested: { list: [1, null, "x"] } });
@@ -318,7 +327,7 @@ Deno.test("every problem is told, with its line, its path and what to do", async
       '10:7: grant.bars[2].length: expected a size: bytes as a whole number, or a text like "128KiB"; it is missing',
       "10:9: grant.bars[2].bar: expected a whole number, found 0.5",
       "12:21: grant.interrupts.count: expected at most 32, found 33",
-      '12:34: grant.interrupts.type: expected "intx" or "msi" or "msix", found "mxi"; did you mean "msi"?',
+      '12:34: grant.interrupts.type: expected "intx" or "msi" or "msix" or "ide", found "mxi"; did you mean "msi"?',
       '13:5: grant.dma: expected a size: bytes as a whole number, or a text like "128KiB"; found true',
       "14:30: grant.port.queues: expected 1, found 2",
       "14:43: grant.port.ring: expected a power of two from 64 to 4096, found 100",
@@ -363,6 +372,12 @@ Deno.test("limits of the kernel's contract hold, also beside other problems", as
   assertEquals(await checkout.wrong({ grant: { dma: 1.5 } }), [
     "grant.dma: expected a whole number of bytes, at least 1, found 1.5",
   ]);
+  assertEquals(await checkout.wrong({ grant: { addressBits: 23 } }), [
+    "grant.addressBits: expected at least 24, found 23",
+  ]);
+  assertEquals(await checkout.wrong({ grant: { addressBits: 65 } }), [
+    "grant.addressBits: expected at most 64, found 65",
+  ]);
   assertEquals(await checkout.wrong({ description: "" }), ["description: expected some text, found none"]);
 });
 
@@ -377,6 +392,9 @@ Deno.test("the parts of a grant must agree", async () => {
   assertEquals(await checkout.wrong({ grant: { bars, interrupts: { count: 2, type: "intx" } } }), [
     "grant.bars[3]: overlaps grant.bars[0]",
     "grant.interrupts.count: intx has one vector, not 2",
+  ]);
+  assertEquals(await checkout.wrong({ grant: { interrupts: { count: 3, type: "ide" } } }), [
+    "grant.interrupts.count: ide has two vectors, not 3",
   ]);
 });
 
@@ -522,7 +540,7 @@ Deno.test("what the device cannot give is told, all of it", async () => {
   assertEquals(resolve(manifest, device).map(({ path, reason }) => `${path}: ${reason}`), [
     `match: ${ADDRESS} is 8086:100f, which is not listed`,
     `grant.bars[0]: the window ends at 132 KiB, past the end of BAR 0 of ${ADDRESS} (128 KiB)`,
-    `grant.bars[1]: BAR 1 of ${ADDRESS} is I/O ports, not memory`,
+    `grant.bars[1]: the window ends at 4 KiB, past the end of BAR 1 of ${ADDRESS} (64 bytes)`,
     `grant.bars[2]: BAR 2 of ${ADDRESS} was given no address by the firmware`,
     `grant.bars[3]: BAR 3 of ${ADDRESS} does not begin on a page, so a window would show its neighbours too`,
     "grant.bars[3]: the window has a length of 256 bytes: not whole pages of 4 KiB",
@@ -568,6 +586,39 @@ Deno.test("interrupts are held against the device's capabilities", async () => {
   }
   const unreadable = await pciDevice({ config: config({ msi: 8 }).slice(0, 64) });
   assertEquals(resolve(await shipped({ interrupts: { count: 32, type: "msix" } }), unreadable), []);
+});
+
+/** An IDE controller as Linux shows one in compatibility mode, with the ISA ports as its BARs. */
+const PIIX: FakeDevice = {
+  vendor: 0x8086,
+  device: 0x7111,
+  class: 0x010180,
+  bars: [[0x1f0, 8, IO], [0x3f6, 1, IO], [0x170, 8, IO], [0x376, 1, IO], [0xc040, 16, IO]],
+  config: config({}),
+};
+
+Deno.test("the shipped manifest of IDE fits the controller: windows of ports, and both ISA interrupts", async () => {
+  const ide = await loadManifest(new URL("../../manifests/ide.json", import.meta.url).pathname);
+  assertEquals(resolve(ide, await pciDevice(PIIX)), []);
+  assertEquals(ide.grant.addressBits, 32);
+  assertEquals(describeGrant(ide, await pciDevice(PIIX), { port: "r3b0" }).slice(0, 7), [
+    "I/O ports: BAR 0, bytes 0x0–0x7 (8 bytes)",
+    "I/O ports: BAR 1, bytes 0x0–0x0 (1 byte)",
+    "I/O ports: BAR 2, bytes 0x0–0x7 (8 bytes)",
+    "I/O ports: BAR 3, bytes 0x0–0x0 (1 byte)",
+    "I/O ports: BAR 4, bytes 0x0–0xf (16 bytes)",
+    "interrupts: 2 (ISA)",
+    "memory shared with the device: 4 KiB",
+  ]);
+  const problems = async (grant: Partial<Manifest["grant"]>, device: Partial<FakeDevice>) =>
+    resolve({ ...ide, grant: { ...ide.grant, ...grant } }, await pciDevice({ ...PIIX, ...device }))
+      .map(({ reason }) => reason);
+  assertEquals(await problems({ bars: [{ bar: 4, offset: 8, length: 9 }] }, {}), [
+    `the window ends at 17 bytes, past the end of BAR 4 of ${ADDRESS} (16 bytes)`,
+  ]);
+  const none = [`${ADDRESS} is no IDE controller in compatibility mode`];
+  assertEquals(await problems({}, { class: 0x010185 }), none);
+  assertEquals(await problems({}, { class: 0x010601 }), none);
 });
 
 Deno.test("a window must not hold the device's MSI-X registers", async () => {
