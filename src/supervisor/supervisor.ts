@@ -402,6 +402,9 @@ export class Supervisor implements AsyncDisposable {
       try {
         this.#grant = { generation: this.#claim.status().generation, ended: Promise.withResolvers() };
         process.give(grant, { type: "start", options, dma });
+      } catch (error) {
+        // It has ended before it was given anything, and why is for its end to say.
+        if (!(error instanceof KernelError)) throw error;
       } finally {
         this.#library.r3_close(grant);
       }
