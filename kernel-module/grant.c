@@ -589,10 +589,7 @@ static long r3_do_bus_master(void *object, void *args)
 		return -EINVAL;
 	if (grant->ended)
 		return grant->ended_errno;
-	if (in->enable)
-		pci_set_master(grant->claim->dev->pdev);
-	else
-		pci_clear_master(grant->claim->dev->pdev);
+	r3_irqs_bus_master(grant, in->enable);
 	return 0;
 }
 

@@ -100,6 +100,27 @@ void r3_irqs_arm(struct r3_grant *grant)
 			r3_vector_arm(&grant->vector[i]);
 }
 
+/*
+ * Let the device reach memory, or not. The bit shares a register with that which
+ * masks INTx, and pci_set_master() reads and writes it back without a lock: done
+ * beside the handler, either would undo what the other did.
+ */
+void r3_irqs_bus_master(struct r3_grant *grant, bool enable)
+{
+	void (*set)(struct pci_dev *pdev) = enable ? pci_set_master : pci_clear_master;
+	struct pci_dev *pdev = grant->claim->dev->pdev;
+	struct r3_vector *vector = &grant->vector[0];
+	unsigned long flags;
+
+	if (!grant->irqs || !vector->by_config) {
+		set(pdev);
+		return;
+	}
+	spin_lock_irqsave(&vector->lock, flags);
+	set(pdev);
+	spin_unlock_irqrestore(&vector->lock, flags);
+}
+
 /* ---- the IRQ file ---- */
 
 static ssize_t r3_irq_read(struct file *file, char __user *to, size_t size, loff_t *at)

@@ -270,6 +270,7 @@ static inline void r3_stall_serve(struct r3_grant *grant)
 
 int r3_irqs_install(struct r3_grant *grant, u32 count, u32 type);
 void r3_irqs_remove(struct r3_grant *grant);
+void r3_irqs_bus_master(struct r3_grant *grant, bool enable);
 /* Take what is pending; returns a bit per vector. */
 u32 r3_irqs_take(struct r3_grant *grant);
 /* Unmask what has been taken. */

@@ -81,27 +81,29 @@ static scmp_filter_ctx begin(unsigned int otherwise)
 	return filter;
 }
 
+static void add(scmp_filter_ctx filter, unsigned int action, int call, unsigned int count,
+		const struct scmp_arg_cmp *arguments)
+{
+	if (seccomp_rule_add_array(filter, action, call, count, arguments))
+		refuse("libseccomp cannot add a rule");
+}
+
 static void rule(scmp_filter_ctx filter, unsigned int action, int call, struct scmp_arg_cmp argument)
 {
-	if (seccomp_rule_add(filter, action, call, 1, argument))
-		refuse("libseccomp cannot add a rule");
+	add(filter, action, call, 1, &argument);
 }
 
 static void all(scmp_filter_ctx filter, unsigned int action, const int *calls, size_t count)
 {
-	for (size_t at = 0; at < count; at++) {
-		if (seccomp_rule_add(filter, action, calls[at], 0))
-			refuse("libseccomp cannot add a rule");
-	}
+	for (size_t at = 0; at < count; at++)
+		add(filter, action, calls[at], 0, NULL);
 }
 
 static void threads_only(scmp_filter_ctx filter)
 {
-	const int hidden[] = { SCMP_SYS(clone3) };
-
 	rule(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
 	/* What it is asked for is in memory, where no filter looks; without it, clone is used. */
-	all(filter, SCMP_ACT_ERRNO(ENOSYS), hidden, COUNT(hidden));
+	add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0, NULL);
 }
 
 /* Takes the first filter on, for good. */
@@ -130,8 +132,7 @@ static void memory(scmp_filter_ctx filter, bool executable)
 		all(filter, SCMP_ACT_ALLOW, protect, COUNT(protect));
 		return;
 	}
-	if (seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2, data, own))
-		refuse("libseccomp cannot add a rule");
+	add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2, (const struct scmp_arg_cmp[]){ data, own });
 	for (size_t at = 0; at < COUNT(protect); at++)
 		rule(filter, SCMP_ACT_ALLOW, protect[at], data);
 }

@@ -229,7 +229,7 @@ __attribute__((noreturn)) static void become(const struct options *options, cons
 	if (options->cgroup.memory)
 		limit(RLIMIT_DATA, RESERVED + options->cgroup.memory, "limiting memory");
 	if (setsid() < 0)
-		fail("leaving the supervisor's session");
+		fail("leaving the launcher's session");
 	if (standing[NAMESPACES] == STANDS)
 		root_enter(options->readable, options->readables);
 	else if (chdir("/"))
@@ -325,6 +325,9 @@ int main(int argc, char **argv)
 	sigset_t awaited;
 	pid_t pid;
 
+	/* What interrupts the supervisor's terminal is for the supervisor alone. The leader of a group cannot leave it. */
+	if (setsid() < 0 && errno != EPERM)
+		fail("leaving the supervisor's session");
 	keep_only(options.fd);
 	if (options.fd >= 0 && open("/dev/null", O_RDONLY | O_CLOEXEC) != FILTER_FD)
 		fail("keeping a place for the filter of the seal");

@@ -18,6 +18,7 @@ export const ERRNO = {
   EINVAL: 22,
   ENOTTY: 25,
   ENOSPC: 28,
+  EPIPE: 32,
   EOPNOTSUPP: 95,
   EALREADY: 114,
   EDQUOT: 122,
@@ -39,6 +40,7 @@ const WORDS: Record<number, string> = {
   [ERRNO.EINVAL]: "refused as invalid",
   [ERRNO.ENOTTY]: "not a call of this ring3.ko",
   [ERRNO.ENOSPC]: "no room",
+  [ERRNO.EPIPE]: "the other side has closed",
   [ERRNO.EDQUOT]: "over the manifest's DMA quota",
   [ERRNO.EKEYREVOKED]: "the grant has been taken back",
 };

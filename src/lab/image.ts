@@ -10,6 +10,7 @@ import type { Kernel } from "./kernel.ts";
 import { bootModules, imageModules, modulesDirectory } from "./modules.ts";
 import { checkout } from "./checkout.ts";
 import type { Progress } from "../progress.ts";
+import { registryEnvironment } from "../registry.ts";
 
 /** What the guest has beside Debian's essential packages. */
 const PACKAGES = [
@@ -74,9 +75,7 @@ export async function buildImage(kernel: Kernel, progress: Progress): Promise<Im
 }
 
 function guestEnvironment(): Record<string, string> {
-  // Deno files packages under the registry they came from, so the guest has to know the same one.
-  const registry = Deno.env.get("NPM_CONFIG_REGISTRY");
-  return registry ? { ...ENVIRONMENT, NPM_CONFIG_REGISTRY: registry } : { ...ENVIRONMENT };
+  return { ...ENVIRONMENT, ...registryEnvironment() };
 }
 
 async function baseKey(): Promise<string> {

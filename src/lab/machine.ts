@@ -20,10 +20,13 @@ import { findKernel, type Kernel } from "./kernel.ts";
 import { kernelProblems } from "./problems.ts";
 import { Qmp, QmpError } from "./qmp.ts";
 import { commandLine, signalOf } from "./shell.ts";
+import { silent, SilentGuest, startAgain } from "./start.ts";
 import { LAB_DIRECTORY, RunningLab } from "./running.ts";
 
 /** Longest boot on a loaded machine without KVM, of a kernel with every check built in. */
 const BOOT_MS = 180_000;
+/** Longest silence in it. */
+const SILENCE_MS = 60_000;
 const START_MS = 10_000;
 /** Longest time for that kernel to make the keys of one connection. */
 const CONNECT_MS = 60_000;
@@ -88,7 +91,8 @@ export async function boot(hardware: Partial<Hardware>, options: BootOptions): P
   const kernel = await findKernel(chosen.kernel, options.progress);
   const image = await buildImage(kernel, options.progress);
   const accelerator = await chooseAccelerator({ image: kernel.image, initramfs: image.initramfs });
-  return await Lab.start({ hardware: chosen, kernel, image, accelerator });
+  const parts = { hardware: chosen, kernel, image, accelerator };
+  return await startAgain(() => Lab.start(parts), options.progress);
 }
 
 interface Parts {
@@ -166,7 +170,7 @@ export class Lab implements AsyncDisposable {
       const connection = await lab.#before(listener.accept(), START_MS, "QEMU to start");
       lab.#qmp = await lab.#before(Qmp.open(connection), START_MS, "QEMU to answer");
       lab.#sshPort = await lab.forward(22);
-      await lab.#before(lab.#ready(), BOOT_MS, "the guest to boot");
+      await lab.#booted();
       await lab.#before(lab.#connect(), CONNECT_MS, "the guest's sshd to answer");
       return lab;
     } catch (error) {
@@ -339,8 +343,37 @@ export class Lab implements AsyncDisposable {
     }
   }
 
-  async #ready(): Promise<void> {
-    while (!this.console().includes(READY)) await delay(20);
+  async #booted(): Promise<void> {
+    const over = new AbortController();
+    const { signal } = over;
+    const ready = async () => {
+      while (!signal.aborted && !this.console().includes(READY)) await delay(20);
+    };
+    const stopped = async () => {
+      await silent(() => this.console().length, SILENCE_MS, { signal });
+      if (signal.aborted) return;
+      const where = await this.#processors();
+      throw new SilentGuest(
+        `The guest stopped while it booted, ${where}${lastWords(this.console())}`,
+      );
+    };
+    try {
+      await this.#before(Promise.race([ready(), stopped()]), BOOT_MS, "the guest to boot");
+    } finally {
+      over.abort();
+    }
+  }
+
+  /** Where its processors are, for whoever wants to know why they do not go on. */
+  async #processors(): Promise<string> {
+    const registers = await this.#qmp.command("human-monitor-command", {
+      "command-line": "info registers -a",
+    });
+    const places = `${registers}`.matchAll(/RIP=(\w+).* HLT=(\d)/g);
+    return [...places].map(([, rip, halted], cpu) =>
+      `CPU ${cpu} at ${rip}${halted === "1" ? ", halted" : ""}`
+    )
+      .join(", ");
   }
 
   /** What comes of `work`, unless QEMU ends or the time is over before it. */

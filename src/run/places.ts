@@ -22,7 +22,6 @@ export function ownPlaces(): SupervisorPlaces {
     deno: Deno.execPath(),
     checkout: checkout(),
     denoDir: denoDir(),
-    registry: Deno.env.get("NPM_CONFIG_REGISTRY"),
   };
 }
 
@@ -32,7 +31,5 @@ export function labPlaces(): SupervisorPlaces {
     deno: DENO,
     checkout: CHECKOUT,
     denoDir: DENO_DIR,
-    // Deno's cache in the lab was filled under the same one.
-    registry: Deno.env.get("NPM_CONFIG_REGISTRY"),
   };
 }

@@ -1,6 +1,7 @@
 /** What a driver's process is started with, and how its sources are made ready for that once per version. */
 import { builtinModules } from "node:module";
 import { UserError } from "../error.ts";
+import { registryEnvironment } from "../registry.ts";
 import type { HostFiles } from "./driver_process.ts";
 import { checkImports, type ModuleGraph, modulesWithMaps } from "./imports.ts";
 import { checkPackages, packageMap, packagesEntry } from "./packages.ts";
@@ -10,9 +11,6 @@ import type { Version } from "./versions.ts";
 
 /** User that compiles: neither root's nor any driver's, so that no driver can change what another runs. */
 const COMPILER_UID = 0x6fffffff;
-
-/** Says where npm packages are fetched from, if not from the usual place. */
-export const REGISTRY_VARIABLE = "NPM_CONFIG_REGISTRY";
 
 /** What loads dynamically linked programs: the x86-64 psABI, "Program Interpreter". */
 const LOADER = "/lib64/ld-linux-x86-64.so.2";
@@ -95,9 +93,8 @@ async function runCompiler(
 
 /** Fetches packages into a version's cache, with a lock file that keeps their hashes, and maps them. */
 async function takePackages(files: HostFiles, version: Version, packages: readonly string[]): Promise<void> {
-  const registry = Deno.env.get(REGISTRY_VARIABLE);
   // A registry of one's own may have a certificate that only this machine trusts.
-  const env = { DENO_TLS_CA_STORE: "mozilla,system", ...(registry ? { [REGISTRY_VARIABLE]: registry } : {}) };
+  const env = { DENO_TLS_CA_STORE: "mozilla,system", ...registryEnvironment() };
   const flags = ["--no-config", "--quiet", `--lock=${version.cache}/packages.lock`];
   const run = async (args: string[]) => {
     const { code, stdout, stderr } = await runCompiler(files, { version, args, stdout: "piped", env });

@@ -3,9 +3,9 @@
  * command line, the lab or systemd, takes the command from here.
  */
 import { CGROUP_VARIABLE, MACHINE_VARIABLE } from "../machine.ts";
+import { REGISTRY_VARIABLE, registryEnvironment } from "../registry.ts";
 import { RUNTIME_DIRECTORY } from "../run/runtime.ts";
 import { STATE_DIRECTORY } from "../run/state.ts";
-import { REGISTRY_VARIABLE } from "./compile.ts";
 
 /** Where the supervisor finds `/sys`, `/proc` and the kernel's log. Not below what it may write: permissions go down. */
 const MACHINE = "/run/ring3-machine";
@@ -39,8 +39,6 @@ export interface SupervisorPlaces {
   state?: string;
   /** Where its API listens; without it, on the first free of {@link DEFAULT_PORTS}; null: nowhere. */
   listen?: { hostname: string; port: number } | null;
-  /** The registry that packages were filed under, if it is not the usual one. */
-  registry?: string;
 }
 
 /** A command with the whole environment that it is to have. */
@@ -96,7 +94,7 @@ export function permissionFlags(places: SupervisorPlaces): string[] {
 
 /** The whole command that starts `main.ts` with these arguments, and those that follow from the places. */
 export function supervisorCommand(places: SupervisorPlaces, args: readonly string[]): SupervisorCommand {
-  const { deno, checkout, denoDir, registry, state, listen } = places;
+  const { deno, checkout, denoDir, state, listen } = places;
   const own = [
     ...(state === undefined ? [] : ["--state", state]),
     ...(listen === undefined ? [] : ["--listen", listen ? `${listen.hostname}:${listen.port}` : "none"]),
@@ -115,7 +113,7 @@ export function supervisorCommand(places: SupervisorPlaces, args: readonly strin
       DENO_DIR: denoDir,
       DENO_NO_UPDATE_CHECK: "1",
       [MACHINE_VARIABLE]: MACHINE,
-      ...(registry ? { [REGISTRY_VARIABLE]: registry } : {}),
+      ...registryEnvironment(),
     },
   };
 }

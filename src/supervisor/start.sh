@@ -16,14 +16,14 @@ if [ -w $root/cgroup.subtree_control ]; then
 	for parent in "$root" "$root/ring3" "$RING3_CGROUP"; do
 		# Without one of them the launcher says what this machine lacks.
 		for controller in cpu memory pids; do
-			echo "+$controller" > "$parent/cgroup.subtree_control" || :
+			{ echo "+$controller" > "$parent/cgroup.subtree_control"; } 2> /dev/null || :
 		done
 	done
 	# Those of supervisors that were killed.
 	for other in "$root"/ring3/*/; do
-		[ -d "/proc/${other##*/ring3/}" ] || rmdir "$other"*/ "$other" || :
+		[ -d "/proc/${other##*/ring3/}" ] || rmdir "$other"*/ "$other" 2> /dev/null || :
 	done
-fi 2> /dev/null
+fi
 mkdir -p "$RING3_MACHINE/sys" "$RING3_MACHINE/proc"
 : > "$RING3_MACHINE/kmsg"
 exec unshare --mount --propagation slave sh -ec '

@@ -403,8 +403,8 @@ export class Supervisor implements AsyncDisposable {
         this.#grant = { generation: this.#claim.status().generation, ended: Promise.withResolvers() };
         process.give(grant, { type: "start", options, dma });
       } catch (error) {
+        if (!hasClosed(error)) throw error;
         // It has ended before it was given anything, and why is for its end to say.
-        if (!(error instanceof KernelError)) throw error;
       } finally {
         this.#library.r3_close(grant);
       }
@@ -661,4 +661,9 @@ export class Supervisor implements AsyncDisposable {
       }
     }
   }
+}
+
+/** Whether a process could not be told something because it has ended. */
+function hasClosed(error: unknown): boolean {
+  return error instanceof KernelError && (error.errno === ERRNO.EPIPE || error.errno === ERRNO.EBADF);
 }

@@ -1,7 +1,8 @@
 /** npm packages of a driver, from a registry on this machine to a running process. */
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { UserError } from "../../src/error.ts";
-import { compile, REGISTRY_VARIABLE } from "../../src/supervisor/compile.ts";
+import { REGISTRY_VARIABLE } from "../../src/registry.ts";
+import { compile } from "../../src/supervisor/compile.ts";
 import type { Version } from "../../src/supervisor/versions.ts";
 import { confinesDeno, DENO } from "../fakes/confines.ts";
 import { runHost } from "../fakes/host_run.ts";

@@ -2,6 +2,7 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { buildFfi } from "../../src/build.ts";
 import { launchArguments, parseLaunched, parseLibraries } from "../../src/supervisor/sandbox.ts";
+import { lines } from "../../src/lines.ts";
 import { confines } from "../fakes/confines.ts";
 
 const LOADER = "/lib64/ld-linux-x86-64.so.2";
@@ -142,3 +143,27 @@ Deno.test("with a control socket, the launcher says first what stands", { ignore
   });
   assertEquals(second, "own");
 });
+
+Deno.test(
+  "what interrupts the supervisor's terminal ends no driver: its supervisor does",
+  { ignore },
+  async () => {
+    const launcher = `${await buildFfi()}/ring3-launch`;
+    const args = launchArguments({ uid: SANDBOX.uid, openFiles: 64 });
+    const program = ["/bin/dash", "-c", "echo up; read line; echo stayed"];
+    // A session with one process group, as that of a terminal.
+    const shell = ["sh", "-c", 'trap : INT; "$@"', "sh", launcher, ...args, ...program];
+    const child = new Deno.Command("setsid", { args: shell, stdin: "piped", stdout: "piped" }).spawn();
+    const said = lines(child.stdout);
+    assertEquals((await said.next()).value, "up");
+    assertEquals(
+      (await new Deno.Command("kill", { args: ["-INT", "--", `-${child.pid}`] }).output()).code,
+      0,
+    );
+    const writer = child.stdin.getWriter();
+    await writer.write(new TextEncoder().encode("go\n")).catch(() => {});
+    await writer.close().catch(() => {});
+    assertEquals((await said.next()).value, "stayed");
+    assertEquals((await child.status).code, 0);
+  },
+);

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -136,6 +137,21 @@ static int keep_waiting(int fd)
 	return 0;
 }
 
+/* Opens and closes the bus for the device, over and over, and leaves it open. */
+static int toggle_master(int fd)
+{
+	struct pollfd told = { .fd = STDIN_FILENO, .events = POLLIN };
+	struct r3_bus_master args = { .argsz = sizeof(args) };
+
+	say("toggling", 0);
+	do {
+		args.enable = !args.enable;
+		if (ioctl(fd, R3_BUS_MASTER, &args))
+			return 1;
+	} while (!args.enable || !poll(&told, 1, 0));
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	int fd = argc > 2 ? atoi(argv[2]) : -1;
@@ -154,6 +170,8 @@ int main(int argc, char **argv)
 		return interrupted_wait(fd);
 	if (argc == 3 && !strcmp(argv[1], "serve"))
 		return keep_waiting(fd);
-	fprintf(stderr, "usage: child touch|fork FD OFFSET LENGTH, pin FD LENGTH, claim ADDRESS, wait|serve FD\n");
+	if (argc == 3 && !strcmp(argv[1], "master"))
+		return toggle_master(fd);
+	fprintf(stderr, "usage: child touch|fork FD OFFSET LENGTH, pin FD LENGTH, claim ADDRESS, wait|serve|master FD\n");
 	return 64;
 }

@@ -4,6 +4,8 @@ import { uapi } from "../../../src/kernel/mod.ts";
 import {
   ADDRESS,
   assertErrno,
+  CAUSE,
+  Child,
   claimCard,
   eventually,
   grantOf,
@@ -51,6 +53,16 @@ async function interrupted(card: Card): Promise<void> {
   assertErrno(libc.read(card.irq, 8).result, "EAGAIN");
   interrupt(card.registers);
   await eventually(() => card.total === 1, "the interrupt is taken");
+}
+
+/** Bits of the command register, PCI 3.0 §6.2.2. */
+const BUS_MASTER = 1 << 2;
+const INTX_DISABLE = 1 << 10;
+
+/** The command register of the card at `address`. */
+async function commandOf(address: string): Promise<number> {
+  const config = await Deno.readFile(`/sys/bus/pci/devices/${address}/config`);
+  return config[4] | config[5] << 8;
 }
 
 /** The count that a read gives; it must give one. */
@@ -199,6 +211,26 @@ await runCases({
     assertEquals(count(masked.irq), 1);
   },
 
+  "masking and bus mastering share a register, and neither undoes the other": async () => {
+    using card = new Card();
+    libc.setNonblocking(card.irq, true);
+    libc.setInherited(card.grant.fd);
+    const child = new Child(["master", card.grant.fd]);
+    assertEquals(await child.line(), "toggling 0");
+    for (let i = 1; i <= 500; i++) {
+      assertErrno(libc.read(card.irq, 8).result, "EAGAIN", `round ${i} begins with the line open`);
+      interrupt(card.registers);
+      await eventually(() => card.total >= i, `interrupt ${i} is taken`);
+      await sleep(0);
+      assert(await commandOf(ADDRESS) & INTX_DISABLE, `round ${i}: masked, and still masked`);
+      assertEquals(quiet(card.registers) & CAUSE, CAUSE);
+      assertEquals(count(card.irq), 1);
+    }
+    await child.go();
+    assertEquals(await child.end(), 0);
+    assert(await commandOf(ADDRESS) & BUS_MASTER, "open, as it was left");
+  },
+
   "a reader is woken when the grant is revoked": async () => {
     using card = new Card();
     const reading = libc.readWaiting(card.irq);
@@ -227,8 +259,7 @@ await runCases({
       interrupt(grant.registers());
       claim.revoke();
     }
-    const config = await Deno.readFile(`/sys/bus/pci/devices/${address}/config`);
-    assertEquals(config[5] & 4, 4, "INTx is disabled in the command register");
+    assert(await commandOf(address) & INTX_DISABLE, "INTx is disabled in the command register");
     using card = new Card();
     assertEquals(quiet(card.registers) & 4, 4, "the cause was still there");
   },
