@@ -4,6 +4,7 @@
  */
 import { parseArgs } from "@std/cli";
 import { USAGE, UserError } from "../error.ts";
+import { parseDuration } from "../duration.ts";
 import { parseSize } from "../size.ts";
 import { didYouMean } from "../suggest.ts";
 
@@ -143,6 +144,21 @@ export function size(
       const bytes = /^\d+$/.test(given) ? Number(given) : parseSize(given);
       if (typeof bytes === "string") throw usage(`--${name}: ${bytes}`);
       return bytes;
+    },
+  };
+}
+
+/** A span of time like `30min`, as milliseconds. */
+export function duration(description: string, options: Common & { default: string }): Option<number> {
+  return {
+    description,
+    short: options.short,
+    value: "TIME",
+    shown: options.default,
+    parse([given = options.default], name) {
+      const ms = parseDuration(given);
+      if (typeof ms === "string") throw usage(`--${name}: ${ms}`);
+      return ms;
     },
   };
 }

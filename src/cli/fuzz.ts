@@ -1,10 +1,8 @@
 /** `ring3 fuzz`: hostile native processes against the kernel module, in the lab. */
-import { parseDuration } from "../duration.ts";
-import { UserError } from "../error.ts";
 import { formatFuzz, fuzz } from "../fuzz/lab.ts";
 import { parseHardware } from "../lab/mod.ts";
 import { progressOnStderr } from "../progress.ts";
-import { type Command, defineCommand, flag, integer, text } from "./args.ts";
+import { type Command, defineCommand, duration, flag, integer } from "./args.ts";
 import { HARDWARE_OPTIONS } from "./hardware_options.ts";
 import { untilInterrupted } from "./interrupted.ts";
 
@@ -14,19 +12,12 @@ const { nic: _nic, disk: _disk, iommu: _iommu, ...MACHINE } = HARDWARE_OPTIONS;
 /** Largest seed that is chosen, and that a number of JavaScript holds exactly. */
 const SEEDS = 2 ** 32;
 
-/** Milliseconds of `--time`. */
-function milliseconds(given: string): number {
-  const ms = parseDuration(given);
-  if (typeof ms === "string") throw new UserError(`--time: ${ms}`, { code: 2 });
-  return ms;
-}
-
 /** The command. */
 export const fuzzCommand: Command = defineCommand({
   name: "ring3 fuzz",
   summary: "Attack the kernel module with hostile native processes, in the lab",
   options: {
-    time: text("How long to attack", { value: "TIME", default: "60s" }),
+    time: duration("How long to attack", { default: "60s" }),
     seed: integer("Start from this number, to attack as a run before did; else any", {
       value: "N",
       min: 0,
@@ -53,7 +44,7 @@ export const fuzzCommand: Command = defineCommand({
         yes: options.yes,
         progress: progressOnStderr(),
         signal,
-        seconds: Math.ceil(milliseconds(options.time) / 1000),
+        seconds: Math.ceil(options.time / 1000),
         seed: options.seed ?? Math.floor(Math.random() * SEEDS),
       }),
       interrupted,

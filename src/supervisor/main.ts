@@ -3,7 +3,7 @@
  * the permissions of `permissions.ts`, when everything is built and the module is loaded.
  */
 import { DEFAULT_PORT, serveApi } from "../api/mod.ts";
-import { type Command, defineCommand, flag, text } from "../cli/args.ts";
+import { type Command, defineCommand, duration, flag, text } from "../cli/args.ts";
 import { exitStatus } from "../cli/exit.ts";
 import { clearStaged } from "../client/stage.ts";
 import { USAGE, UserError } from "../error.ts";
@@ -27,9 +27,6 @@ import type { Driver, Event } from "./schema.ts";
 
 /** How often status is told, milliseconds. */
 const INTERVAL = 1000;
-
-/** How long an orderly end may take before it is cut short, milliseconds. */
-const END_MS = 2400;
 
 /** What the supervisor tells with `--json`, a line each. */
 export type RunEvent =
@@ -133,12 +130,14 @@ export const supervisorCommand: Command = defineCommand({
     listen: text("where the API and the dashboard are; without it, the first free port from 7333 on", {
       value: "HOST:PORT|none",
     }),
+    // A user at the terminal waits for it.
+    end: duration("how long an orderly end may take before it is cut short", { default: "2400ms" }),
     state: text("state directory", { value: "FOLDER", default: STATE_DIRECTORY }),
     manifests: text("folder of manifests", { value: "FOLDER", default: MANIFESTS }),
   },
   notes: ["SIGHUP has it read its manifests again; SIGTERM and SIGINT end it and give its devices back."],
   async main({ positionals: names, options }) {
-    const { all, device, take, json, state, manifests: folder } = options;
+    const { all, device, take, json, end, state, manifests: folder } = options;
     if (all ? names.length > 0 : names.length === 0) {
       throw new UserError("Name the drivers to supervise, or give --all and no names", { code: USAGE });
     }
@@ -160,7 +159,7 @@ export const supervisorCommand: Command = defineCommand({
         Deno.unrefTimer(setTimeout(() => {
           console.error("ring3: the drivers did not end in time; the kernel ends them with this process");
           Deno.exit(1);
-        }, END_MS));
+        }, end));
       });
     }
 

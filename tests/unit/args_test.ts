@@ -5,6 +5,7 @@ import {
   type CommandSpec,
   defineCommand,
   defineGroup,
+  duration,
   flag,
   help,
   integer,
@@ -22,6 +23,7 @@ const OPTIONS = {
   iommu: choice("Confine devices", { of: ["on", "off"], default: "on" }),
   smp: integer("Processors", { value: "N", min: 1, max: 64, default: 2 }),
   memory: size("Memory", { default: "2GiB" }),
+  time: duration("Time", { default: "60s" }),
   nic: list("A card", { value: "MODEL" }),
 };
 
@@ -46,9 +48,11 @@ Deno.test("options have their types, and defaults when they are not given", () =
     iommu: "on",
     smp: 2,
     memory: 2 ** 31,
+    time: 60_000,
     nic: [],
   });
-  const given = "--iommu=off 007 -j --device 00:10.0 log --smp 64 --memory 64MiB --nic a --nic=b".split(" ");
+  const given = "--iommu=off 007 -j --device 00:10.0 log --smp 64 --memory 64MiB --time 500ms --nic a --nic=b"
+    .split(" ");
   const full = parse(given, SPEC);
   assertEquals(full.positionals, ["007", "log"]);
   assertEquals(full.options, {
@@ -57,6 +61,7 @@ Deno.test("options have their types, and defaults when they are not given", () =
     iommu: "off",
     smp: 64,
     memory: 2 ** 26,
+    time: 500,
     nic: ["a", "b"],
   });
 });
@@ -79,6 +84,7 @@ Deno.test("what is not understood is refused with status 2 and a hint", () => {
     ["e1000 --smp 65", '--smp is a whole number from 1 to 64, not "65"'],
     ["e1000 --smp 1.5", '--smp is a whole number from 1 to 64, not "1.5"'],
     ["e1000 --smp two", '--smp is a whole number from 1 to 64, not "two"'],
+    ["e1000 --time 3", '--time: "3" is not a span of time; write it as "500ms", "10s", "30min" or "2h"'],
     ["e1000 --memory 64MB", '--memory: "64MB" is not a size; write "64MiB" (1 MiB is 1,048,576 bytes)'],
   ];
   for (const [line, message] of cases) {
@@ -118,6 +124,7 @@ Deno.test("help tells usage, arguments, options with defaults, and examples", ()
   assertMatch(text, /^ {2}DRIVER +name of a manifest$/m);
   assertMatch(text, /^ {2}-j, --json +Print JSON$/m);
   assertMatch(text, /^ {2}--iommu on\|off +Confine devices \(default: on\)$/m);
+  assertMatch(text, /^ {2}--time TIME +Time \(default: 60s\)$/m);
   assertMatch(text, /^ {2}--memory SIZE +Memory \(default: 2GiB\)$/m);
   assertMatch(text, /^ {2}--nic MODEL +A card \(may be repeated\)$/m);
   assertMatch(text, /^ {2}ring3 run e1000 +in the lab$/m);
