@@ -2,7 +2,7 @@
 import { PROC } from "../machine.ts";
 import { parseMemory } from "../memory.ts";
 import { type InterfaceCounters, readCounters, readLink } from "../run/interface.ts";
-import { type DiskCounters, readDisk } from "../run/disk.ts";
+import { type DiskCounters, type Latencies, latencyBetween, readDisk } from "../run/disk.ts";
 import type { Disk, Driver } from "./schema.ts";
 import type { ClaimStatus } from "./supervisor.ts";
 
@@ -16,6 +16,7 @@ interface Reading {
   at: number;
   counters: InterfaceCounters;
   disk: DiskCounters;
+  latencies: Latencies;
   irqs: number;
   wakeups: number;
 }
@@ -57,7 +58,7 @@ const UNMEASURED_DISK: Disk = {
   read: { requests: 0, bytes: 0 },
   write: { requests: 0, bytes: 0 },
   depth: 0,
-  latency: 0,
+  latency: { mean: 0, p50: 0, p99: 0 },
   requestsPerWakeup: 0,
   totals: { reads: 0, readBytes: 0, writes: 0, writtenBytes: 0, discards: 0, flushes: 0 },
 };
@@ -88,6 +89,7 @@ export class Meter {
       at: performance.now(),
       counters,
       disk: disk?.counters ?? NO_REQUESTS,
+      latencies: disk?.latencies ?? [],
       irqs: Number(status.irqs_total),
       wakeups: Number(status.wakeups_total),
     };
@@ -133,7 +135,11 @@ function diskRates(
     read,
     write,
     depth: busy / 1000,
-    latency: all > 0 ? busy / all : 0,
+    latency: {
+      mean: all > 0 ? busy / all : 0,
+      p50: latencyBetween(before.latencies, now.latencies, 0.5),
+      p99: latencyBetween(before.latencies, now.latencies, 0.99),
+    },
     requestsPerWakeup: wakeups > 0 ? all / wakeups : 0,
     totals,
   };

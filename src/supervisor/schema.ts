@@ -59,7 +59,9 @@ export const diskSchema = z.object({
   read: requests,
   write: requests,
   depth: z.number().describe("Requests at a time, over the last reading."),
-  latency: ms.describe("Milliseconds that a request took, over the last reading; 0 without one."),
+  latency: z.object({ mean: ms, p50: ms, p99: ms }).describe(
+    "Milliseconds that a request took, over the last reading: on average, and no longer than half of them and 99 % of them took; 0 without one.",
+  ),
   requestsPerWakeup: z.number().describe(
     "Requests of all kinds each time the driver was woken; 0 while idle.",
   ),

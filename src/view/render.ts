@@ -103,7 +103,9 @@ function requestsText({ requests, bytes }: Disk["read"]): string {
 }
 
 function depthText({ depth, latency }: Disk): string {
-  return `${depth.toFixed(1)} at a time${latency > 0 ? `, ${latency.toFixed(2)} ms each` : ""}`;
+  const { mean, p50, p99 } = latency;
+  const times = [`${mean.toFixed(2)} ms each`, `half ${p50.toFixed(2)}`, `99 % ${p99.toFixed(2)} or less`];
+  return [`${depth.toFixed(1)} at a time`, ...mean > 0 ? times : []].join(", ");
 }
 
 /** Restarts so far, and how many more there may be. */
