@@ -19,6 +19,7 @@ interface Reading {
   latencies: Latencies;
   irqs: number;
   wakeups: number;
+  portCalls: number;
 }
 
 const NOTHING: InterfaceCounters = {
@@ -48,7 +49,7 @@ export const UNMEASURED: Measured = {
   disk: null,
   interruptsPerSecond: 0,
   packetsPerWakeup: 0,
-  totals: { ...NOTHING, interrupts: 0, waits: 0, wakeups: 0 },
+  totals: { ...NOTHING, interrupts: 0, waits: 0, wakeups: 0, portCalls: 0 },
 };
 
 /** A disk of which nothing is known yet. */
@@ -60,6 +61,7 @@ const UNMEASURED_DISK: Disk = {
   depth: 0,
   latency: { mean: 0, p50: 0, p99: 0 },
   requestsPerWakeup: 0,
+  portCallsPerRequest: 0,
   totals: { reads: 0, readBytes: 0, writes: 0, writtenBytes: 0, discards: 0, flushes: 0 },
 };
 
@@ -92,6 +94,7 @@ export class Meter {
       latencies: disk?.latencies ?? [],
       irqs: Number(status.irqs_total),
       wakeups: Number(status.wakeups_total),
+      portCalls: Number(status.pio_total),
     };
     const before = this.#last ?? now;
     this.#last = now;
@@ -115,6 +118,7 @@ export class Meter {
         ...counters,
         interrupts: now.irqs,
         waits: Number(status.waits_total),
+        portCalls: now.portCalls,
         wakeups: now.wakeups,
       },
     };
@@ -141,6 +145,7 @@ function diskRates(
       p99: latencyBetween(before.latencies, now.latencies, 0.99),
     },
     requestsPerWakeup: wakeups > 0 ? all / wakeups : 0,
+    portCallsPerRequest: all > 0 ? (now.portCalls - before.portCalls) / seconds / all : 0,
     totals,
   };
 }

@@ -65,6 +65,9 @@ export const diskSchema = z.object({
   requestsPerWakeup: z.number().describe(
     "Requests of all kinds each time the driver was woken; 0 while idle.",
   ),
+  portCallsPerRequest: z.number().describe(
+    "Batches of accesses to I/O ports for each request; 0 while idle, and without such ports.",
+  ),
   totals: z.object({
     reads: z.number(),
     readBytes: z.number(),
@@ -134,6 +137,7 @@ export const driverSchema = z.object({
     txDropped: z.number(),
     interrupts: z.number(),
     waits: z.number(),
+    portCalls: z.number().describe("Batches of accesses to I/O ports, each a system call."),
     wakeups: z.number(),
   }).describe("Counted by the kernel since the device was claimed."),
   grant: z.array(z.string()).describe("What it may touch, in words, a line each."),

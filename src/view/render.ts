@@ -80,6 +80,7 @@ function portFields(driver: Driver): [string, Run][] {
       ["write", { text: requestsText(disk.write) }],
       ["depth", { text: depthText(disk) }],
       interrupts("requests", disk.requestsPerWakeup),
+      ...disk.portCallsPerRequest > 0 ? [portCalls(disk)] : [],
     ];
   }
   return [
@@ -96,6 +97,10 @@ function portFields(driver: Driver): [string, Run][] {
     ["transmit", { text: rateText(tx) }],
     interrupts("packets", driver.packetsPerWakeup),
   ];
+}
+
+function portCalls({ portCallsPerRequest }: Disk): [string, Run] {
+  return ["I/O ports", { text: `${portCallsPerRequest.toFixed(1)} system calls per request` }];
 }
 
 function requestsText({ requests, bytes }: Disk["read"]): string {

@@ -63,7 +63,8 @@ Deno.test("a meter tells of the disk that a device has, and of its rates", async
         `
         import { diskOf } from "${src}run/disk.ts";
         import { Meter } from "${src}supervisor/meter.ts";
-        const status = (wakeups) => ({ irqs_total: 9n, waits_total: 9n, wakeups_total: BigInt(wakeups) });
+        const status = (wakeups) => ({ irqs_total: 9n, waits_total: 9n, wakeups_total: BigInt(wakeups),
+          pio_total: BigInt(10 * wakeups) });
         const names = [await diskOf("0000:00:10.0"), await diskOf("0000:00:11.0") ?? null];
         const meter = new Meter("block");
         const first = meter.measured.disk.name;
@@ -95,6 +96,7 @@ Deno.test("a meter tells of the disk that a device has, and of its rates", async
     assertAlmostEquals(latency.mean, 100 / 210, 0.001);
     assertEquals([latency.p50, latency.p99], [1, 8]);
     assertAlmostEquals(requestsPerWakeup, 5, 0.001);
+    assertAlmostEquals(result.portCallsPerRequest, 2, 0.001);
     assertEquals(totals, {
       reads: 200,
       readBytes: 4096 * 512,

@@ -104,6 +104,7 @@ const DISK: Driver = {
     depth: 31.96,
     latency: { mean: 2.589, p50: 2.048, p99: 7.168 },
     requestsPerWakeup: 4.25,
+    portCallsPerRequest: 0,
     totals: { reads: 0, readBytes: 0, writes: 0, writtenBytes: 0, discards: 0, flushes: 0 },
   },
 };
@@ -121,6 +122,8 @@ Deno.test("a driver of a disk says what the disk does", () => {
     "nvme 0000:00:10.0 running; r3b0 64 MiB; read 12,346 IOPS, 50.0 MiB/s; write 0 IOPS, 0.0 MiB/s; " +
       "32.0 at a time, 2.59 ms each, half 2.05, 99 % 7.17 or less; interrupts 1,234/s; 4.3 requests per wake-up; restarts 1",
   );
+  const behindPorts = { ...DISK, disk: { ...DISK.disk!, portCallsPerRequest: 2.04 } };
+  assertEquals(render(behindPorts, PLAIN)[6], "  I/O ports   2.0 system calls per request");
   const none = {
     ...DISK,
     disk: { ...DISK.disk!, name: null, depth: 0, latency: { mean: 0, p50: 0, p99: 0 } },

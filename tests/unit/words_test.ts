@@ -11,6 +11,7 @@ const DISK = {
   depth: 7.96,
   latency: { mean: 4.2, p50: 3.1, p99: 12.5 },
   requestsPerWakeup: 3.25,
+  portCallsPerRequest: 0,
   totals: { reads: 1, readBytes: 512, writes: 0, writtenBytes: 0, discards: 0, flushes: 0 },
 };
 
