@@ -61,6 +61,7 @@
 #define R3_MAX_SEGMENTS		1024
 #define R3_MAX_DEPTH		1024
 #define R3_MAX_PHYSICAL_BLOCK	(1u << 20)
+#define R3_LATENCIES		128	/* of the histogram: four for each power of two microseconds */
 
 /* What blk-mq keeps for us with each request. */
 struct r3_request {
@@ -95,6 +96,7 @@ struct r3_block_queue {
 	spinlock_t reap_lock;		/* completion */
 	u32 ended;			/* requests; under reap_lock, or detach's */
 	u32 released;			/* entries of ended requests; likewise, from 0 for each grant */
+	unsigned long latency[R3_LATENCIES];	/* requests by how long they took; under reap_lock */
 };
 
 struct r3_block {
@@ -374,8 +376,38 @@ static bool r3_block_error(u32 code, blk_status_t *status)
 	}
 }
 
+/* Microseconds are of 1,024 ns here. */
+static u32 r3_latency_index(u64 ns)
+{
+	u64 us = ns >> 10;
+	u32 exponent = us ? ilog2(us) : 0;
+
+	if (us < 4)
+		return us;
+	return min_t(u32, 4 * (exponent - 1) + ((us >> (exponent - 2)) & 3), R3_LATENCIES - 1);
+}
+
+/* Nanoseconds that all requests counted there took less than; of the last, and all after it. */
+static u64 r3_latency_below(u32 index)
+{
+	if (index < 4)
+		return (u64)(index + 1) << 10;
+	return (u64)(index % 4 + 5) << (index / 4 - 1) << 10;
+}
+
+/* From its beginning, which the block layer notes unless its statistics are switched off. */
+static void r3_block_count(struct r3_block_queue *queue, const struct request *rq, u64 now)
+{
+	u32 index;
+
+	if (!rq->start_time_ns || now < rq->start_time_ns)
+		return;
+	index = r3_latency_index(now - rq->start_time_ns);
+	WRITE_ONCE(queue->latency[index], queue->latency[index] + 1);
+}
+
 /* Take one completion. Returns what is wrong with it, or NULL. */
-static const char *r3_block_reap_one(struct r3_block_queue *queue, struct r3_request **ended)
+static const char *r3_block_reap_one(struct r3_block_queue *queue, u64 now, struct r3_request **ended)
 {
 	u32 length_flags, length, token, tag;
 	struct r3_request *req;
@@ -396,6 +428,7 @@ static const char *r3_block_reap_one(struct r3_block_queue *queue, struct r3_req
 		return "an error that is none";
 	if (!(length_flags & R3_ENTRY_ERROR) && length != req->sectors)
 		return "a completion of another length than asked for";
+	r3_block_count(queue, rq, now);
 	r3_block_release(queue, rq);
 	req->next = *ended;
 	*ended = req;
@@ -406,6 +439,7 @@ static const char *r3_block_reap_one(struct r3_block_queue *queue, struct r3_req
 static u32 r3_block_reap(struct r3_block_queue *queue, const char **wrong)
 {
 	struct r3_request *ended = NULL;
+	u64 now = ktime_get_ns();
 	u32 done = 0;
 	int count;
 
@@ -415,7 +449,7 @@ static u32 r3_block_reap(struct r3_block_queue *queue, const char **wrong)
 	if (count < 0)
 		*wrong = "a counter that cannot be";
 	while (count-- > 0 && !*wrong)
-		*wrong = r3_block_reap_one(queue, &ended);
+		*wrong = r3_block_reap_one(queue, now, &ended);
 	r3_channel_reaped(queue->channel);
 	spin_unlock(&queue->reap_lock);
 
@@ -618,12 +652,32 @@ static ssize_t serial_show(struct device *dev, struct device_attribute *attribut
 	return r3_block_show(to, info->serial, sizeof(info->serial));
 }
 
+/* A line for each latency that requests had: nanoseconds that they took less than, and how many. */
+static ssize_t latency_show(struct device *dev, struct device_attribute *attribute, char *to)
+{
+	struct r3_block *block = r3_block_of_disk(dev);
+	ssize_t length = 0;
+	u32 index, i;
+
+	for (index = 0; index < R3_LATENCIES; index++) {
+		unsigned long count = 0;
+
+		for (i = 0; i < block->info.queues; i++)
+			count += READ_ONCE(block->queue[i].latency[index]);
+		if (count)
+			length += sysfs_emit_at(to, length, "%llu %lu\n", r3_latency_below(index), count);
+	}
+	return length;
+}
+
 static DEVICE_ATTR_RO(model);
 static DEVICE_ATTR_RO(serial);
+static DEVICE_ATTR_RO(latency);
 
 static struct attribute *r3_block_attributes[] = {
 	&dev_attr_model.attr,
 	&dev_attr_serial.attr,
+	&dev_attr_latency.attr,
 	NULL,
 };
 

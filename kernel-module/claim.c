@@ -154,6 +154,7 @@ static long r3_do_status(void *object, void *args)
 	out->irqs_total = atomic64_read(&claim->irqs);
 	out->waits_total = atomic64_read(&claim->waits);
 	out->wakeups_total = atomic64_read(&claim->wakeups);
+	out->pio_total = atomic64_read(&claim->pios);
 	out->ended_ns = claim->ended_ns;
 	out->attached_ns = claim->attached_ns;
 	out->carried_ns = READ_ONCE(claim->carried_ns);

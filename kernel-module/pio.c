@@ -164,6 +164,7 @@ long r3_pio(struct r3_grant *grant, void __user *arg)
 		return grant->ended_errno;
 	if (!args.count || args.count > R3_MAX_PIO || args.reserved)
 		return -EINVAL;
+	atomic64_inc(&grant->claim->pios);
 	size = args.count * sizeof(*accesses);
 	/* As in r3_call(): a disk can wait for this. */
 	noio = memalloc_noio_save();

@@ -97,7 +97,7 @@ struct r3_claim {
 	wait_queue_head_t wait;
 	atomic_t changes;		/* since the last STATUS */
 	struct r3_count count;
-	atomic64_t irqs, waits, wakeups;
+	atomic64_t irqs, waits, wakeups, pios;
 };
 
 int r3_claim_open(const char *address);

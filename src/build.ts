@@ -98,6 +98,11 @@ export async function buildFuzz(): Promise<string> {
   return await buildProgram("fuzz", { sources: "src/fuzz", what: "the fuzzer" });
 }
 
+/** Builds what benchmarks run in the lab, and returns its directory. @throws {UserError} if it does not build. */
+export async function buildBench(): Promise<string> {
+  return await buildProgram("bench", { sources: "bench/inside", what: "the benchmarks' programs" });
+}
+
 /** Builds the attempts of native code on the walls, and returns their directory. @throws {UserError} if they do not build. */
 export async function buildWalls(): Promise<string> {
   return await buildProgram("walls", { sources: "src/walls/native", what: "the attempts on the walls" });

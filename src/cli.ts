@@ -12,6 +12,7 @@ const ring3: Command = defineGroup({
     status: async () => (await import("./cli/status.ts")).statusCommand,
     report: async () => (await import("./cli/report.ts")).reportCommand,
     soak: async () => (await import("./cli/soak.ts")).soakCommand,
+    bench: async () => (await import("./cli/bench.ts")).benchCommand,
     fuzz: async () => (await import("./cli/fuzz.ts")).fuzzCommand,
     walls: async () => (await import("./cli/walls.ts")).wallsCommand,
     start: async () => (await import("./cli/start.ts")).startCommand,

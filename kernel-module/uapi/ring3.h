@@ -182,6 +182,7 @@ struct r3_status {
 	__u64 irqs_total;			/* [out] interrupts since the claim was made */
 	__u64 waits_total;			/* [out] WAIT calls */
 	__u64 wakeups_total;			/* [out] WAIT calls that slept and were woken */
+	__u64 pio_total;			/* [out] PIO calls */
 	/* CLOCK_MONOTONIC, nanoseconds; 0 = it has not come to that. */
 	__u64 ended_ns;				/* [out] the last grant that ended began to end */
 	__u64 attached_ns;			/* [out] the live or else the last grant attached to the port */

@@ -41,6 +41,11 @@ const DRIVER_METRICS: readonly DriverMetric[] = [
   counter("transmitted_dropped_total", "Packets to transmit dropped.", (d) => d.totals.txDropped),
   counter("interrupts_total", "Interrupts of the device.", (d) => d.totals.interrupts),
   counter("waits_total", "Times the driver called the kernel to wait.", (d) => d.totals.waits),
+  counter(
+    "port_calls_total",
+    "Batches of accesses to I/O ports, each a system call.",
+    (d) => d.totals.portCalls,
+  ),
   counter("wakeups_total", "Times the driver slept and was woken.", (d) => d.totals.wakeups),
   counter("disk_reads_total", "Reads of its disk; absent without one.", (d) => d.disk && d.disk.totals.reads),
   counter("disk_read_bytes_total", "Bytes read.", (d) => d.disk && d.disk.totals.readBytes),

@@ -124,6 +124,7 @@ export const STATUS = struct("r3_status", {
   irqs_total: u64,
   waits_total: u64,
   wakeups_total: u64,
+  pio_total: u64,
   ended_ns: u64,
   attached_ns: u64,
   carried_ns: u64,

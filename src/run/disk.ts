@@ -23,6 +23,9 @@ export interface DiskCounters {
   requestMs: number;
 }
 
+/** Requests by how long they took: nanoseconds, below which it was, and how many; ascending. */
+export type Latencies = readonly (readonly [below: number, count: number])[];
+
 /** Bytes in which the kernel counts, whatever the disk's blocks. */
 const SECTOR = 512;
 
@@ -46,12 +49,43 @@ export function parseDiskStat(text: string): DiskCounters {
   };
 }
 
-/** Reads the counters and the size in bytes; undefined once the disk has gone. */
-export async function readDisk(name: string): Promise<{ counters: DiskCounters; size: number } | undefined> {
+/** What a disk tells of itself. */
+export interface DiskReading {
+  counters: DiskCounters;
+  /** Since the disk was made. */
+  latencies: Latencies;
+  /** Bytes. */
+  size: number;
+}
+
+/** Latencies from the text of `/sys/block/NAME/latency`, which ring3.ko writes. */
+export function parseLatencies(text: string): Latencies {
+  return text.split("\n").filter((line) => line)
+    .map((line) => line.split(" ").map(Number) as [number, number]);
+}
+
+/**
+ * How long requests took between two readings.
+ * @param q The share of them that took no longer, from 0 to 1.
+ * @returns Milliseconds, at most a quarter too much; 0 if there were none.
+ */
+export function latencyBetween(before: Latencies, after: Latencies, q: number): number {
+  const earlier = new Map(before);
+  const counts = after.map(([below, count]) => [below, count - (earlier.get(below) ?? 0)] as const);
+  let left = q * counts.reduce((sum, [, count]) => sum + count, 0);
+  for (const [below, count] of counts) {
+    left -= count;
+    if (count > 0 && left <= 0) return below / 1e6;
+  }
+  return 0;
+}
+
+/** Reads what a disk tells; undefined once it has gone. */
+export async function readDisk(name: string): Promise<DiskReading | undefined> {
   const read = (file: string) => Deno.readTextFile(`${SYS}/block/${name}/${file}`);
   try {
-    const [stat, size] = await Promise.all([read("stat"), read("size")]);
-    return { counters: parseDiskStat(stat), size: Number(size) * SECTOR };
+    const [stat, size, latency] = await Promise.all([read("stat"), read("size"), read("latency")]);
+    return { counters: parseDiskStat(stat), latencies: parseLatencies(latency), size: Number(size) * SECTOR };
   } catch {
     return undefined;
   }

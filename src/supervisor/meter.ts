@@ -2,7 +2,7 @@
 import { PROC } from "../machine.ts";
 import { parseMemory } from "../memory.ts";
 import { type InterfaceCounters, readCounters, readLink } from "../run/interface.ts";
-import { type DiskCounters, readDisk } from "../run/disk.ts";
+import { type DiskCounters, type Latencies, latencyBetween, readDisk } from "../run/disk.ts";
 import type { Disk, Driver } from "./schema.ts";
 import type { ClaimStatus } from "./supervisor.ts";
 
@@ -16,8 +16,10 @@ interface Reading {
   at: number;
   counters: InterfaceCounters;
   disk: DiskCounters;
+  latencies: Latencies;
   irqs: number;
   wakeups: number;
+  portCalls: number;
 }
 
 const NOTHING: InterfaceCounters = {
@@ -47,7 +49,7 @@ export const UNMEASURED: Measured = {
   disk: null,
   interruptsPerSecond: 0,
   packetsPerWakeup: 0,
-  totals: { ...NOTHING, interrupts: 0, waits: 0, wakeups: 0 },
+  totals: { ...NOTHING, interrupts: 0, waits: 0, wakeups: 0, portCalls: 0 },
 };
 
 /** A disk of which nothing is known yet. */
@@ -57,8 +59,9 @@ const UNMEASURED_DISK: Disk = {
   read: { requests: 0, bytes: 0 },
   write: { requests: 0, bytes: 0 },
   depth: 0,
-  latency: 0,
+  latency: { mean: 0, p50: 0, p99: 0 },
   requestsPerWakeup: 0,
+  portCallsPerRequest: 0,
   totals: { reads: 0, readBytes: 0, writes: 0, writtenBytes: 0, discards: 0, flushes: 0 },
 };
 
@@ -88,8 +91,10 @@ export class Meter {
       at: performance.now(),
       counters,
       disk: disk?.counters ?? NO_REQUESTS,
+      latencies: disk?.latencies ?? [],
       irqs: Number(status.irqs_total),
       wakeups: Number(status.wakeups_total),
+      portCalls: Number(status.pio_total),
     };
     const before = this.#last ?? now;
     this.#last = now;
@@ -113,6 +118,7 @@ export class Meter {
         ...counters,
         interrupts: now.irqs,
         waits: Number(status.waits_total),
+        portCalls: now.portCalls,
         wakeups: now.wakeups,
       },
     };
@@ -133,8 +139,13 @@ function diskRates(
     read,
     write,
     depth: busy / 1000,
-    latency: all > 0 ? busy / all : 0,
+    latency: {
+      mean: all > 0 ? busy / all : 0,
+      p50: latencyBetween(before.latencies, now.latencies, 0.5),
+      p99: latencyBetween(before.latencies, now.latencies, 0.99),
+    },
     requestsPerWakeup: wakeups > 0 ? all / wakeups : 0,
+    portCallsPerRequest: all > 0 ? (now.portCalls - before.portCalls) / seconds / all : 0,
     totals,
   };
 }

@@ -59,9 +59,14 @@ export const diskSchema = z.object({
   read: requests,
   write: requests,
   depth: z.number().describe("Requests at a time, over the last reading."),
-  latency: ms.describe("Milliseconds that a request took, over the last reading; 0 without one."),
+  latency: z.object({ mean: ms, p50: ms, p99: ms }).describe(
+    "Milliseconds that a request took, over the last reading: on average, and no longer than half of them and 99 % of them took; 0 without one.",
+  ),
   requestsPerWakeup: z.number().describe(
     "Requests of all kinds each time the driver was woken; 0 while idle.",
+  ),
+  portCallsPerRequest: z.number().describe(
+    "Batches of accesses to I/O ports for each request; 0 while idle, and without such ports.",
   ),
   totals: z.object({
     reads: z.number(),
@@ -132,6 +137,7 @@ export const driverSchema = z.object({
     txDropped: z.number(),
     interrupts: z.number(),
     waits: z.number(),
+    portCalls: z.number().describe("Batches of accesses to I/O ports, each a system call."),
     wakeups: z.number(),
   }).describe("Counted by the kernel since the device was claimed."),
   grant: z.array(z.string()).describe("What it may touch, in words, a line each."),

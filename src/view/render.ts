@@ -80,6 +80,7 @@ function portFields(driver: Driver): [string, Run][] {
       ["write", { text: requestsText(disk.write) }],
       ["depth", { text: depthText(disk) }],
       interrupts("requests", disk.requestsPerWakeup),
+      ...disk.portCallsPerRequest > 0 ? [portCalls(disk)] : [],
     ];
   }
   return [
@@ -98,12 +99,18 @@ function portFields(driver: Driver): [string, Run][] {
   ];
 }
 
+function portCalls({ portCallsPerRequest }: Disk): [string, Run] {
+  return ["I/O ports", { text: `${portCallsPerRequest.toFixed(1)} system calls per request` }];
+}
+
 function requestsText({ requests, bytes }: Disk["read"]): string {
   return `${grouped(requests)} IOPS, ${(bytes / 2 ** 20).toFixed(1)} MiB/s`;
 }
 
 function depthText({ depth, latency }: Disk): string {
-  return `${depth.toFixed(1)} at a time${latency > 0 ? `, ${latency.toFixed(2)} ms each` : ""}`;
+  const { mean, p50, p99 } = latency;
+  const times = [`${mean.toFixed(2)} ms each`, `half ${p50.toFixed(2)}`, `99 % ${p99.toFixed(2)} or less`];
+  return [`${depth.toFixed(1)} at a time`, ...mean > 0 ? times : []].join(", ");
 }
 
 /** Restarts so far, and how many more there may be. */

@@ -44,6 +44,7 @@ export function fakeDriver(over: Partial<Driver> = {}): Driver {
       interrupts: 40_000,
       waits: 50_000,
       wakeups: 30_000,
+      portCalls: 0,
     },
     grant: [
       "registers: BAR 0, bytes 0x00000–0x1ffff (128 KiB)",

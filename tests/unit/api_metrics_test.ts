@@ -101,8 +101,9 @@ Deno.test("metrics: a disk has its own, and a driver without one none of them", 
     read: rate,
     write: rate,
     depth: 7.5,
-    latency: 0.1,
+    latency: { mean: 0.1, p50: 0.1, p99: 0.3 },
     requestsPerWakeup: 2,
+    portCallsPerRequest: 0,
     totals,
   };
   await using api = await harness(new FakeFleet(fakeDriver({ name: "nvme", disk }), fakeDriver()));

@@ -102,8 +102,9 @@ const DISK: Driver = {
     read: { requests: 12345.6, bytes: 50.04 * 2 ** 20 },
     write: { requests: 0, bytes: 0 },
     depth: 31.96,
-    latency: 2.589,
+    latency: { mean: 2.589, p50: 2.048, p99: 7.168 },
     requestsPerWakeup: 4.25,
+    portCallsPerRequest: 0,
     totals: { reads: 0, readBytes: 0, writes: 0, writtenBytes: 0, discards: 0, flushes: 0 },
   },
 };
@@ -113,15 +114,20 @@ Deno.test("a driver of a disk says what the disk does", () => {
     "  disk        r3b0  64 MiB",
     "  read        12,346 IOPS, 50.0 MiB/s",
     "  write       0 IOPS, 0.0 MiB/s",
-    "  depth       32.0 at a time, 2.59 ms each",
+    "  depth       32.0 at a time, 2.59 ms each, half 2.05, 99 % 7.17 or less",
     "  interrupts  1,234/s, 4.3 requests per wake-up",
   ]);
   assertEquals(
     renderLine(DISK),
     "nvme 0000:00:10.0 running; r3b0 64 MiB; read 12,346 IOPS, 50.0 MiB/s; write 0 IOPS, 0.0 MiB/s; " +
-      "32.0 at a time, 2.59 ms each; interrupts 1,234/s; 4.3 requests per wake-up; restarts 1",
+      "32.0 at a time, 2.59 ms each, half 2.05, 99 % 7.17 or less; interrupts 1,234/s; 4.3 requests per wake-up; restarts 1",
   );
-  const none = { ...DISK, disk: { ...DISK.disk!, name: null, depth: 0, latency: 0 } };
+  const behindPorts = { ...DISK, disk: { ...DISK.disk!, portCallsPerRequest: 2.04 } };
+  assertEquals(render(behindPorts, PLAIN)[6], "  I/O ports   2.0 system calls per request");
+  const none = {
+    ...DISK,
+    disk: { ...DISK.disk!, name: null, depth: 0, latency: { mean: 0, p50: 0, p99: 0 } },
+  };
   assertEquals(render(none, PLAIN).slice(1, 5).filter((_, i) => i !== 1 && i !== 2), [
     "  disk        not there yet",
     "  depth       0.0 at a time",

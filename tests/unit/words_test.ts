@@ -9,8 +9,9 @@ const DISK = {
   read: { requests: 1500, bytes: 6_144_000 },
   write: { requests: 2.5, bytes: 0 },
   depth: 7.96,
-  latency: 4.2,
+  latency: { mean: 4.2, p50: 3.1, p99: 12.5 },
   requestsPerWakeup: 3.25,
+  portCallsPerRequest: 0,
   totals: { reads: 1, readBytes: 512, writes: 0, writtenBytes: 0, discards: 0, flushes: 0 },
 };
 
@@ -39,14 +40,14 @@ Deno.test("a card of a network driver is in its terms", () => {
 Deno.test("a card of a disk's driver is in its terms", () => {
   const driver = fakeDriver({ interface: null, addresses: [], disk: DISK });
   assertEquals(port(driver), [
-    ["Load", "8.0 at a time, 4.2 ms each"],
+    ["Load", "8.0 at a time, 4.2 ms each, 99 % in 13 ms"],
     ["Disk", "r3b0, 1.0 GiB"],
     ["Requests", "read", "1,500/s", "written", "2.5/s"],
     ["6.1 MB/s", "0 B/s"],
     ["Requests per wake-up", "3.3"],
   ]);
   assertEquals(carriedBy(driver).packets, [1500, 2.5]);
-  const none = { ...DISK, name: null, size: 0, depth: 0, latency: 0 };
+  const none = { ...DISK, name: null, size: 0, depth: 0, latency: { mean: 0, p50: 0, p99: 0 } };
   assertEquals(port(fakeDriver({ interface: null, disk: none })).slice(0, 2), [
     ["Load", "0 at a time"],
     ["Disk", "none yet"],

@@ -198,6 +198,11 @@ export function carriedBy({ disk, rx, tx, packetsPerWakeup }) {
     : { packets: [rx.packets, tx.packets], bytes: [rx.bytes, tx.bytes], perWakeup: packetsPerWakeup };
 }
 
+/** @param {NonNullable<Driver["disk"]>} disk */
+function latencyOf({ latency: { mean, p99 } }) {
+  return mean > 0 ? `, ${milliseconds(mean)} each, 99 % in ${milliseconds(p99)}` : "";
+}
+
 /**
  * The kernel's side of a driver in words, and what its parts are called: of a network interface, or of a disk.
  * @param {Driver} driver
@@ -206,7 +211,7 @@ function portOf({ disk, interface: name, link }) {
   if (disk) {
     return {
       linkName: "Load",
-      link: `${count(disk.depth)} at a time${disk.latency > 0 ? `, ${milliseconds(disk.latency)} each` : ""}`,
+      link: `${count(disk.depth)} at a time${latencyOf(disk)}`,
       interfaceName: "Disk",
       interface: disk.name === null ? "none yet" : `${visible(disk.name)}, ${memory(disk.size)}`,
       packetsName: "Requests",

@@ -1,0 +1,233 @@
+/**
+ * Sequential reads of a disk at the request sizes of Leslie et al. 2005, figure 2: the kernel's own driver and
+ * ring3's in turn, in one boot, on one disk.
+ */
+import { z } from "zod";
+import { buildBench } from "../src/build.ts";
+import { UserError } from "../src/error.ts";
+import { CHECKOUT } from "../src/lab/guest.ts";
+import type { Lab } from "../src/lab/mod.ts";
+import { drawChart } from "../src/plot/mod.ts";
+import { type LabOptions, startLab } from "../src/run/lab.ts";
+import { DriverRun } from "../src/soak/driver_run.ts";
+import { kernelComplaints, sh, stopRun } from "../src/soak/lab.ts";
+import { quantile } from "../src/soak/statistics.ts";
+
+/** The program that reads, in the guest: `bench/inside/read.c`. */
+const READ = `${CHECKOUT}/build/bench/read`;
+
+/** Disks that can be measured: ring3's driver by its name, the kernel's own by its modules. */
+export const DISKS = {
+  ide: { modules: ["ata_piix", "sd_mod"], vendor: "0x8086", device: "0x7111" },
+  nvme: { modules: ["nvme"], vendor: "0x1b36", device: "0x0010" },
+} as const;
+
+/** Name of a disk that can be measured. */
+export type DiskName = keyof typeof DISKS;
+
+/** Request sizes of the paper's figure, sectors of 512 bytes. */
+// deno-fmt-ignore
+export const SIZES: readonly number[] = [
+  ...Array.from({ length: 32 }, (_, i) => i + 1),
+  40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 896, 1024, 1280, 1536,
+  1792, 2048, 2560, 3072, 3584, 4096, 5120, 6144, 7168, 8192,
+];
+
+/** What `read` says of one size. */
+const lineSchema = z.object({
+  sectors: z.number(),
+  requests: z.number(),
+  bytes: z.number(),
+  seconds: z.number().positive(),
+  busy: z.number(),
+});
+
+type Line = z.infer<typeof lineSchema>;
+
+/** What one driver did at one size; each value is the median of the rounds, with the least and the most. */
+export interface Side {
+  /** Bytes a second. */
+  throughput: Spread;
+  /** Processors that were busy meanwhile, 1 being all of one. */
+  cpu: Spread;
+  /** Processor time of one request, seconds. */
+  cost: Spread;
+}
+
+/** A median and what it lies between. */
+export interface Spread {
+  min: number;
+  median: number;
+  max: number;
+}
+
+/** One size. */
+export interface Point {
+  /** Of 512 bytes. */
+  sectors: number;
+  kernel: Side;
+  ring3: Side;
+}
+
+/** What was measured. */
+export interface DiskBench {
+  bench: "disk";
+  ok: boolean;
+  /** What went wrong beside the figures, a line each. */
+  problems: string[];
+  disk: DiskName;
+  kernel: string;
+  accelerator: string;
+  iommu: boolean;
+  rounds: number;
+  points: Point[];
+}
+
+/** How to measure. */
+export interface DiskBenchOptions extends LabOptions {
+  disk: DiskName;
+  sizes: readonly number[];
+  /** Times that both drivers take their turn. */
+  rounds: number;
+  /** Of the disk to read at each size, bytes. */
+  range: number;
+  /** Longest time for one size, milliseconds. */
+  longest: number;
+}
+
+/**
+ * Boots a lab with one disk and has both drivers read it in turn.
+ * @throws {UserError} if the lab or a driver does not come up, or the disk cannot be read.
+ */
+export async function benchDisk(options: DiskBenchOptions): Promise<DiskBench> {
+  const { disk, sizes, rounds, progress } = options;
+  await buildBench();
+  await using lab = await startLab({
+    ...options,
+    hardware: { ...options.hardware, nic: [], disk: [disk] },
+  });
+  const lines = { kernel: [] as Line[], ring3: [] as Line[] };
+  const problems: string[] = [];
+  await sh(lab, DISKS[disk].modules.map((name) => `modprobe ${name}`).join("; "));
+  const address = await addressOf(lab, disk);
+  // A disk that was never written has nothing that would have to be read.
+  await sh(lab, `head -c ${options.range} /dev/urandom > /dev/${await diskOf(lab, address)}; sync`);
+  for (let round = 1; round <= rounds; round++) {
+    progress(`round ${round} of ${rounds}: the kernel's driver`);
+    lines.kernel.push(...await read(lab, await diskOf(lab, address), options));
+    progress(`round ${round} of ${rounds}: ring3's`);
+    const run = DriverRun.start(lab, [disk, "--device", address, "--take"]);
+    await using _ = run;
+    const { disk: name } = await run.next("disk");
+    lines.ring3.push(...await read(lab, name, options));
+    problems.push(...run.events.filter(({ type }) => type === "ended").map(() => "ring3's driver ended"));
+    problems.push(...await stopRun(run, lab));
+  }
+  problems.push(...kernelComplaints(lab));
+  const points = sizes.map((sectors): Point => ({
+    sectors,
+    kernel: sideOf(lines.kernel.filter((line) => line.sectors === sectors)),
+    ring3: sideOf(lines.ring3.filter((line) => line.sectors === sectors)),
+  }));
+  return {
+    bench: "disk",
+    ok: problems.length === 0,
+    problems,
+    disk,
+    kernel: lab.kernel.release,
+    accelerator: lab.accelerator,
+    iommu: options.hardware.iommu,
+    rounds,
+    points,
+  };
+}
+
+async function addressOf(lab: Lab, disk: DiskName): Promise<string> {
+  const { vendor, device } = DISKS[disk];
+  const found = await sh(
+    lab,
+    `cd /sys/bus/pci/devices; grep -l ${device} */device | while read f; do grep -q ${vendor} "\${f%/*}/vendor" && echo "\${f%/*}"; done`,
+  );
+  return found.trim();
+}
+
+/** Name of the disk behind a PCI device, once its driver has made it. */
+async function diskOf(lab: Lab, address: string): Promise<string> {
+  const { code, stdout } = await lab.exec([
+    "timeout",
+    "60",
+    "dash",
+    "-c",
+    `while :; do for d in /sys/block/*; do case $(readlink -f $d) in */${address}/*) basename $d; exit;; esac; done; sleep 0.1; done`,
+  ]);
+  if (code !== 0) throw new UserError(`The kernel's driver has made no disk of ${address} after a minute`);
+  return stdout.trim();
+}
+
+async function read(lab: Lab, disk: string, options: DiskBenchOptions): Promise<Line[]> {
+  const { sizes, range, longest } = options;
+  const text = await sh(lab, `${READ} /dev/${disk} ${range} ${longest} ${sizes.join(" ")}`);
+  return text.trim().split("\n").map((line) => lineSchema.parse(JSON.parse(line)));
+}
+
+function sideOf(lines: readonly Line[]): Side {
+  const spread = (value: (line: Line) => number): Spread => {
+    const sorted = lines.map(value).toSorted((a, b) => a - b);
+    return { min: sorted[0], median: quantile(sorted, 0.5), max: sorted[sorted.length - 1] };
+  };
+  return {
+    throughput: spread(({ bytes, seconds }) => bytes / seconds),
+    cpu: spread(({ busy, seconds }) => busy / seconds),
+    cost: spread(({ busy, requests }) => busy / requests),
+  };
+}
+
+/** The figures as a table of Markdown: medians, and ring3's share of the kernel's. */
+export function formatDiskBench(result: DiskBench): string {
+  const { disk, kernel, accelerator, iommu, rounds, points, problems } = result;
+  const rate = ({ median }: Spread) => (median / 2 ** 20).toFixed(1);
+  const micro = ({ median }: Spread) => (median * 1e6).toFixed(0);
+  const ratio = (point: Point, of: keyof Side) =>
+    (point.ring3[of].median / point.kernel[of].median).toFixed(2);
+  const rows = points.map((point) =>
+    [
+      point.sectors,
+      rate(point.kernel.throughput),
+      rate(point.ring3.throughput),
+      ratio(point, "throughput"),
+      micro(point.kernel.cost),
+      micro(point.ring3.cost),
+      ratio(point, "cost"),
+    ].map((cell) => `${cell}`)
+  );
+  const head = ["sectors", "kernel MiB/s", "ring3 MiB/s", "ratio", "kernel µs CPU", "ring3 µs CPU", "ratio"];
+  const widths = head.map((cell, i) => Math.max(cell.length, ...rows.map((row) => row[i].length)));
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell, i) => cell.padStart(widths[i])).join(" | ")} |`;
+  return [
+    `Sequential reads of the ${disk} disk, one after the other, on Linux ${kernel} (${accelerator}, IOMMU ` +
+    `${iommu ? "on" : "off"}): medians of ${rounds} ${
+      rounds === 1 ? "round" : "rounds"
+    } in one boot, processor time a request`,
+    "",
+    line(head),
+    line(widths.map((width) => `${"-".repeat(width - 1)}:`)),
+    ...rows.map(line),
+    ...problems.map((problem) => `\n${problem}`),
+  ].join("\n");
+}
+
+/** Throughput of both over the size of a request. */
+export function plotDiskBench({ disk, kernel, accelerator, points }: DiskBench): string {
+  const series = (name: string, side: (point: Point) => Side) => ({
+    name,
+    points: points.map((point) => [point.sectors, side(point).throughput.median / 2 ** 20] as const),
+  });
+  return drawChart({
+    title: `Sequential reads, ${disk}`,
+    subtitle: `Linux ${kernel}, ${accelerator}; one request at a time, medians`,
+    x: { label: "request, sectors of 512 bytes", scale: "log" },
+    y: { label: "throughput, MiB/s" },
+    series: [series("kernel's driver", ({ kernel }) => kernel), series("ring3", ({ ring3 }) => ring3)],
+  });
+}

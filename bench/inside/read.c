@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT
+/*
+ * read DISK BYTES MILLISECONDS SECTORS...
+ *
+ * Reads a contiguous range from the start of a disk, past the page cache, in
+ * requests of so many sectors, one after the other, as the disk benchmark of
+ * Leslie et al. 2005, section 4.1 does. A size ends with the range or with its
+ * time. For each one a line of JSON: sectors, requests, bytes, seconds, and
+ * busy, the seconds that processors were not idle, of all together.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SECTOR 512
+#define LARGEST 8192
+#define MAX_CPUS 1024
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+static void die(const char *what)
+{
+	fprintf(stderr, "read: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+/* Seconds that a processor has been idle: it is counted by the clock, busy time by ticks only. */
+static double idle(long cpus)
+{
+	unsigned long long ticks, waited, sum = 0;
+	long cpu, found = 0;
+	char line[512];
+	FILE *stat = fopen("/proc/stat", "r");
+
+	if (!stat)
+		die("/proc/stat");
+	while (fgets(line, sizeof(line), stat)) {
+		if (!isdigit(line[3]) || sscanf(line, "cpu%ld %*u %*u %*u %llu %llu", &cpu, &ticks, &waited) != 3)
+			continue;
+		sum += ticks + waited;
+		found++;
+	}
+	fclose(stat);
+	if (found != cpus) {
+		fprintf(stderr, "read: /proc/stat tells of %ld processors, not %ld\n", found, cpus);
+		exit(1);
+	}
+	return sum / (double)sysconf(_SC_CLK_TCK);
+}
+
+static void measure(int fd, char *buffer, size_t request, size_t range, double longest)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	double before = idle(cpus), start = now(), seconds;
+	size_t requests = 0, at = 0;
+
+	do {
+		ssize_t got = pread(fd, buffer, request, at);
+
+		if (got < 0)
+			die("reading");
+		if ((size_t)got != request) {
+			fprintf(stderr, "read: the disk ends at %zu bytes\n", at + got);
+			exit(1);
+		}
+		requests++;
+		at += request;
+		seconds = now() - start;
+	} while (at + request <= range && seconds < longest);
+	printf("{\"sectors\":%zu,\"requests\":%zu,\"bytes\":%zu,\"seconds\":%.6f,\"busy\":%.6f}\n",
+	       request / SECTOR, requests, at, seconds, seconds * cpus - (idle(cpus) - before));
+	fflush(stdout);
+}
+
+int main(int argc, char **argv)
+{
+	void *buffer;
+	int fd, i;
+
+	if (argc < 5) {
+		fprintf(stderr, "usage: read DISK BYTES MILLISECONDS SECTORS...\n");
+		return 64;
+	}
+	fd = open(argv[1], O_RDONLY | O_DIRECT);
+	if (fd < 0)
+		die(argv[1]);
+	if (posix_memalign(&buffer, 4096, (size_t)LARGEST * SECTOR))
+		die("no memory");
+	for (i = 4; i < argc; i++) {
+		long sectors = atol(argv[i]);
+
+		if (sectors < 1 || sectors > LARGEST) {
+			fprintf(stderr, "read: %s: not 1 to %d sectors\n", argv[i], LARGEST);
+			return 64;
+		}
+		measure(fd, buffer, sectors * SECTOR, atoll(argv[2]), atol(argv[3]) / 1e3);
+	}
+	return 0;
+}

@@ -1,0 +1,60 @@
+/** `ring3 bench`: what it costs to have a driver outside the kernel, measured beside the kernel's own. */
+import { dirname } from "node:path";
+import { benchDisk, type DiskName, DISKS, formatDiskBench, plotDiskBench, SIZES } from "../../bench/disk.ts";
+import { USAGE, UserError } from "../error.ts";
+import { checkout } from "../lab/checkout.ts";
+import type { LabOptions } from "../run/lab.ts";
+import { type Command, defineCommand, defineGroup, text } from "./args.ts";
+import { IN_LAB_OPTIONS, inLab } from "./in_lab.ts";
+
+const diskCommand = defineCommand({
+  name: "ring3 bench disk",
+  summary: "read a disk in requests of 1 to 8,192 sectors, through the kernel's driver and ring3's in turn",
+  positionals: [{ name: "disk", description: Object.keys(DISKS).join(" or ") }],
+  options: {
+    ...IN_LAB_OPTIONS,
+    out: text(
+      "Path of the .md, .svg and .json, without the ending; default bench/results/disk-DISK, with " +
+        "--quick none",
+      { value: "PATH" },
+    ),
+  },
+  notes: [
+    "64 MiB at each size, or as much as is read in 2 s; 5 rounds (--quick: 8 sizes, 0.3 s, 1 round).",
+  ],
+  async main({ positionals: [name], options }) {
+    if (!Object.hasOwn(DISKS, name)) {
+      throw new UserError(`There is no disk "${name}" to measure: ${Object.keys(DISKS).join(" or ")}`, {
+        code: USAGE,
+      });
+    }
+    const disk = name as DiskName;
+    const { quick } = options;
+    const out = options.out ?? (quick ? undefined : `${checkout()}/bench/results/disk-${disk}`);
+    const run = async (lab: LabOptions) => {
+      const result = await benchDisk({
+        ...lab,
+        disk,
+        sizes: quick ? [1, 2, 8, 32, 128, 512, 2048, 8192] : SIZES,
+        rounds: quick ? 1 : 5,
+        range: 64 * 2 ** 20,
+        longest: quick ? 300 : 2000,
+      });
+      if (out === undefined) return result;
+      await Deno.mkdir(dirname(out), { recursive: true });
+      await Deno.writeTextFile(`${out}.md`, `${formatDiskBench(result)}\n`);
+      await Deno.writeTextFile(`${out}.svg`, plotDiskBench(result));
+      await Deno.writeTextFile(`${out}.json`, `${JSON.stringify(result, null, 2)}\n`);
+      lab.progress(`written: ${out}.md, .svg and .json`);
+      return result;
+    };
+    return await inLab(options, { run, format: formatDiskBench });
+  },
+});
+
+/** The command. */
+export const benchCommand: Command = defineGroup({
+  name: "ring3 bench",
+  summary: "Measure drivers beside those of the kernel, in the lab",
+  commands: { disk: () => Promise.resolve(diskCommand) },
+});

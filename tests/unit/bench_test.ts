@@ -1,0 +1,72 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { type DiskBench, formatDiskBench, plotDiskBench, type Side, SIZES } from "../../bench/disk.ts";
+import { buildBench } from "../../src/build.ts";
+
+const one = (median: number) => ({ min: median, median, max: median });
+const side = (throughput: number, cost: number): Side => ({
+  throughput: one(throughput * 2 ** 20),
+  cpu: one(1),
+  cost: one(cost),
+});
+
+const RESULT: DiskBench = {
+  bench: "disk",
+  ok: false,
+  problems: ["ring3's driver ended"],
+  disk: "nvme",
+  kernel: "6.1",
+  accelerator: "tcg",
+  iommu: true,
+  rounds: 5,
+  points: [
+    { sectors: 1, kernel: side(2, 0.0001), ring3: side(1, 0.0002) },
+    { sectors: 8192, kernel: side(400, 0.01), ring3: side(401, 0.009) },
+  ],
+};
+
+Deno.test("the request sizes are the paper's", () => {
+  assertEquals([SIZES.length, SIZES[0], SIZES[31], SIZES.at(-1)], [64, 1, 32, 8192]);
+  assert(SIZES.every((size, i) => i === 0 || size > SIZES[i - 1]));
+});
+
+Deno.test("a disk's figures are a table of both drivers and their ratios, with what went wrong", () => {
+  const text = formatDiskBench(RESULT);
+  assertStringIncludes(
+    text,
+    "|       1 |          2.0 |         1.0 |  0.50 |           100 |          200 |  2.00 |",
+  );
+  assertStringIncludes(text, "|    8192 |        400.0 |       401.0 |  1.00 |");
+  assertStringIncludes(text, "medians of 5 rounds");
+  assert(text.endsWith("\nring3's driver ended"));
+  assertStringIncludes(plotDiskBench(RESULT), "kernel's driver");
+});
+
+Deno.test("the program that reads tells what it read, and what it cannot", async () => {
+  const built = await buildBench();
+  const program = `${built}/read`;
+  // Not where temporary files are: memory has no direct I/O.
+  const file = await Deno.makeTempFile({ dir: built });
+  try {
+    await Deno.writeFile(file, new Uint8Array(2 ** 20));
+    const read = async (...args: string[]) => {
+      const { code, stdout, stderr } = await new Deno.Command(program, { args: [file, ...args] }).output();
+      const decoder = new TextDecoder();
+      return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+    };
+    const { code, stdout } = await read(`${2 ** 20}`, "60000", "1", "8", "2048");
+    assertEquals(code, 0);
+    const lines = stdout.trim().split("\n").map((line) => JSON.parse(line));
+    assertEquals(
+      lines.map(({ sectors, requests, bytes }) => [sectors, requests, bytes]),
+      [[1, 2048, 2 ** 20], [8, 256, 2 ** 20], [2048, 1, 2 ** 20]],
+    );
+    assert(lines.every(({ seconds }) => seconds > 0));
+    assertEquals(
+      (await read(`${2 ** 21}`, "60000", "2048")).stderr,
+      "read: the disk ends at 1048576 bytes\n",
+    );
+    assertEquals((await read(`${2 ** 20}`, "60000", "9000")).stderr, "read: 9000: not 1 to 8192 sectors\n");
+  } finally {
+    await Deno.remove(file);
+  }
+});
