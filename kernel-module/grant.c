@@ -4,6 +4,7 @@
  */
 #include <linux/fs.h>
 #include <linux/ktime.h>
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
@@ -38,17 +39,20 @@ void r3_grant_put(struct r3_grant *grant)
 	kref_put(&grant->ref, r3_grant_release_ref);
 }
 
-int r3_grant_hold(struct r3_grant *grant)
+int r3_grant_hold(struct r3_grant *grant, unsigned int *noio)
 {
 	down_read(&grant->live_lock);
-	if (!grant->ended)
+	if (!grant->ended) {
+		*noio = memalloc_noio_save();
 		return 0;
+	}
 	up_read(&grant->live_lock);
 	return grant->ended_errno;
 }
 
-void r3_grant_unhold(struct r3_grant *grant)
+void r3_grant_unhold(struct r3_grant *grant, unsigned int noio)
 {
+	memalloc_noio_restore(noio);
 	up_read(&grant->live_lock);
 }
 
@@ -409,15 +413,16 @@ static vm_fault_t r3_grant_fault(struct vm_fault *vmf)
 	struct r3_grant *grant = vmf->vma->vm_file->private_data;
 	vm_fault_t ret = VM_FAULT_SIGBUS;
 	struct r3_region *region;
+	unsigned int noio;
 	u64 offset;
 
-	if (r3_grant_hold(grant))
+	if (r3_grant_hold(grant, &noio))
 		return VM_FAULT_SIGBUS;
 	region = r3_region_at(grant, vmf->pgoff);
 	offset = ((u64)vmf->pgoff << PAGE_SHIFT) & (BIT_ULL(R3_REGION_SHIFT) - 1);
 	if (region && offset < region->length)
 		ret = vmf_insert_pfn(vmf->vma, vmf->address, r3_region_pfn(region, offset));
-	r3_grant_unhold(grant);
+	r3_grant_unhold(grant, noio);
 	return ret;
 }
 
@@ -461,6 +466,7 @@ static int r3_grant_mmap(struct file *file, struct vm_area_struct *vma)
 	u64 offset = ((u64)vma->vm_pgoff << PAGE_SHIFT) & (BIT_ULL(R3_REGION_SHIFT) - 1);
 	u64 length = vma->vm_end - vma->vm_start;
 	struct r3_region *region;
+	unsigned int noio;
 	int err;
 
 	if (!(vma->vm_flags & VM_SHARED) || vma->vm_flags & VM_EXEC)
@@ -468,12 +474,12 @@ static int r3_grant_mmap(struct file *file, struct vm_area_struct *vma)
 	/* Threads of several processes can pass this at once: it is exceeded by their number at most. */
 	if (r3_grant_vmas_full(grant))
 		return -ENOMEM;
-	err = r3_grant_hold(grant);
+	err = r3_grant_hold(grant, &noio);
 	if (err)
 		return err;
 	region = r3_region_at(grant, vma->vm_pgoff);
 	if (!region || offset >= region->length || length > region->length - offset) {
-		r3_grant_unhold(grant);
+		r3_grant_unhold(grant, noio);
 		return -EINVAL;
 	}
 	/* A child that the driver forks gets none of it. */
@@ -483,7 +489,7 @@ static int r3_grant_mmap(struct file *file, struct vm_area_struct *vma)
 		vma->vm_page_prot = pgprot_noncached(vma->vm_page_prot);
 	vma->vm_ops = &r3_grant_vm_ops;
 	WRITE_ONCE(grant->mapping, file->f_mapping);
-	r3_grant_unhold(grant);
+	r3_grant_unhold(grant, noio);
 	r3_grant_vma_open(vma);
 	return 0;
 }
@@ -530,6 +536,7 @@ static long r3_do_info(void *object, void *args)
 static long r3_ioctl_irq(struct r3_grant *grant, void __user *arg)
 {
 	struct r3_irq args;
+	unsigned int noio;
 	long ret;
 
 	ret = r3_copy_in(&args, sizeof(args), arg, 0);
@@ -537,11 +544,11 @@ static long r3_ioctl_irq(struct r3_grant *grant, void __user *arg)
 		return ret;
 	if (args.reserved)
 		return -EINVAL;
-	ret = r3_grant_hold(grant);
+	ret = r3_grant_hold(grant, &noio);
 	if (ret)
 		return ret;
 	ret = r3_irq_open(grant, args.index);
-	r3_grant_unhold(grant);
+	r3_grant_unhold(grant, noio);
 	return ret;
 }
 
