@@ -3,6 +3,7 @@
  * A grant: what one driver process may touch, and how it is taken back.
  */
 #include <linux/fs.h>
+#include <linux/io.h>
 #include <linux/ktime.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
@@ -87,6 +88,23 @@ static void r3_function_reset(struct pci_dev *pdev)
 	pci_restore_state(pdev);
 }
 
+#define R3_IDE_MASTERS	4	/* BAR of an IDE controller's bus masters, with 8 ports for each of its two channels */
+
+/*
+ * Stop the bus masters of an IDE controller. It has neither transactions that can be waited for
+ * nor a reset, and not every one drops what it has begun when it loses the bus: QEMU's goes on.
+ */
+static void r3_ide_stop(struct pci_dev *pdev)
+{
+	bool master = pdev->class >> 8 == PCI_CLASS_STORAGE_IDE && pdev->class & BIT(7);
+
+	if (!master || !(pci_resource_flags(pdev, R3_IDE_MASTERS) & IORESOURCE_IO) ||
+	    pci_resource_len(pdev, R3_IDE_MASTERS) < 16)
+		return;
+	outb(0, pci_resource_start(pdev, R3_IDE_MASTERS));
+	outb(0, pci_resource_start(pdev, R3_IDE_MASTERS) + 8);
+}
+
 static void r3_regions_free(struct r3_grant *grant)
 {
 	struct r3_region *region;
@@ -115,6 +133,7 @@ void r3_grant_end(struct r3_grant *grant, u32 reason, const char *text)
 {
 	struct r3_claim *claim = grant->claim;
 	struct r3_device *dev = claim->dev;
+	bool present;
 
 	lockdep_assert_held(&dev->lock);
 	if (grant->ended)
@@ -140,9 +159,12 @@ void r3_grant_end(struct r3_grant *grant, u32 reason, const char *text)
 
 	/* The device falls silent ... */
 	r3_irqs_remove(grant);
-	pci_clear_master(dev->pdev);
 	/* A device that was only unbound is still there to be waited for. */
-	if (pci_device_is_present(dev->pdev)) {
+	present = pci_device_is_present(dev->pdev);
+	if (present)
+		r3_ide_stop(dev->pdev);
+	pci_clear_master(dev->pdev);
+	if (present) {
 		pci_wait_for_pending_transaction(dev->pdev);
 		r3_function_reset(dev->pdev);
 	}
