@@ -255,6 +255,9 @@ static blk_status_t r3_block_post(struct r3_block_queue *queue, struct request *
 
 	if (!ch)
 		return READ_ONCE(block->failing) ? BLK_STS_IOERR : BLK_STS_RESOURCE;
+	/* As below; the operation is in the bits above. */
+	if (blk_rq_sectors(rq) > R3_ENTRY_LENGTH)
+		return BLK_STS_IOERR;
 	if (block->size - (ch->queued - READ_ONCE(queue->released)) < blk_rq_nr_phys_segments(rq) + 1)
 		return BLK_STS_RESOURCE;
 	segments = r3_block_map(block, rq, req);
@@ -345,7 +348,8 @@ static void r3_block_release(struct r3_block_queue *queue, struct request *rq)
 	/* Before its end, after which blk-mq uses the tag again. */
 	WRITE_ONCE(queue->slot[req->tag].rq, NULL);
 	WRITE_ONCE(queue->released, queue->released + req->entries);
-	WRITE_ONCE(queue->ended, queue->ended + 1);
+	/* Pairs with the acquire in r3_block_in_flight(). */
+	smp_store_release(&queue->ended, queue->ended + 1);
 }
 
 static bool r3_block_error(u32 code, blk_status_t *status)
@@ -779,6 +783,9 @@ static const char *r3_block_refusal(struct r3_block *block, const struct r3_bloc
 	if (!!info->max_discard != !!(info->features & (R3_BLOCK_DISCARD | R3_BLOCK_ZEROES)) ||
 	    info->max_discard > R3_ENTRY_LENGTH || info->max_discard & (sectors - 1))
 		return "a discard is up to 1048575 sectors, in whole logical blocks, and 0 if there is none";
+	/* Linux does not split a discard that cannot be of whole physical blocks. */
+	if (info->max_discard && info->max_discard < info->physical_block >> SECTOR_SHIFT)
+		return "a discard is at least one physical block";
 	if (!r3_block_text(info->model, sizeof(info->model)) || !r3_block_text(info->serial, sizeof(info->serial)))
 		return "model and serial are printable ASCII, padded";
 	return NULL;
@@ -901,8 +908,12 @@ static u32 r3_block_in_flight(struct r3_port *port)
 	u32 count = 0;
 	u32 i;
 
-	for (i = 0; i < port->channels; i++)
-		count += READ_ONCE(block->queue[i].posted) - READ_ONCE(block->queue[i].ended);
+	for (i = 0; i < port->channels; i++) {
+		/* First those that have ended: the others are not fewer then. */
+		u32 ended = smp_load_acquire(&block->queue[i].ended);
+
+		count += READ_ONCE(block->queue[i].posted) - ended;
+	}
 	return count;
 }
 

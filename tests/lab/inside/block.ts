@@ -204,6 +204,7 @@ await runCases({
       [{ max_discard: 0 }, "a discard is"],
       [{ features: 0 }, "a discard is"],
       [{ max_discard: 1 << 20 }, "a discard is"],
+      [{ max_discard: 1024, physical_block: 1 << 20 }, "at least one physical block"],
       [{ model: padded("tab\t", 40) }, "printable"],
       [{ serial: padded("a\0b", 24) }, "printable"],
     ];
