@@ -266,12 +266,13 @@ static blk_status_t r3_block_post(struct r3_block_queue *queue, struct request *
 	if (segments < 0)
 		return BLK_STS_IOERR;
 
+	/* Not after blk-mq's own time, with which r3_block_late() compares it. */
+	req->posted = jiffies;
 	blk_mq_start_request(rq);
 	req->unmapped = 0;
 	req->sectors = operation == R3_BLOCK_FLUSH ? 0 : blk_rq_sectors(rq);
 	req->tag = rq->tag;
 	req->entries = segments + 1;
-	req->posted = jiffies;
 	req->serial = queue->serial++;
 	slot = &queue->slot[rq->tag];
 	slot->sequence++;
@@ -463,10 +464,12 @@ static enum blk_eh_timer_return r3_block_late(struct request *rq)
 {
 	struct r3_block_queue *queue = rq->mq_hctx->driver_data;
 	struct r3_request *req = blk_mq_rq_to_pdu(rq);
+	unsigned long limit = msecs_to_jiffies(queue->block->request_ms);
 
 	spin_lock(&queue->lock);
-	/* Not if it has just been completed, or taken back. */
-	if (queue->grant && READ_ONCE(queue->slot[req->tag].rq) == rq) {
+	/* Not if it has just been completed, or taken back, or that and given to another driver. */
+	if (queue->grant && READ_ONCE(queue->slot[req->tag].rq) == rq &&
+	    !time_before(jiffies, req->posted + limit)) {
 		WRITE_ONCE(queue->grant->stall.missed, req->posted);
 		r3_grant_fail(queue->grant, R3_END_STALLED, "a request not completed for %u ms",
 			      jiffies_to_msecs(jiffies - req->posted));
