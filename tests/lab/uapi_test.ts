@@ -76,7 +76,7 @@ for (const kernel of KERNELS) {
     assertEquals([cards.length, disks.length], [CARDS, 1]);
     const areas = [
       ...AREAS.map((area) => ({ area, addresses: cards })),
-      ...DISK_AREAS.map((area) => ({ area, addresses: disks })),
+      ...DISK_AREAS.map((area) => ({ area, addresses: [...disks, ...cards] })),
     ];
     // The first IDE disk reads once in a second, so that a transfer can be under way.
     const throttle = { bps: 0, bps_rd: 0, bps_wr: 0, iops: 0, iops_rd: 1, iops_wr: 0 };
