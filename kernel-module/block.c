@@ -257,6 +257,9 @@ static blk_status_t r3_block_post(struct r3_block_queue *queue, struct request *
 
 	if (!ch)
 		return READ_ONCE(block->failing) ? BLK_STS_IOERR : BLK_STS_RESOURCE;
+	/* As below; the operation is in the bits above. */
+	if (blk_rq_sectors(rq) > R3_ENTRY_LENGTH)
+		return BLK_STS_IOERR;
 	if (block->size - (ch->queued - READ_ONCE(queue->released)) < blk_rq_nr_phys_segments(rq) + 1)
 		return BLK_STS_RESOURCE;
 	segments = r3_block_map(block, rq, req);
@@ -265,12 +268,13 @@ static blk_status_t r3_block_post(struct r3_block_queue *queue, struct request *
 	if (segments < 0)
 		return BLK_STS_IOERR;
 
+	/* Not after blk-mq's own time, with which r3_block_late() compares it. */
+	req->posted = jiffies;
 	blk_mq_start_request(rq);
 	req->unmapped = 0;
 	req->sectors = operation == R3_BLOCK_FLUSH ? 0 : blk_rq_sectors(rq);
 	req->tag = rq->tag;
 	req->entries = segments + 1;
-	req->posted = jiffies;
 	req->serial = queue->serial++;
 	slot = &queue->slot[rq->tag];
 	slot->sequence++;
@@ -347,7 +351,8 @@ static void r3_block_release(struct r3_block_queue *queue, struct request *rq)
 	/* Before its end, after which blk-mq uses the tag again. */
 	WRITE_ONCE(queue->slot[req->tag].rq, NULL);
 	WRITE_ONCE(queue->released, queue->released + req->entries);
-	WRITE_ONCE(queue->ended, queue->ended + 1);
+	/* Pairs with the acquire in r3_block_in_flight(). */
+	smp_store_release(&queue->ended, queue->ended + 1);
 }
 
 static bool r3_block_error(u32 code, blk_status_t *status)
@@ -493,10 +498,12 @@ static enum blk_eh_timer_return r3_block_late(struct request *rq)
 {
 	struct r3_block_queue *queue = rq->mq_hctx->driver_data;
 	struct r3_request *req = blk_mq_rq_to_pdu(rq);
+	unsigned long limit = msecs_to_jiffies(queue->block->request_ms);
 
 	spin_lock(&queue->lock);
-	/* Not if it has just been completed, or taken back. */
-	if (queue->grant && READ_ONCE(queue->slot[req->tag].rq) == rq) {
+	/* Not if it has just been completed, or taken back, or that and given to another driver. */
+	if (queue->grant && READ_ONCE(queue->slot[req->tag].rq) == rq &&
+	    !time_before(jiffies, req->posted + limit)) {
 		WRITE_ONCE(queue->grant->stall.missed, req->posted);
 		r3_grant_fail(queue->grant, R3_END_STALLED, "a request not completed for %u ms",
 			      jiffies_to_msecs(jiffies - req->posted));
@@ -833,6 +840,9 @@ static const char *r3_block_refusal(struct r3_block *block, const struct r3_bloc
 	if (!!info->max_discard != !!(info->features & (R3_BLOCK_DISCARD | R3_BLOCK_ZEROES)) ||
 	    info->max_discard > R3_ENTRY_LENGTH || info->max_discard & (sectors - 1))
 		return "a discard is up to 1048575 sectors, in whole logical blocks, and 0 if there is none";
+	/* Linux does not split a discard that cannot be of whole physical blocks. */
+	if (info->max_discard && info->max_discard < info->physical_block >> SECTOR_SHIFT)
+		return "a discard is at least one physical block";
 	if (!r3_block_text(info->model, sizeof(info->model)) || !r3_block_text(info->serial, sizeof(info->serial)))
 		return "model and serial are printable ASCII, padded";
 	return NULL;
@@ -955,8 +965,12 @@ static u32 r3_block_in_flight(struct r3_port *port)
 	u32 count = 0;
 	u32 i;
 
-	for (i = 0; i < port->channels; i++)
-		count += READ_ONCE(block->queue[i].posted) - READ_ONCE(block->queue[i].ended);
+	for (i = 0; i < port->channels; i++) {
+		/* First those that have ended: the others are not fewer then. */
+		u32 ended = smp_load_acquire(&block->queue[i].ended);
+
+		count += READ_ONCE(block->queue[i].posted) - ended;
+	}
 	return count;
 }
 

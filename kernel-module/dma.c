@@ -202,21 +202,22 @@ int r3_dma_map(struct r3_grant *grant, struct r3_dma_map *args)
 {
 	struct r3_mapping *mapping;
 	struct r3_segment *segments;
+	unsigned int noio;
 	u32 count;
 	int err;
 
 	/* Only for the right error: it can end right after. */
-	err = r3_grant_hold(grant);
+	err = r3_grant_hold(grant, &noio);
 	if (err)
 		return err;
-	r3_grant_unhold(grant);
+	r3_grant_unhold(grant, noio);
 	if (!args->flags)
 		return -EINVAL;
 	/* Pinning takes mmap_lock, so it stays outside live_lock. */
 	mapping = r3_mapping_pin(grant, args);
 	if (IS_ERR(mapping))
 		return PTR_ERR(mapping);
-	err = r3_grant_hold(grant);
+	err = r3_grant_hold(grant, &noio);
 	if (err)
 		goto free;
 	err = sg_alloc_table_from_pages_segment(&mapping->table, mapping->pages, mapping->count,
@@ -240,7 +241,7 @@ int r3_dma_map(struct r3_grant *grant, struct r3_dma_map *args)
 	err = xa_alloc(&grant->dma_maps, &args->handle, mapping, xa_limit_31b, GFP_KERNEL_ACCOUNT);
 	if (err)
 		goto free_segments;
-	r3_grant_unhold(grant);
+	r3_grant_unhold(grant, noio);
 
 	/* The grant owns the mapping now, and another thread may end it: only the copy is ours. */
 	args->segments = count;
@@ -259,7 +260,7 @@ unmap:
 free_table:
 	sg_free_table(&mapping->table);
 unhold:
-	r3_grant_unhold(grant);
+	r3_grant_unhold(grant, noio);
 free:
 	r3_mapping_free(grant, mapping);
 	return err;
@@ -268,15 +269,16 @@ free:
 int r3_dma_unmap(struct r3_grant *grant, u32 handle)
 {
 	struct r3_mapping *mapping;
+	unsigned int noio;
 	int err;
 
-	err = r3_grant_hold(grant);
+	err = r3_grant_hold(grant, &noio);
 	if (err)
 		return err;
 	mapping = xa_erase(&grant->dma_maps, handle);
 	if (mapping)
 		r3_mapping_unmap(grant, mapping);
-	r3_grant_unhold(grant);
+	r3_grant_unhold(grant, noio);
 	if (!mapping)
 		return -ENOENT;
 	r3_mapping_free(grant, mapping);

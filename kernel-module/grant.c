@@ -3,7 +3,9 @@
  * A grant: what one driver process may touch, and how it is taken back.
  */
 #include <linux/fs.h>
+#include <linux/io.h>
 #include <linux/ktime.h>
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
@@ -38,17 +40,20 @@ void r3_grant_put(struct r3_grant *grant)
 	kref_put(&grant->ref, r3_grant_release_ref);
 }
 
-int r3_grant_hold(struct r3_grant *grant)
+int r3_grant_hold(struct r3_grant *grant, unsigned int *noio)
 {
 	down_read(&grant->live_lock);
-	if (!grant->ended)
+	if (!grant->ended) {
+		*noio = memalloc_noio_save();
 		return 0;
+	}
 	up_read(&grant->live_lock);
 	return grant->ended_errno;
 }
 
-void r3_grant_unhold(struct r3_grant *grant)
+void r3_grant_unhold(struct r3_grant *grant, unsigned int noio)
 {
+	memalloc_noio_restore(noio);
 	up_read(&grant->live_lock);
 }
 
@@ -83,6 +88,23 @@ static void r3_function_reset(struct pci_dev *pdev)
 	pci_restore_state(pdev);
 }
 
+#define R3_IDE_MASTERS	4	/* BAR of an IDE controller's bus masters, with 8 ports for each of its two channels */
+
+/*
+ * Stop the bus masters of an IDE controller. It has neither transactions that can be waited for
+ * nor a reset, and not every one drops what it has begun when it loses the bus: QEMU's goes on.
+ */
+static void r3_ide_stop(struct pci_dev *pdev)
+{
+	bool master = pdev->class >> 8 == PCI_CLASS_STORAGE_IDE && pdev->class & BIT(7);
+
+	if (!master || !(pci_resource_flags(pdev, R3_IDE_MASTERS) & IORESOURCE_IO) ||
+	    pci_resource_len(pdev, R3_IDE_MASTERS) < 16)
+		return;
+	outb(0, pci_resource_start(pdev, R3_IDE_MASTERS));
+	outb(0, pci_resource_start(pdev, R3_IDE_MASTERS) + 8);
+}
+
 static void r3_regions_free(struct r3_grant *grant)
 {
 	struct r3_region *region;
@@ -111,6 +133,7 @@ void r3_grant_end(struct r3_grant *grant, u32 reason, const char *text)
 {
 	struct r3_claim *claim = grant->claim;
 	struct r3_device *dev = claim->dev;
+	bool present;
 
 	lockdep_assert_held(&dev->lock);
 	if (grant->ended)
@@ -136,9 +159,12 @@ void r3_grant_end(struct r3_grant *grant, u32 reason, const char *text)
 
 	/* The device falls silent ... */
 	r3_irqs_remove(grant);
-	pci_clear_master(dev->pdev);
 	/* A device that was only unbound is still there to be waited for. */
-	if (pci_device_is_present(dev->pdev)) {
+	present = pci_device_is_present(dev->pdev);
+	if (present)
+		r3_ide_stop(dev->pdev);
+	pci_clear_master(dev->pdev);
+	if (present) {
 		pci_wait_for_pending_transaction(dev->pdev);
 		r3_function_reset(dev->pdev);
 	}
@@ -409,15 +435,16 @@ static vm_fault_t r3_grant_fault(struct vm_fault *vmf)
 	struct r3_grant *grant = vmf->vma->vm_file->private_data;
 	vm_fault_t ret = VM_FAULT_SIGBUS;
 	struct r3_region *region;
+	unsigned int noio;
 	u64 offset;
 
-	if (r3_grant_hold(grant))
+	if (r3_grant_hold(grant, &noio))
 		return VM_FAULT_SIGBUS;
 	region = r3_region_at(grant, vmf->pgoff);
 	offset = ((u64)vmf->pgoff << PAGE_SHIFT) & (BIT_ULL(R3_REGION_SHIFT) - 1);
 	if (region && offset < region->length)
 		ret = vmf_insert_pfn(vmf->vma, vmf->address, r3_region_pfn(region, offset));
-	r3_grant_unhold(grant);
+	r3_grant_unhold(grant, noio);
 	return ret;
 }
 
@@ -461,6 +488,7 @@ static int r3_grant_mmap(struct file *file, struct vm_area_struct *vma)
 	u64 offset = ((u64)vma->vm_pgoff << PAGE_SHIFT) & (BIT_ULL(R3_REGION_SHIFT) - 1);
 	u64 length = vma->vm_end - vma->vm_start;
 	struct r3_region *region;
+	unsigned int noio;
 	int err;
 
 	if (!(vma->vm_flags & VM_SHARED) || vma->vm_flags & VM_EXEC)
@@ -468,12 +496,12 @@ static int r3_grant_mmap(struct file *file, struct vm_area_struct *vma)
 	/* Threads of several processes can pass this at once: it is exceeded by their number at most. */
 	if (r3_grant_vmas_full(grant))
 		return -ENOMEM;
-	err = r3_grant_hold(grant);
+	err = r3_grant_hold(grant, &noio);
 	if (err)
 		return err;
 	region = r3_region_at(grant, vma->vm_pgoff);
 	if (!region || offset >= region->length || length > region->length - offset) {
-		r3_grant_unhold(grant);
+		r3_grant_unhold(grant, noio);
 		return -EINVAL;
 	}
 	/* A child that the driver forks gets none of it. */
@@ -483,7 +511,7 @@ static int r3_grant_mmap(struct file *file, struct vm_area_struct *vma)
 		vma->vm_page_prot = pgprot_noncached(vma->vm_page_prot);
 	vma->vm_ops = &r3_grant_vm_ops;
 	WRITE_ONCE(grant->mapping, file->f_mapping);
-	r3_grant_unhold(grant);
+	r3_grant_unhold(grant, noio);
 	r3_grant_vma_open(vma);
 	return 0;
 }
@@ -530,6 +558,7 @@ static long r3_do_info(void *object, void *args)
 static long r3_ioctl_irq(struct r3_grant *grant, void __user *arg)
 {
 	struct r3_irq args;
+	unsigned int noio;
 	long ret;
 
 	ret = r3_copy_in(&args, sizeof(args), arg, 0);
@@ -537,11 +566,11 @@ static long r3_ioctl_irq(struct r3_grant *grant, void __user *arg)
 		return ret;
 	if (args.reserved)
 		return -EINVAL;
-	ret = r3_grant_hold(grant);
+	ret = r3_grant_hold(grant, &noio);
 	if (ret)
 		return ret;
 	ret = r3_irq_open(grant, args.index);
-	r3_grant_unhold(grant);
+	r3_grant_unhold(grant, noio);
 	return ret;
 }
 

@@ -128,6 +128,7 @@ static ssize_t r3_irq_read(struct file *file, char __user *to, size_t size, loff
 	struct r3_irq_file *irq = file->private_data;
 	struct r3_grant *grant = irq->grant;
 	struct r3_vector *vector = &grant->vector[irq->index];
+	unsigned int noio;
 	u64 count = 0;
 	int err;
 
@@ -135,13 +136,13 @@ static ssize_t r3_irq_read(struct file *file, char __user *to, size_t size, loff
 		return -EINVAL;
 	r3_stall_serve(grant);
 	for (;;) {
-		err = r3_grant_hold(grant);
+		err = r3_grant_hold(grant, &noio);
 		if (err)
 			return err;
 		count = r3_vector_take(vector);
 		if (!count)
 			r3_vector_arm(vector);
-		r3_grant_unhold(grant);
+		r3_grant_unhold(grant, noio);
 		if (count)
 			break;
 		if (file->f_flags & O_NONBLOCK) {
@@ -165,12 +166,13 @@ static __poll_t r3_irq_poll(struct file *file, poll_table *table)
 	struct r3_irq_file *irq = file->private_data;
 	struct r3_grant *grant = irq->grant;
 	struct r3_vector *vector = &grant->vector[irq->index];
+	unsigned int noio;
 
 	poll_wait(file, &grant->wait, table);
-	if (r3_grant_hold(grant))
+	if (r3_grant_hold(grant, &noio))
 		return EPOLLHUP | EPOLLERR;
 	r3_vector_arm(vector);
-	r3_grant_unhold(grant);
+	r3_grant_unhold(grant, noio);
 	return READ_ONCE(vector->pending) ? EPOLLIN | EPOLLRDNORM : 0;
 }
 

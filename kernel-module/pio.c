@@ -84,9 +84,11 @@ static void r3_pio_single(struct r3_pio_access *access, unsigned long port)
 /* data holds what is written by repetition, one access after the other, and takes what is read. */
 static int r3_pio_run(struct r3_grant *grant, struct r3_pio_access *accesses, u32 count, u8 *data)
 {
-	int err = r3_grant_hold(grant);
+	unsigned int noio;
 	u32 i;
+	int err;
 
+	err = r3_grant_hold(grant, &noio);
 	if (err)
 		return err;
 	for (i = 0; i < count; i++) {
@@ -99,7 +101,7 @@ static int r3_pio_run(struct r3_grant *grant, struct r3_pio_access *accesses, u3
 		data += r3_pio_bytes(&accesses[i]);
 		cond_resched();
 	}
-	r3_grant_unhold(grant);
+	r3_grant_unhold(grant, noio);
 	return 0;
 }
 

@@ -238,9 +238,13 @@ void r3_grant_event(struct r3_grant *grant, u32 event);
 void r3_grant_wake(struct r3_grant *grant);
 u32 r3_region_add(struct r3_grant *grant, struct r3_region *region);
 
-/* Between these two the grant cannot end. Returns the error to give if it has. */
-int r3_grant_hold(struct r3_grant *grant);
-void r3_grant_unhold(struct r3_grant *grant);
+/*
+ * Between these two the grant cannot end, and nothing waits for I/O to get memory: it could be
+ * that of the grant's own disk, which waits for the end. Returns the error to give if it has
+ * ended. noio is for the second.
+ */
+int r3_grant_hold(struct r3_grant *grant, unsigned int *noio);
+void r3_grant_unhold(struct r3_grant *grant, unsigned int noio);
 
 /* ---- stalls (stall.c) ---- */
 

@@ -73,6 +73,7 @@ static const struct {
 } acts[] = {
 	{ do_serve, { 60, 60, 20 } },
 	{ do_wait, { 10, 10, 10 } },
+	{ do_pio, { 4, 10, 20 } },
 	{ do_info, { 2, 2, 3 } },
 	{ do_irq, { 3, 3, 3 } },
 	{ do_dma_alloc, { 2, 2, 3 } },
@@ -187,6 +188,7 @@ static void come_up(struct random *random)
 		.net = { .mac = { 2, 0, 0, 0, 0, 1 }, .max_mtu = 9000, .features = random_below(random, 2) ? 15 : 1,
 			 .max_segments = 1 + random_below(random, 18) },
 	};
+	struct r3_port_attach attach_disk = { .argsz = sizeof(attach), .kind = R3_PORT_KIND_BLOCK, .block = disk };
 	struct r3_port_report report = {
 		.argsz = sizeof(report), .kind = R3_PORT_KIND_NET, .net = { .link = 1, .speed = 1000, .full_duplex = 1 },
 	};
@@ -199,7 +201,7 @@ static void come_up(struct random *random)
 		remember(me.offset, random, me.info.window[i].mmap_offset);
 	remember(me.offset, random, me.info.port_mmap_offset);
 	me.rings = map_grant(me.info.port_mmap_offset, me.info.port_mmap_length);
-	if (me.info.windows && !random_chance(random, 10))
+	if (me.info.windows && !(me.info.window[0].flags & R3_WINDOW_IO) && !random_chance(random, 10))
 		me.registers = (void *)map_grant(me.info.window[0].mmap_offset, me.info.window[0].length);
 	if (!random_chance(random, 10) && call_on(me.grant, DO_DMA_ALLOC, R3_DMA_ALLOC, &alloc) == 0) {
 		me.memory_bus = alloc.address;
@@ -213,7 +215,9 @@ static void come_up(struct random *random)
 	me.irq[0] = (int)call_on(me.grant, DO_IRQ, R3_IRQ, &irq);
 	if (random_chance(random, 10))
 		return;
-	call_on(me.grant, DO_PORT_ATTACH, R3_PORT_ATTACH, &attach);
+	call_on(me.grant, DO_PORT_ATTACH, R3_PORT_ATTACH, disk.sectors ? &attach_disk : &attach);
+	if (disk.sectors)
+		return;
 	call_on(me.grant, DO_PORT_REPORT, R3_PORT_REPORT, &report);
 }
 

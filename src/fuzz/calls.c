@@ -178,6 +178,14 @@ void do_attach(struct random *random)
 		},
 	};
 
+	if (disk.sectors) {
+		attach.kind = R3_PORT_KIND_BLOCK;
+		attach.block = disk;
+		/* Of the numbers, which come before the names. */
+		if (random_chance(random, 2))
+			((uint32_t *)&attach.block)[random_below(random, offsetof(struct r3_block_attach, model) / 4)] =
+				(uint32_t)random_edge(random);
+	}
 	call(random, DO_PORT_ATTACH, R3_PORT_ATTACH, &attach, sizeof(attach));
 }
 
@@ -203,11 +211,58 @@ void do_wait(struct random *random)
 {
 	static const uint32_t timeouts[] = { 0, 0, 0, 1, 100, 1000, 5000, R3_WAIT_FOREVER };
 	struct r3_wait wait = {
-		.argsz = sizeof(wait), .kick = random_below(random, 4),
+		.argsz = sizeof(wait), .kick = random_below(random, 1u << me.info.channels),
 		.timeout_us = timeouts[random_below(random, COUNT(timeouts))],
 	};
 
 	call(random, DO_WAIT, R3_WAIT, &wait, sizeof(wait));
+}
+
+/* An access to a window; most of those of the windows that there are have a port. */
+static struct r3_pio_access access_any(struct random *random)
+{
+	/* Of a disk: recalibrate, read and write by ports and by DMA, parameters, flush, identify, features. */
+	static const uint8_t commands[] = { 0x10, 0x20, 0x30, 0xc8, 0xca, 0x91, 0xe7, 0xec, 0xef };
+	uint32_t window = random_below(random, me.info.windows ? me.info.windows : 1);
+	uint64_t length = me.info.windows ? me.info.window[window].length : 1;
+	struct r3_pio_access access = {
+		.window = (uint16_t)window, .width = (uint8_t)(1u << random_below(random, 3)),
+		.flags = random_chance(random, 2) ? R3_PIO_WRITE : 0,
+	};
+
+	access.offset = random_below(random, (uint32_t)length) & ~(access.width - 1u);
+	access.value = random_chance(random, 2) ? (uint32_t)any_of(me.bus, random) : (uint32_t)random_edge(random);
+	if (window % 2 == 0 && length == 8 && access.offset == 7)
+		access.value = commands[random_below(random, COUNT(commands))];
+	if (access.width > 1 && random_chance(random, 3)) {
+		access.flags |= R3_PIO_REPEAT;
+		access.value = 1 + random_below(random, 4096u / access.width);
+		access.buffer = random_chance(random, 8) ? random_edge(random) : (uintptr_t)arena_at(random, 4096);
+	}
+	return access;
+}
+
+void do_pio(struct random *random)
+{
+	struct r3_pio_access accesses[R3_MAX_PIO];
+	struct r3_pio pio = {
+		.argsz = sizeof(pio), .count = 1 + random_below(random, random_chance(random, 4) ? R3_MAX_PIO : 6),
+		.access = (uintptr_t)accesses,
+	};
+	uint32_t i;
+
+	for (i = 0; i < pio.count; i++) {
+		accesses[i] = access_any(random);
+		if (random_chance(random, 64))
+			((uint8_t *)&accesses[i])[random_below(random, sizeof(accesses[i]))] = (uint8_t)random_edge(random);
+	}
+	if (random_chance(random, 4)) {
+		void *at = arena_at(random, pio.count * sizeof(accesses[0]));
+
+		memcpy(at, accesses, pio.count * sizeof(accesses[0]));
+		pio.access = (uintptr_t)at;
+	}
+	call(random, DO_PIO, R3_PIO, &pio, sizeof(pio));
 }
 
 /* Calls of other objects, of none, and with sizes and directions in their numbers. */
@@ -217,7 +272,7 @@ void do_unknown(struct random *random)
 			      (unsigned int)random_next(random);
 
 	/* Those that have meaning here are made elsewhere, with structures. */
-	if (number >= R3_INFO && number <= R3_WAIT)
+	if (number >= R3_INFO && number <= R3_PIO)
 		number += 0x10;
 	call_on(any_file(random), DO_unknown, number, arena_at(random, 512));
 }

@@ -16,6 +16,9 @@ import { within } from "../within.ts";
 /** The attacking program, in the guest. */
 const PROGRAM = `${CHECKOUT}/build/fuzz/ring3-fuzz`;
 
+/** The IDE controller of a lab that has one. */
+const IDE = "0000:00:1c.0";
+
 /** Longest time without a word from the program or a driver: on a kernel with every check built in, milliseconds. */
 const SILENCE_MS = 240_000;
 
@@ -64,8 +67,9 @@ export interface FuzzResult {
 }
 
 /**
- * Boots a lab of two cards on one wire, attacks the module through the first, and sees whether the machine,
- * another card and an honest driver of the first one are well afterwards.
+ * Boots a lab of two cards on one wire and an IDE controller, attacks the module through the first card, as an
+ * interface and as a disk, and through the controller, and sees whether the machine, another card and an honest
+ * driver of the first one are well afterwards.
  * @throws {UserError} if the lab does not come up.
  */
 export async function fuzz(options: FuzzOptions): Promise<FuzzResult> {
@@ -74,7 +78,7 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzResult> {
   await buildFuzz();
   await using lab = await startLab({
     ...options,
-    hardware: { ...options.hardware, ...WIRE, iommu: true },
+    hardware: { ...options.hardware, ...WIRE, disk: ["ide"], iommu: true },
   });
   progress(`attacking for ${options.seconds} s, seed ${seed}`);
   await prepareGuest(lab);
@@ -138,18 +142,22 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzResult> {
   };
 }
 
-/** Loads the module, gives it the first card, and puts the second at the other end of the wire. */
+/** Loads the module, gives it the first card and the controller, and puts the second card at the other end of the wire. */
 async function prepareGuest(lab: Lab): Promise<void> {
   await sh(lab, `insmod "${CHECKOUT}/build/module/$(uname -r)/ring3.ko"`);
-  await sh(lab, `echo ring3 > /sys/bus/pci/devices/${DEVICE}/driver_override`);
-  await sh(lab, `echo ${DEVICE} > /sys/bus/pci/drivers/ring3/bind`);
+  for (const device of [DEVICE, IDE]) {
+    const path = `/sys/bus/pci/devices/${device}`;
+    await sh(lab, `echo ring3 > ${path}/driver_override`);
+    await sh(lab, `if [ -e ${path}/driver ]; then echo ${device} > ${path}/driver/unbind; fi`);
+    await sh(lab, `echo ${device} > /sys/bus/pci/drivers/ring3/bind`);
+  }
   await sh(lab, "ip netns add peer; modprobe e1000; ip link set eth1 netns peer");
   await sh(lab, `ip netns exec peer dash -ec 'ip link set eth1 up; ip address add ${PEER}/24 dev eth1'`);
 }
 
 /** Runs the program, and gives its lines. @throws {UserError} if it is silent for too long, or fails without a finding. */
 async function* attack(lab: Lab, { seconds, seed }: FuzzOptions): AsyncGenerator<z.infer<typeof lineSchema>> {
-  const child = lab.spawn([PROGRAM, "run", DEVICE, `${seed}`, `${seconds}`], {
+  const child = lab.spawn([PROGRAM, "run", DEVICE, `${seed}`, `${seconds}`, IDE], {
     stdout: "piped",
     stderr: "piped",
   });

@@ -13,13 +13,17 @@ struct side {
 	uint32_t completed;		/* completions written */
 	uint32_t held;			/* tokens taken and not completed */
 	uint32_t token[HELD];
+	uint32_t length[HELD];		/* that a completion has, of a request */
 };
 
-static struct side sides[2];
+static struct side sides[R3_MAX_CHANNELS];
 static atomic_flag serving = ATOMIC_FLAG_INIT;
 static _Thread_local bool serves;	/* this thread holds it */
 
-enum { TX, RX };
+static uint32_t kind_of(uint32_t channel)
+{
+	return me.info.channel[channel].kind;
+}
 
 static volatile uint32_t *word(uint32_t offset)
 {
@@ -41,6 +45,7 @@ static void take(struct random *random, uint32_t channel)
 	const struct r3_channel_info *info = &me.info.channel[channel];
 	struct side *side = &sides[channel];
 	uint32_t submitted = __atomic_load_n(control(channel, SUBMITTED), __ATOMIC_ACQUIRE);
+	uint32_t kind = kind_of(channel), length = 0;
 
 	while (side->seen != submitted && side->held < HELD) {
 		volatile uint32_t *entry = word(info->submissions + (side->seen++ & (info->size - 1)) * 16);
@@ -49,12 +54,16 @@ static void take(struct random *random, uint32_t channel)
 
 		if (random_chance(random, 16))
 			remember(me.bus, random, address);
-		if (channel == TX && !(flags & R3_ENTRY_CONTEXT) && random_chance(random, 3))
+		if (kind == R3_CHANNEL_BLOCK && flags & R3_ENTRY_CONTEXT)
+			length = flags & R3_ENTRY_LENGTH;
+		if (kind != R3_CHANNEL_NET_RX && !(flags & R3_ENTRY_CONTEXT) && random_chance(random, 3))
 			device_send(address, flags & R3_ENTRY_LENGTH);
-		if (channel == RX && device_give(address, token))
+		if (kind == R3_CHANNEL_NET_RX && device_give(address, token))
 			continue;
-		if (channel == RX || flags & R3_ENTRY_LAST)
+		if (kind == R3_CHANNEL_NET_RX || flags & R3_ENTRY_LAST) {
+			side->length[side->held] = length;
 			side->token[side->held++] = token;
+		}
 	}
 	*control(channel, SEEN) = side->seen;
 }
@@ -66,16 +75,19 @@ static void complete(uint32_t channel, uint32_t token, uint32_t length_flags)
 
 	entry[2] = length_flags;
 	entry[3] = token;
-	tallied(channel == TX ? DO_tx_completion : DO_rx_completion, 0);
+	tallied(kind_of(channel) == R3_CHANNEL_BLOCK ? DO_request :
+		kind_of(channel) == R3_CHANNEL_NET_TX ? DO_tx_completion : DO_rx_completion, 0);
 }
 
-/* Any of the tokens held. */
-static uint32_t release(struct random *random, struct side *side)
+/* Any of the tokens held, and its length. */
+static uint32_t release(struct random *random, struct side *side, uint32_t *length)
 {
 	uint32_t at = random_below(random, side->held);
 	uint32_t token = side->token[at];
 
+	*length = side->length[at];
 	side->token[at] = side->token[--side->held];
+	side->length[at] = side->length[side->held];
 	return token;
 }
 
@@ -99,25 +111,40 @@ void serve_no_more(void)
 	atomic_flag_clear(&serving);
 }
 
+/* The end of what has been taken, as a driver would tell it that has done something or nothing. */
+static uint32_t ending(struct random *random, uint32_t kind, uint32_t length)
+{
+	switch (kind) {
+	case R3_CHANNEL_NET_TX:
+		return random_chance(random, 30) ? R3_ENTRY_ERROR : 0;
+	case R3_CHANNEL_NET_RX:
+		return plausible(random);
+	default:
+		return random_chance(random, 30) ? R3_ENTRY_ERROR | random_below(random, R3_BLOCK_E_GONE + 1) : length;
+	}
+}
+
 /* What a driver's poll does. */
 void do_serve(struct random *random)
 {
-	struct r3_wait wait = { .argsz = sizeof(wait), .kick = 3, .timeout_us = random_below(random, 2) * 500 };
-	uint32_t token, length;
+	struct r3_wait wait = {
+		.argsz = sizeof(wait), .kick = (1u << me.info.channels) - 1, .timeout_us = random_below(random, 2) * 500,
+	};
+	uint32_t token, length, i;
 
 	if (!me.rings || atomic_flag_test_and_set(&serving))
 		return;
 	serves = true;
-	take(random, TX);
-	take(random, RX);
-	while (sides[TX].held && !random_chance(random, 24))
-		complete(TX, release(random, &sides[TX]), random_chance(random, 30) ? R3_ENTRY_ERROR : 0);
-	while (device_take(&token, &length))
-		complete(RX, token, length | R3_ENTRY_LAST);
-	while (sides[RX].held && !random_chance(random, 24))
-		complete(RX, release(random, &sides[RX]), plausible(random));
-	__atomic_store_n(control(TX, COMPLETED), sides[TX].completed, __ATOMIC_RELEASE);
-	__atomic_store_n(control(RX, COMPLETED), sides[RX].completed, __ATOMIC_RELEASE);
+	for (i = 0; i < me.info.channels; i++) {
+		take(random, i);
+		while (kind_of(i) == R3_CHANNEL_NET_RX && device_take(&token, &length))
+			complete(i, token, length | R3_ENTRY_LAST);
+		while (sides[i].held && !random_chance(random, 24)) {
+			token = release(random, &sides[i], &length);
+			complete(i, token, ending(random, kind_of(i), length));
+		}
+		__atomic_store_n(control(i, COMPLETED), sides[i].completed, __ATOMIC_RELEASE);
+	}
 	serve_no_more();
 	call_on(me.grant, DO_WAIT, R3_WAIT, &wait);
 }
@@ -125,11 +152,11 @@ void do_serve(struct random *random)
 /* A lie in shared memory, without regard to what the serving thread does there. */
 void do_lie(struct random *random)
 {
-	uint32_t channel = random_below(random, 2);
+	uint32_t channel = me.info.channels ? random_below(random, me.info.channels) : 0;
 	const struct r3_channel_info *info = &me.info.channel[channel];
 	volatile uint32_t *completion;
 
-	if (!me.rings)
+	if (!me.rings || !me.info.channels)
 		return;
 	tallied(DO_ring_lie, 0);
 	completion = word(info->completions + random_below(random, info->size) * 16);

@@ -31,6 +31,8 @@
 #include "fuzz.h"
 
 #define INTERFACE	"r3f0"
+#define DISK		"r3f0"
+#define DISK_USERS	5
 #define DRIVER_UID	61000
 #define ACCOMPLICE_UID	61001
 #define PATIENCE	20	/* seconds for what takes milliseconds, on a slow machine */
@@ -48,7 +50,8 @@ static const char *const kind_names[] = {
 static const char *const end_names[] = { "none", "released", "revoked", "lost", "protocol", "stalled" };
 
 static struct {
-	const char *address;
+	const char *card, *ide;		/* addresses; the second may be NULL */
+	bool on_ide;			/* this claim is of that */
 	uint64_t seed;
 	unsigned long round, claims;
 	unsigned long ends[COUNT(end_names)];
@@ -208,17 +211,53 @@ static void introduce(void)
 	interface_up();
 }
 
+static void port_net(struct random *random)
+{
+	struct r3_port_net port = { .argsz = sizeof(port), .queues = 1, .name = INTERFACE };
+
+	port.ring_size = 64u << random_below(random, 4);
+	must(ioctl(run.claim, R3_PORT_NET, &port), "make the port");
+	introduce();
+}
+
+/* The disk is what its first driver says: in most claims one that says what the others will say. */
+static void port_block(struct random *random)
+{
+	static const uint32_t times[] = { 30, 200, 1000 };
+	struct r3_port_block port = {
+		.argsz = sizeof(port), .queues = 1 + random_below(random, 3), .ring_size = 64u << random_below(random, 4),
+		.policy = random_below(random, 2) ? R3_BLOCK_REISSUE : R3_BLOCK_FAIL,
+		.hold_ms = times[random_below(random, COUNT(times))],
+		.request_ms = times[random_below(random, COUNT(times))], .name = DISK,
+	};
+	struct r3_grant_args args = { .argsz = sizeof(args), .dma_bits = run.on_ide ? 32 : 64 };
+	struct r3_port_attach attach = { .argsz = sizeof(attach), .kind = R3_PORT_KIND_BLOCK };
+	int fd;
+
+	must(ioctl(run.claim, R3_PORT_BLOCK, &port), "make the port");
+	disk_choose(random, port.ring_size, port.queues);
+	attach.block = disk;
+	if (random_chance(random, 4))
+		return;
+	fd = grant(&args);
+	must(ioctl(fd, R3_PORT_ATTACH, &attach), "attach to the port");
+	close(fd);
+}
+
+/* A card with an interface, or with a disk; or an IDE controller with one, whose ports are another matter. */
 static void claim_open(struct random *random)
 {
 	struct r3_claim_args claim = { .argsz = sizeof(claim) };
-	struct r3_port_net port = { .argsz = sizeof(port), .queues = 1, .name = INTERFACE };
 
-	snprintf(claim.address, sizeof(claim.address), "%s", run.address);
-	port.ring_size = 64u << random_below(random, 4);
+	run.on_ide = run.ide && random_chance(random, 3);
+	snprintf(claim.address, sizeof(claim.address), "%s", run.on_ide ? run.ide : run.card);
 	run.claim = (int)must(ioctl(run.device, R3_CLAIM, &claim), "claim the device");
-	must(ioctl(run.claim, R3_PORT_NET, &port), "make the port");
 	run.claims++;
-	introduce();
+	disk.sectors = 0;
+	if (run.on_ide || random_chance(random, 2))
+		port_block(random);
+	else
+		port_net(random);
 }
 
 /* Everything of the claim has gone. */
@@ -324,7 +363,8 @@ static void meddle(struct random *random)
 		break;
 	case 3:
 	case 4:
-		interface_ioctl(random, random_below(random, 4));
+		if (!disk.sectors)
+			interface_ioctl(random, random_below(random, 4));
 		break;
 	case 5:
 		if (random_chance(random, 8))
@@ -359,6 +399,21 @@ static void check_round(void)
 	run.ends[at.end < COUNT(end_names) ? at.end : 0]++;
 }
 
+/* Ports and interrupts of an IDE controller in compatibility mode: two channels, and its bus masters. */
+static void ask_for_ide(struct r3_grant_args *args, struct random *random)
+{
+	static const struct r3_window windows[] = {
+		{ .bar = 0, .length = 8 }, { .bar = 1, .length = 1 }, { .bar = 2, .length = 8 }, { .bar = 3, .length = 1 },
+		{ .bar = 4, .length = 16 },
+	};
+
+	args->dma_bits = 32;
+	args->irq_type = R3_IRQ_IDE;
+	args->irqs = random_below(random, 3);
+	args->windows = COUNT(windows);
+	memcpy(args->window, windows, sizeof(windows));
+}
+
 static void play_round(struct random *random)
 {
 	static const uint32_t stalls[] = { 0, 0, 1, 20, 200 };
@@ -370,9 +425,12 @@ static void play_round(struct random *random)
 	};
 	unsigned long goal = calls() + 100 + random_below(random, MAX_CALLS);
 	double until = now() + ROUND_SECONDS;
-	int pair[2], fd = grant(&args);
+	int pair[2], fd;
 	pid_t group;
 
+	if (run.on_ide)
+		ask_for_ide(&args, random);
+	fd = grant(&args);
 	must(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair), "make a pair of sockets");
 	group = start(fd, pair[0], random, 0);
 	start(-1, pair[1], random, group);
@@ -390,22 +448,37 @@ static void play_round(struct random *random)
 	check_round();
 }
 
-static pid_t start_traffic(uint64_t seed)
+/* Start one that uses what the drivers serve, in the group of the others. */
+static pid_t start_user(uint64_t seed, pid_t group)
 {
-	pid_t pid = fork();
+	pid_t pid = (pid_t)must(fork(), "start a process");
 
+	setpgid(pid, group ? group : pid);
 	if (pid)
-		return (pid_t)must(pid, "start a process");
+		return pid;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	close(run.device);
 	close(run.claim);
+	if (disk.sectors)
+		disk_use("/dev/" DISK, seed);
 	traffic_use(INTERFACE, seed);
 	_exit(0);
 }
 
-int root_run(const char *address, uint64_t seed, unsigned int seconds)
+static pid_t start_users(struct random *random)
 {
-	run.address = address;
+	pid_t group = start_user(random_next(random), 0);
+	uint32_t i;
+
+	for (i = 1; disk.sectors && i < DISK_USERS; i++)
+		start_user(random_next(random), group);
+	return group;
+}
+
+int root_run(const char *card, const char *ide, uint64_t seed, unsigned int seconds)
+{
+	run.card = card;
+	run.ide = ide;
 	run.seed = seed;
 	clock_gettime(CLOCK_MONOTONIC, &run.start);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
@@ -422,10 +495,10 @@ int root_run(const char *address, uint64_t seed, unsigned int seconds)
 	while (now() < seconds && !run.findings) {
 		struct random random = { random_mix(seed, run.round) };
 		uint32_t rounds = 1 + random_below(&random, MAX_ROUNDS);
-		pid_t traffic;
+		pid_t users;
 
 		claim_open(&random);
-		traffic = start_traffic(random_next(&random));
+		users = start_users(&random);
 		for (; rounds && now() < seconds && !run.findings; rounds--) {
 			struct random own = { random_mix(seed, run.round) };
 
@@ -434,10 +507,11 @@ int root_run(const char *address, uint64_t seed, unsigned int seconds)
 			if (now() - run.reported > REPORT_SECONDS)
 				report(false);
 		}
-		/* Its sockets are still open when the interface goes. */
+		/* They still have the interface or the disk open when it goes, and nothing to wait for then. */
 		claim_close();
-		kill(traffic, SIGKILL);
-		waitpid(traffic, NULL, 0);
+		end_processes(users);
+		if (atomic_exchange(&tally->remains, 0))
+			found("a read of a disk shows what was in memory before");
 	}
 	report(true);
 	return run.findings ? 1 : 0;

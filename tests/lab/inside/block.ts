@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { BLOCK_ERROR, OPERATION } from "../../../src/block/request.ts";
 import { type BlockPortRequest, KernelError, uapi } from "../../../src/kernel/mod.ts";
+import { bind } from "../../../src/pci.ts";
 import {
   ATTACH,
   claimWithDisk,
@@ -36,9 +37,13 @@ import {
 
 const { BLOCK_FEATURE, END } = uapi;
 
-/** Reads so many sectors from the beginning of the disk: bytes or -errno. */
-async function read(sectors = 1): Promise<number> {
-  using disk = new OpenDisk();
+/** Another device for another disk, and what that is called. */
+const OTHER_ADDRESS = Deno.args[1];
+const OTHER = "r3u0";
+
+/** Reads so many sectors from the beginning of a disk: bytes or -errno. */
+async function read(sectors = 1, name = DISK): Promise<number> {
+  using disk = new OpenDisk(name);
   return await disk.read(pages(sectors * 512));
 }
 
@@ -117,19 +122,30 @@ const LIES: Record<string, { words: string; tell: (disk: FakeDisk, request: Requ
   },
 };
 
-/** Tells a lie, sees the grant end of it, and the next driver carry on with the request. */
+/** Sees a grant end by a breach of the rings of a queue. */
+async function endedByLie(claim: RawClaim, words: string, queue = 0): Promise<void> {
+  await eventually(() => claim.status().live === 0, "the grant ends");
+  const { end, text, counters } = claim.status();
+  assertEquals([end, counters.tx_frames], [END.protocol, 0]);
+  assertStringIncludes(text, `request ring ${queue}: `);
+  assertStringIncludes(text, words);
+}
+
+/** Tells a lie, sees the grant end of it, another disk go on, and the next driver carry on with the request. */
 async function lie({ words, tell }: (typeof LIES)[string]): Promise<void> {
+  await bind(OTHER_ADDRESS, "ring3", { take: true });
+  using otherClaim = claimWithDisk({ name: OTHER }, OTHER_ADDRESS);
+  using other = new FakeDisk(otherClaim);
+  await other.settle(OTHER);
   using claim = claimWithDisk();
   const first = await settled(claim);
   const { reads, requests } = await inFlight(first, 2);
   tell(first, requests[1]);
   first.kick();
-  await eventually(() => claim.status().live === 0, "the grant ends");
-  const { end, text, counters } = claim.status();
-  assertEquals([end, counters.tx_frames], [END.protocol, 0]);
-  assertStringIncludes(text, "request ring 0");
-  assertStringIncludes(text, words);
+  await endedByLie(claim, words);
   assertErrno(first.grant.waitOnce().result, "EKEYREVOKED");
+  assertEquals((await other.serve(read(8, OTHER))).value, 4096);
+  assertEquals(otherClaim.status().live, 1);
   first[Symbol.dispose]();
   using next = new FakeDisk(claim);
   assertEquals((await next.serve(Promise.all(reads))).value, [512, 1024]);
@@ -204,6 +220,7 @@ await runCases({
       [{ max_discard: 0 }, "a discard is"],
       [{ features: 0 }, "a discard is"],
       [{ max_discard: 1 << 20 }, "a discard is"],
+      [{ max_discard: 1024, physical_block: 1 << 20 }, "at least one physical block"],
       [{ model: padded("tab\t", 40) }, "printable"],
       [{ serial: padded("a\0b", 24) }, "printable"],
     ];
@@ -517,6 +534,33 @@ await runCases({
     const more = { queues: 2, max_sectors: 512, depth: 64, boundary: 0n, serial: padded("F-1  ", 24) };
     using next = new FakeDisk(claim, more);
     assertEquals((await next.serve(read())).value, 512);
+  },
+
+  "a request that is ended with the token that another driver had for it ends the grant": async () => {
+    using claim = claimWithDisk();
+    const first = await settled(claim);
+    const { reads, requests } = await inFlight(first, 1);
+    first[Symbol.dispose]();
+    const second = new FakeDisk(claim);
+    const [again] = await keep(second, 1);
+    second.end({ ...again, token: requests[0].token });
+    second.kick();
+    await endedByLie(claim, "not asked for");
+    second[Symbol.dispose]();
+    using third = new FakeDisk(claim);
+    assertEquals((await third.serve(Promise.all(reads))).value, [512]);
+  },
+
+  "a request that is ended on another queue ends the grant": async () => {
+    using claim = claimWithDisk({ queues: 2 });
+    const first = await settled(claim, { queues: 2 });
+    const { reads, requests: [{ queue, token, sectors }] } = await inFlight(first, 1);
+    first.queues[1 - queue].complete(token, sectors);
+    first.kick();
+    await endedByLie(claim, "not asked for", 1 - queue);
+    first[Symbol.dispose]();
+    using next = new FakeDisk(claim, { queues: 2 });
+    assertEquals((await next.serve(Promise.all(reads))).value, [512]);
   },
 
   ...Object.fromEntries(

@@ -53,9 +53,9 @@ export const PORT: BlockPortRequest = {
   request: 20_000,
 };
 
-/** A claim with a block port on it. */
-export function claimWithDisk(port: Partial<BlockPortRequest> = {}): RawClaim {
-  const claim = claimCard();
+/** A claim with a block port on it; what it is a claim of does not matter. */
+export function claimWithDisk(port: Partial<BlockPortRequest> = {}, address?: string): RawClaim {
+  const claim = claimCard(address);
   claim.portBlock({ ...PORT, ...port });
   return claim;
 }
@@ -162,8 +162,8 @@ export class FakeDisk implements Disposable {
   }
 
   /** Serves until the kernel has read what it reads of a new disk. */
-  async settle(): Promise<void> {
-    await this.serve(quietSince(this));
+  async settle(name = DISK): Promise<void> {
+    await this.serve(quietSince(this, name));
   }
 
   [Symbol.dispose](): void {
@@ -200,15 +200,15 @@ function readRequest(
 }
 
 /** Resolves when the disk is there, and for a while nothing has been asked of it. */
-async function quietSince({ queues }: FakeDisk): Promise<void> {
+async function quietSince({ queues }: FakeDisk, name: string): Promise<void> {
   const deadline = performance.now() + 10_000;
   let seen = -1;
   let quiet = 0;
   while (quiet < 10) {
-    assert(performance.now() < deadline, `/dev/${DISK} is not there within 10 s`);
+    assert(performance.now() < deadline, `/dev/${name} is not there within 10 s`);
     await sleep(20);
     const now = queues.reduce((sum, channel) => sum + channel.peek(0), 0);
-    quiet = now === seen && await exists() ? quiet + 1 : 0;
+    quiet = now === seen && await exists(name) ? quiet + 1 : 0;
     seen = now;
   }
 }
@@ -241,11 +241,8 @@ export async function write(sector: number, sectors: number, ...more: string[]):
 export class OpenDisk implements Disposable {
   readonly #fd: number;
 
-  constructor() {
-    this.#fd = check(
-      library.r3_open(new TextEncoder().encode(`/dev/${DISK}\0`)),
-      `Cannot open /dev/${DISK}`,
-    );
+  constructor(name = DISK) {
+    this.#fd = check(library.r3_open(new TextEncoder().encode(`/dev/${name}\0`)), `Cannot open /dev/${name}`);
     libc.setDirect(this.#fd);
   }
 

@@ -12,6 +12,7 @@ import {
   type RawClaim,
   type RawGrant,
   runCases,
+  sleep,
 } from "./harness.ts";
 
 const { PIO_ACCESS, PIO_FLAG, CALL, EVENT, IRQ_TYPE, MAX_PIO } = uapi;
@@ -31,13 +32,24 @@ const DATA = 0;
 const COUNT = 2;
 const LBA_LOW = 3;
 const LBA_MID = 4;
+const LBA_HIGH = 5;
 const DEVICE = 6;
 const STATUS = 7;
 const COMMAND = 7;
 const IDENTIFY = 0xec;
+const READ_DMA = 0xc8;
 const BSY = 0x80;
 const DRQ = 0x08;
 const NIEN = 0x02;
+
+/** Registers of the bus master, PIIX4 §5.2, and their bits: reading from the disk, started; active, an interrupt. */
+const BM_COMMAND = 0;
+const BM_STATUS = 2;
+const BM_TABLE = 4;
+const BM_READ = 0x08;
+const BM_START = 0x01;
+const BM_ACTIVE = 0x01;
+const BM_DONE = 0x06;
 
 /** Memory whose address is known: accesses first, then what repeated ones move. */
 const ARENA = 4 * PAGE;
@@ -47,6 +59,9 @@ const address = check(
 );
 const arena = libc.view(address, ARENA);
 const BUFFER = PAGE;
+/** A page that the device writes to, and where the kernel says how it reaches it. */
+const TARGET = 2 * PAGE;
+const SEGMENT = 3 * PAGE;
 
 /** One access; absent fields are zero, and a byte is moved unless it says otherwise. */
 interface Access {
@@ -104,7 +119,7 @@ function repeated(width: number): Access {
 
 /** A grant of the controller's ports. */
 function portsOf(claim: RawClaim, { irqs = 0 } = {}): RawGrant {
-  return grantOf(claim, { windows: WINDOWS, irqs, irqType: IRQ_TYPE.none });
+  return grantOf(claim, { windows: WINDOWS, irqs, irqType: IRQ_TYPE.none, dmaBits: 32 });
 }
 
 function status(grant: RawGrant): number {
@@ -118,6 +133,46 @@ async function identify(grant: RawGrant, control: number): Promise<void> {
   const commands = [write(0, control, CONTROL), write(DEVICE, 0xa0), write(COMMAND, IDENTIFY)];
   assertEquals(pio(grant, commands).result, 0);
   await eventually(() => (status(grant) & (BSY | DRQ)) === DRQ, "the disk has its data");
+}
+
+/** Lets the device write to the target page, and says where a table is that leads there, PIIX4 §5.2.3. */
+function targetTable(grant: RawGrant): number {
+  const { result } = raw(grant.fd, CALL.DMA_MAP, {
+    layout: uapi.DMA_MAP,
+    values: {
+      flags: 2,
+      address: BigInt(address + TARGET),
+      length: BigInt(PAGE),
+      segment: BigInt(address + SEGMENT),
+      segments: 1,
+    },
+  });
+  assertEquals(result, 0);
+  const segment = uapi.SEGMENT.read(new DataView(arena), SEGMENT);
+  const table = grant.dmaAlloc(PAGE);
+  new Uint32Array(grant.view(table.mmapOffset, PAGE)).set([Number(segment.address), (PAGE | 1 << 31) >>> 0]);
+  return Number(table.address);
+}
+
+/** Begins to read the disk's first sectors into the target page. */
+function beginTransfer(grant: RawGrant, table: number): void {
+  const { result } = pio(grant, [
+    write(BM_COMMAND, 0, MASTER),
+    write(BM_STATUS, BM_DONE, MASTER),
+    { window: MASTER, width: 4, offset: BM_TABLE, value: table, flags: PIO_FLAG.WRITE },
+    write(DEVICE, 0xe0),
+    write(COUNT, PAGE / 512),
+    write(LBA_LOW, 0),
+    write(LBA_MID, 0),
+    write(LBA_HIGH, 0),
+    write(COMMAND, READ_DMA),
+    write(BM_COMMAND, BM_READ | BM_START, MASTER),
+  ]);
+  assertEquals(result, 0);
+}
+
+function underWay(grant: RawGrant): boolean {
+  return (pio(grant, [read(BM_STATUS, 1, MASTER)]).values[0] & BM_ACTIVE) !== 0;
 }
 
 /** The model in an IDENTIFY at the beginning of the buffer: words 27 to 46, the high byte first. */
@@ -256,6 +311,26 @@ await runCases({
       assertEquals(pio(grant, [read(STATUS), repeated(2)]).result, 0);
       assertEquals(grant.waitOnce({ timeout: 50_000 }).irqs, 0);
     }
+  },
+
+  "the device writes nothing any more when its grant has ended": async () => {
+    using claim = claimCard();
+    using grant = portsOf(claim);
+    const target = new Uint8Array(arena, TARGET, PAGE);
+    const table = targetTable(grant);
+    grant.busMaster(true);
+    target.fill(0xaa);
+    beginTransfer(grant, table);
+    await eventually(() => !underWay(grant), "a first transfer is done");
+    assert(target.every((byte) => byte === 0), "an empty disk");
+    // Whoever runs this has the disk take a second for another.
+    target.fill(0xaa);
+    beginTransfer(grant, table);
+    assert(underWay(grant), "the second is under way");
+    claim.revoke();
+    const found = target.slice();
+    await sleep(2500);
+    assertEquals(target, found);
   },
 
   "only its two interrupts can be had": () => {
