@@ -16,6 +16,9 @@ import { quantile } from "../src/soak/statistics.ts";
 /** The program that reads, in the guest: `bench/inside/read.c`. */
 const READ = `${CHECKOUT}/build/bench/read`;
 
+/** How long a disk is read before it is measured, milliseconds. */
+const WARM_MS = 5000;
+
 /** Disks that can be measured: ring3's driver by its name, the kernel's own by its modules. */
 export const DISKS = {
   ide: { modules: ["ata_piix", "sd_mod"], vendor: "0x8086", device: "0x7111" },
@@ -114,12 +117,12 @@ export async function benchDisk(options: DiskBenchOptions): Promise<DiskBench> {
   await sh(lab, `head -c ${options.range} /dev/urandom > /dev/${await diskOf(lab, address)}; sync`);
   for (let round = 1; round <= rounds; round++) {
     progress(`round ${round} of ${rounds}: the kernel's driver`);
-    lines.kernel.push(...await read(lab, await diskOf(lab, address), options));
+    lines.kernel.push(...await measure(lab, await diskOf(lab, address), options));
     progress(`round ${round} of ${rounds}: ring3's`);
     const run = DriverRun.start(lab, [disk, "--device", address, "--take"]);
     await using _ = run;
     const { disk: name } = await run.next("disk");
-    lines.ring3.push(...await read(lab, name, options));
+    lines.ring3.push(...await measure(lab, name, options));
     problems.push(...run.events.filter(({ type }) => type === "ended").map(() => "ring3's driver ended"));
     problems.push(...await stopRun(run, lab));
   }
@@ -164,8 +167,17 @@ async function diskOf(lab: Lab, address: string): Promise<string> {
   return stdout.trim();
 }
 
-async function read(lab: Lab, disk: string, options: DiskBenchOptions): Promise<Line[]> {
-  const { sizes, range, longest } = options;
+/** Reads for a while first: a driver is compiled while it runs, the more the more often. */
+async function measure(lab: Lab, disk: string, options: DiskBenchOptions): Promise<Line[]> {
+  await read(lab, disk, { ...options, sizes: [8], longest: WARM_MS });
+  return await read(lab, disk, options);
+}
+
+async function read(
+  lab: Lab,
+  disk: string,
+  { sizes, range, longest }: Pick<DiskBenchOptions, "sizes" | "range" | "longest">,
+): Promise<Line[]> {
   const text = await sh(lab, `${READ} /dev/${disk} ${range} ${longest} ${sizes.join(" ")}`);
   return text.trim().split("\n").map((line) => lineSchema.parse(JSON.parse(line)));
 }
