@@ -70,6 +70,7 @@ struct r3_request {
 	u16 tag;			/* it is in flight with */
 	u16 entries;			/* submissions it took */
 	int pieces;			/* mapped entries of table */
+	bool copied;			/* they are pages of ours, which stand for the request's */
 	u64 serial;			/* of its posting, in its queue */
 	unsigned long posted;		/* jiffies */
 	unsigned long lost;		/* jiffies: a driver ended that had it, for the first time; else 0 */
@@ -104,6 +105,7 @@ struct r3_block {
 	struct list_head node;		/* in r3_disks */
 	char name[DISK_NAME_LEN];
 	struct device *dev;		/* DMA is mapped for it */
+	bool confined;			/* by an IOMMU */
 	u32 size;			/* ring entries */
 	u32 policy, hold_ms, request_ms;
 
@@ -191,35 +193,131 @@ static void r3_block_begin(struct request *rq, struct r3_request *req)
 	}
 }
 
+/*
+ * An IOMMU maps whole pages: with part of one the device reaches the rest. That is other blocks
+ * of the same file or disk, or other memory of who reads or writes, but in a page of a slab it
+ * can be anybody's: such requests are copied.
+ */
+static bool r3_block_shares_pages(struct r3_block *block, struct request *rq)
+{
+	struct req_iterator iterator;
+	struct bio_vec piece;
+
+	if (!block->confined)
+		return false;
+	rq_for_each_bvec(piece, rq, iterator) {
+		u32 end = piece.bv_offset + piece.bv_len;
+
+		if (!PAGE_ALIGNED(piece.bv_offset) &&
+		    PageSlab(nth_page(piece.bv_page, piece.bv_offset >> PAGE_SHIFT)))
+			return true;
+		if (!PAGE_ALIGNED(end) && PageSlab(nth_page(piece.bv_page, end >> PAGE_SHIFT)))
+			return true;
+	}
+	return false;
+}
+
+/* Copy between a request's memory and the pages that stand for it, the way that its data goes. */
+static void r3_block_copy(struct request *rq, struct r3_request *req)
+{
+	struct req_iterator iterator;
+	struct bio_vec piece;
+	off_t at = 0;
+
+	rq_for_each_segment(piece, rq, iterator) {
+		if (req_op(rq) == REQ_OP_READ)
+			sg_pcopy_to_buffer(req->table.sgl, req->pieces, bvec_virt(&piece), piece.bv_len, at);
+		else
+			sg_pcopy_from_buffer(req->table.sgl, req->pieces, bvec_virt(&piece), piece.bv_len, at);
+		at += piece.bv_len;
+	}
+}
+
+/* Undo what filling the table has done. */
+static void r3_block_empty(struct r3_request *req)
+{
+	struct scatterlist *sg;
+	int i;
+
+	if (req->copied) {
+		for_each_sg(req->table.sgl, sg, req->pieces, i)
+			__free_page(sg_page(sg));
+	}
+	req->copied = false;
+	req->pieces = 0;
+	sg_free_table_chained(&req->table, R3_INLINE_SEGMENTS);
+}
+
+/* Fill a table with pages of ours, with what is to be written. */
+static int r3_block_fill_copied(struct request *rq, struct r3_request *req)
+{
+	u32 left = blk_rq_bytes(rq);
+	struct scatterlist *sg;
+
+	req->table.sgl = req->first;
+	if (sg_alloc_table_chained(&req->table, DIV_ROUND_UP(left, PAGE_SIZE), req->first, R3_INLINE_SEGMENTS))
+		return -ENOMEM;
+	req->copied = true;
+	for (sg = req->table.sgl; left; sg = sg_next(sg)) {
+		struct page *page = alloc_page(GFP_ATOMIC | __GFP_ZERO | __GFP_NOWARN);
+		u32 bytes = min_t(u32, left, PAGE_SIZE);
+
+		if (!page) {
+			r3_block_empty(req);
+			return -ENOMEM;
+		}
+		sg_set_page(sg, page, bytes, 0);
+		req->pieces++;
+		left -= bytes;
+	}
+	if (req_op(rq) == REQ_OP_WRITE)
+		r3_block_copy(rq, req);
+	return 0;
+}
+
+/* Fill a table with what a request reads or writes. */
+static int r3_block_fill(struct r3_block *block, struct request *rq, struct r3_request *req)
+{
+	if (r3_block_shares_pages(block, rq))
+		return r3_block_fill_copied(rq, req);
+	req->table.sgl = req->first;
+	if (sg_alloc_table_chained(&req->table, blk_rq_nr_phys_segments(rq), req->first, R3_INLINE_SEGMENTS))
+		return -ENOMEM;
+	req->pieces = blk_rq_map_sg(rq->q, rq, req->table.sgl);
+	return 0;
+}
+
 static void r3_block_unmap(struct r3_block *block, struct request *rq, struct r3_request *req)
 {
 	if (!req->pieces)
 		return;
 	dma_unmap_sg(block->dev, req->table.sgl, req->pieces, rq_dma_dir(rq));
-	sg_free_table_chained(&req->table, R3_INLINE_SEGMENTS);
-	req->pieces = 0;
+	if (req->copied && req_op(rq) == REQ_OP_READ)
+		r3_block_copy(rq, req);
+	r3_block_empty(req);
 }
 
 /* Map a request's data, if it has any. Returns how many segments that makes. */
 static int r3_block_map(struct r3_block *block, struct request *rq, struct r3_request *req)
 {
 	struct scatterlist *sg;
-	int mapped = 0;
+	int mapped;
 	int i;
 
 	req->pieces = 0;
+	req->copied = false;
 	if ((req_op(rq) != REQ_OP_READ && req_op(rq) != REQ_OP_WRITE) || !blk_rq_nr_phys_segments(rq))
 		return 0;
-	req->table.sgl = req->first;
-	if (sg_alloc_table_chained(&req->table, blk_rq_nr_phys_segments(rq), req->first, R3_INLINE_SEGMENTS))
+	if (r3_block_fill(block, rq, req))
 		return -ENOMEM;
-	req->pieces = blk_rq_map_sg(rq->q, rq, req->table.sgl);
-	if (req->pieces)
-		mapped = dma_map_sg(block->dev, req->table.sgl, req->pieces, rq_dma_dir(rq));
+	mapped = dma_map_sg(block->dev, req->table.sgl, req->pieces, rq_dma_dir(rq));
 	if (mapped <= 0) {
-		sg_free_table_chained(&req->table, R3_INLINE_SEGMENTS);
-		req->pieces = 0;
+		r3_block_empty(req);
 		return -ENOMEM;
+	}
+	if (mapped > block->info.max_segments) {
+		r3_block_unmap(block, rq, req);
+		return -EINVAL;
 	}
 	/* The limits of the queue promise it, but not everybody asks them. */
 	for_each_sg(req->table.sgl, sg, mapped, i) {
@@ -252,21 +350,27 @@ static blk_status_t r3_block_post(struct r3_block_queue *queue, struct request *
 	struct r3_channel *ch = queue->channel;
 	struct scatterlist *sg;
 	struct r3_slot *slot;
+	u32 token, room;
 	int segments, i;
-	u32 token;
 
 	if (!ch)
 		return READ_ONCE(block->failing) ? BLK_STS_IOERR : BLK_STS_RESOURCE;
 	/* As below; the operation is in the bits above. */
 	if (blk_rq_sectors(rq) > R3_ENTRY_LENGTH)
 		return BLK_STS_IOERR;
-	if (block->size - (ch->queued - READ_ONCE(queue->released)) < blk_rq_nr_phys_segments(rq) + 1)
+	room = block->size - (ch->queued - READ_ONCE(queue->released));
+	if (room < blk_rq_nr_phys_segments(rq) + 1)
 		return BLK_STS_RESOURCE;
 	segments = r3_block_map(block, rq, req);
 	if (segments == -ENOMEM)
 		return r3_block_unmappable(block, req);
 	if (segments < 0)
 		return BLK_STS_IOERR;
+	/* One that is copied can have more than it had. */
+	if (room < segments + 1) {
+		r3_block_unmap(block, rq, req);
+		return BLK_STS_RESOURCE;
+	}
 
 	/* Not after blk-mq's own time, with which r3_block_late() compares it. */
 	req->posted = jiffies;
@@ -1117,6 +1221,7 @@ struct r3_port *r3_block_create(struct r3_claim *claim, const struct r3_port_blo
 		return ERR_PTR(r3_refuse(claim, err, "there is a disk %s", args->name));
 	}
 	block->dev = &claim->dev->pdev->dev;
+	block->confined = claim->dev->confined;
 	block->size = args->ring_size;
 	block->policy = args->policy;
 	block->hold_ms = args->hold_ms;

@@ -416,7 +416,7 @@ struct r3_block_attach {
 	__u32 alignment;			/* [in] of segments, bytes, a power of two, 4 .. logical_block */
 	__u32 depth;				/* [in] requests at a time on each queue, 1 .. 1024 */
 	__u32 queues;				/* [in] that it serves, 1 .. those of the port; the first ones */
-	__u32 max_discard;			/* [in] sectors of one DISCARD or ZEROES, a physical block or more; 0 without */
+	__u32 max_discard;			/* [in] sectors of one DISCARD or ZEROES: 0, or a physical block at least */
 	__u32 features;				/* [in] R3_BLOCK_* */
 	char model[40];				/* [in] printable ASCII, NUL or space padded */
 	char serial[24];			/* [in] likewise */

@@ -230,6 +230,8 @@ static struct r3_pio_access access_any(struct random *random)
 		.flags = random_chance(random, 2) ? R3_PIO_WRITE : 0,
 	};
 
+	while (access.width > length)
+		access.width /= 2;
 	access.offset = random_below(random, (uint32_t)length) & ~(access.width - 1u);
 	access.value = random_chance(random, 2) ? (uint32_t)any_of(me.bus, random) : (uint32_t)random_edge(random);
 	if (window % 2 == 0 && length == 8 && access.offset == 7)

@@ -244,17 +244,18 @@ static void port_block(struct random *random)
 	close(fd);
 }
 
-/* A card with an interface, or with a disk; or an IDE controller with one, whose ports are another matter. */
+/* In turn a card with an interface, one with a disk, and an IDE controller with one, whose ports are another matter. */
 static void claim_open(struct random *random)
 {
 	struct r3_claim_args claim = { .argsz = sizeof(claim) };
+	unsigned int turn = run.claims % 3;
 
-	run.on_ide = run.ide && random_chance(random, 3);
+	run.on_ide = run.ide && turn == 2;
 	snprintf(claim.address, sizeof(claim.address), "%s", run.on_ide ? run.ide : run.card);
 	run.claim = (int)must(ioctl(run.device, R3_CLAIM, &claim), "claim the device");
 	run.claims++;
 	disk.sectors = 0;
-	if (run.on_ide || random_chance(random, 2))
+	if (turn)
 		port_block(random);
 	else
 		port_net(random);

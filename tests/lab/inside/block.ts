@@ -64,6 +64,20 @@ async function keep(disk: FakeDisk, count: number): Promise<Request[]> {
   return found;
 }
 
+/** Ends requests until there is one that is wanted. */
+async function keepOne(disk: FakeDisk, wanted: (request: Request) => boolean): Promise<Request> {
+  let found: Request | undefined;
+  await eventually(() => {
+    for (const request of disk.take()) {
+      if (wanted(request)) found = request;
+      else disk.end(request);
+    }
+    disk.kick();
+    return found !== undefined;
+  }, "the request in the ring");
+  return found!;
+}
+
 /** Reads of 1, 2 ... `count` sectors that the driver has in that order. */
 async function inFlight(
   disk: FakeDisk,
@@ -401,6 +415,27 @@ await runCases({
     assertEquals(served.requests.map(({ sectors }) => sectors), [1]);
   },
 
+  "a flush and a forced write are again what they were, and what was acknowledged is not sent again":
+    async () => {
+      using claim = claimWithDisk();
+      const first = await settled(claim);
+      const flushed = write(0, 8, "conv=fsync");
+      const flush = await keepOne(first, ({ operation }) => operation === OPERATION.FLUSH);
+      first[Symbol.dispose]();
+      const second = new FakeDisk(claim);
+      const [again, ...more] = await keep(second, 1);
+      assertEquals([again.operation, again.sectors, more.length], [OPERATION.FLUSH, flush.sectors, 0]);
+      second.end(again);
+      assertEquals((await second.serve(flushed)).value, 0);
+
+      const forced = write(0, 8, "oflag=dsync");
+      await keepOne(second, ({ forced }) => forced);
+      second[Symbol.dispose]();
+      using third = new FakeDisk(claim);
+      const { value, requests: [request] } = await third.serve(forced);
+      assertEquals([value, request.operation, request.forced], [0, OPERATION.WRITE, true]);
+    },
+
   "under fail those in flight fail, and new ones wait": async () => {
     using claim = claimWithDisk({ onDeath: "fail" });
     const first = await settled(claim);
@@ -504,6 +539,20 @@ await runCases({
     assertEquals(await reads[0], -ERRNO_IO.EIO);
     assert(await open.read(pages(512)) <= 0, "nothing can be read");
     assert(!await exists());
+  },
+
+  "what was written and not synced fails when the claim is closed, and nobody waits for it": async () => {
+    const claim = claimWithDisk();
+    const disk = await settled(claim);
+    using file = Deno.openSync(`/dev/${DISK}`, { write: true });
+    file.writeSync(new Uint8Array(65536).fill(1));
+    disk[Symbol.dispose]();
+    const synced = file.sync().then(() => "done", () => "failed");
+    assertEquals(await Promise.race([synced, sleep(300)]), undefined, "a driver is waited for");
+    claim[Symbol.dispose]();
+    assertEquals(await Promise.race([synced, sleep(5000)]), "failed");
+    const all = run("sync").then(({ code }) => code);
+    assertEquals(await Promise.race([all, sleep(5000)]), 0);
   },
 
   "a driver of another disk, or of less, is refused": async () => {
