@@ -35,6 +35,11 @@ const CONNECT_MS = 60_000;
 export interface BootOptions {
   /** Told of steps that take long. */
   progress: Progress;
+  /**
+   * The files behind `hardware.disk`, one for each, which are the caller's: what the lab has written to them is
+   * there after it. If not given, the disks are empty and go with the lab.
+   */
+  disks?: readonly string[];
 }
 
 /** Where a command's streams go. */
@@ -91,7 +96,7 @@ export async function boot(hardware: Partial<Hardware>, options: BootOptions): P
   const kernel = await findKernel(chosen.kernel, options.progress);
   const image = await buildImage(kernel, options.progress);
   const accelerator = await chooseAccelerator({ image: kernel.image, initramfs: image.initramfs });
-  const parts = { hardware: chosen, kernel, image, accelerator };
+  const parts = { hardware: chosen, kernel, image, accelerator, disks: options.disks };
   return await startAgain(() => Lab.start(parts), options.progress);
 }
 
@@ -100,6 +105,7 @@ interface Parts {
   kernel: Kernel;
   image: Image;
   accelerator: Accelerator;
+  disks?: readonly string[];
 }
 
 /**
@@ -152,12 +158,8 @@ export class Lab implements AsyncDisposable {
     const directory = await Deno.makeTempDir(LAB_DIRECTORY);
     const socket = `${directory}/qmp`;
     using listener = Deno.listen({ transport: "unix", path: socket });
-    const disks: string[] = [];
-    for (const index of parts.hardware.disk.keys()) {
-      disks.push(`${directory}/disk${index}`);
-      await Deno.writeFile(disks[index], new Uint8Array());
-      await Deno.truncate(disks[index], DISK_SIZE);
-    }
+    const disks = parts.disks ?? parts.hardware.disk.map((_, index) => `${directory}/disk${index}`);
+    if (!parts.disks) await Promise.all(disks.map(makeDisk));
     const guard = new Deno.Command("setsid", {
       args: ["dash", "-c", GUARD, "ring3-lab", directory, ...qemuArguments(parts, directory, disks)],
       env: { TMPDIR: directory },
@@ -276,7 +278,12 @@ export class Lab implements AsyncDisposable {
     return kernelProblems(this.console());
   }
 
-  /** Ends the lab at once and removes what it left. */
+  /**
+   * Ends the lab at once and removes what it left. QEMU is killed: to disks that the caller owns it is as if the
+   * machine had lost its power, except that they lose nothing. What the guest and its drivers still held has
+   * gone, and what QEMU had taken and not yet written; all that it had written is there, flushed or not, since
+   * that is in this machine's memory.
+   */
   async close(): Promise<void> {
     this.#closed ??= (async () => {
       this.#lastConsole = this.console();
@@ -431,6 +438,12 @@ function qemuArguments(parts: Parts, directory: string, disks: readonly string[]
     "-device", "virtio-net-pci,netdev=management,addr=0x4,romfile=",
     ...deviceArguments(hardware, disks),
   ];
+}
+
+/** Makes an empty file to be a disk of a lab: as large as they are, and taking no room yet. */
+export async function makeDisk(path: string): Promise<void> {
+  await Deno.writeFile(path, new Uint8Array(), { createNew: true });
+  await Deno.truncate(path, DISK_SIZE);
 }
 
 /** A port of this machine's loopback address that nobody listens on at the moment. */

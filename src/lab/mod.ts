@@ -7,7 +7,7 @@
  * ```
  * @module
  */
-export { boot, freePort, Lab } from "./machine.ts";
+export { boot, freePort, Lab, makeDisk } from "./machine.ts";
 export type { BootOptions, ExecOptions, ExecResult, ForwardOptions, SpawnOptions } from "./machine.ts";
 export { DEFAULT_HARDWARE, disksFor, nicNetwork, parseHardware } from "./hardware.ts";
 export type { Disk, Hardware, HardwareFlags, Nic } from "./hardware.ts";
