@@ -14,7 +14,7 @@ export async function diskOfRun(run: DriverRun): Promise<string> {
   return disk;
 }
 
-const COMPLAINT = /I\/O error|(EXT4-fs|JBD2).*(error(?!s=)|abort)/i;
+const COMPLAINT = /I\/O error|aborting journal|(EXT4-fs|JBD2).*(error(?!s=)|abort)/i;
 
 /** What the lab's kernel said of failed requests and of damaged file systems on a disk: a line each. */
 export function diskComplaints(console: string, disk: string): string[] {
