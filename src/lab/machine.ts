@@ -11,6 +11,7 @@ import {
   DEFAULT_HARDWARE,
   deviceArguments,
   DISK_SIZE,
+  type DiskFile,
   escape,
   type Hardware,
   nicNetwork,
@@ -39,7 +40,7 @@ export interface BootOptions {
    * The files behind `hardware.disk`, one for each, which are the caller's: what the lab has written to them is
    * there after it. If not given, the disks are empty and go with the lab.
    */
-  disks?: readonly string[];
+  disks?: readonly DiskFile[];
 }
 
 /** Where a command's streams go. */
@@ -105,7 +106,7 @@ interface Parts {
   kernel: Kernel;
   image: Image;
   accelerator: Accelerator;
-  disks?: readonly string[];
+  disks?: readonly DiskFile[];
 }
 
 /**
@@ -158,8 +159,10 @@ export class Lab implements AsyncDisposable {
     const directory = await Deno.makeTempDir(LAB_DIRECTORY);
     const socket = `${directory}/qmp`;
     using listener = Deno.listen({ transport: "unix", path: socket });
-    const disks = parts.disks ?? parts.hardware.disk.map((_, index) => `${directory}/disk${index}`);
-    if (!parts.disks) await Promise.all(disks.map(makeDisk));
+    const disks: readonly DiskFile[] = parts.disks ??
+      parts.hardware.disk.map((_, index) => ({ path: `${directory}/disk${index}` }));
+    if (!parts.disks) await Promise.all(disks.map(({ path }) => makeDisk(path)));
+    for (const { log } of disks) if (log !== undefined) await Deno.writeFile(log, new Uint8Array());
     const guard = new Deno.Command("setsid", {
       args: ["dash", "-c", GUARD, "ring3-lab", directory, ...qemuArguments(parts, directory, disks)],
       env: { TMPDIR: directory },
@@ -279,11 +282,19 @@ export class Lab implements AsyncDisposable {
   }
 
   /**
-   * Ends the lab at once and removes what it left. QEMU is killed: to disks that the caller owns it is as if the
-   * machine had lost its power, except that they lose nothing. What the guest and its drivers still held has
-   * gone, and what QEMU had taken and not yet written; all that it had written is there, flushed or not, since
-   * that is in this machine's memory.
+   * Cuts the machine off. QEMU is stopped between two of its system calls, so that each write to a disk's file
+   * or log is whole or has not begun, and is then killed: nothing that the guest, a driver or QEMU still held is
+   * written any more. Files of disks that the caller owns then have all that QEMU had written, flushed or not;
+   * what a cache of the disk's would have lost of it, its log can tell.
    */
+  async cut(): Promise<void> {
+    const pid = Number(await Deno.readTextFile(`${this.#directory}/pid`));
+    Deno.kill(pid, "SIGSTOP");
+    while (!await isStopped(pid)) await delay(1);
+    await this.close();
+  }
+
+  /** Ends the lab at once and removes what it left. */
   async close(): Promise<void> {
     this.#closed ??= (async () => {
       this.#lastConsole = this.console();
@@ -409,7 +420,7 @@ export class Lab implements AsyncDisposable {
   }
 }
 
-function qemuArguments(parts: Parts, directory: string, disks: readonly string[]): string[] {
+function qemuArguments(parts: Parts, directory: string, disks: readonly DiskFile[]): string[] {
   const { hardware, kernel, image } = parts;
   const append = [
     "console=ttyS0",
@@ -428,6 +439,7 @@ function qemuArguments(parts: Parts, directory: string, disks: readonly string[]
     ...acceleratorArguments(parts.accelerator),
     "-smp", `${hardware.smp}`, "-m", `${hardware.memory}`,
     "-kernel", kernel.image, "-initrd", image.initramfs, "-append", append.join(" "),
+    "-pidfile", `${directory}/pid`,
     "-chardev", `file,id=console,path=${escape(directory)}/console`, "-serial", "chardev:console",
     "-chardev", `socket,id=qmp,path=${escape(directory)}/qmp`, "-mon", "chardev=qmp,mode=control",
     "-drive", `file=${escape(image.disk)},format=raw,if=none,id=system,snapshot=on,cache=unsafe`,
@@ -469,6 +481,15 @@ function lastWords(log: string): string {
   const lines = log.split("\n").map((line) => line.trim()).filter((line) => line);
   const telling = lines.findLast((line) => /Kernel panic|ring3-lab: /.test(line));
   return lines.length === 0 ? "" : `; its last words: ${telling ?? lines.slice(-3).join(" | ")}`;
+}
+
+/** Whether every thread of a process is stopped. */
+async function isStopped(pid: number): Promise<boolean> {
+  for await (const { name } of Deno.readDir(`/proc/${pid}/task`)) {
+    const stat = await Deno.readTextFile(`/proc/${pid}/task/${name}/stat`);
+    if (!/\) T /.test(stat)) return false;
+  }
+  return true;
 }
 
 async function exists(path: string): Promise<boolean> {

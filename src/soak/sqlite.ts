@@ -6,6 +6,7 @@ import { Words } from "../check/content.ts";
 import { UserError } from "../error.ts";
 import { type Disk, type Lab, makeDisk } from "../lab/mod.ts";
 import { lines } from "../lines.ts";
+import { run } from "../lab/command.ts";
 import { type LabOptions, startLab } from "../run/lab.ts";
 import { grouped } from "../size.ts";
 import { type Finding, formatVerdict, verdictOf } from "../verdict.ts";
@@ -15,6 +16,7 @@ import { DriverRun } from "./driver_run.ts";
 import { EXPECTED, recoveryText } from "./fault.ts";
 import { kernelComplaints, sh, stopRun, unloadModule } from "./lab.ts";
 import { writeManifest } from "./manifest.ts";
+import { losePower, type PowerLoss } from "./write_log.ts";
 
 /** `limits.stall` of the manifest, milliseconds: that of users. */
 const STALL_MS = 1000;
@@ -36,6 +38,8 @@ type Numbers = Record<Kind, number>;
 export interface SqliteLook {
   /** Kills before the cut. */
   kills: number;
+  /** What the loss of power did to the disk; null if its log could not tell, and so nothing was lost of it. */
+  loss: PowerLoss | null;
   /** The last commits that had been acknowledged, and those that are there: these may be one more each. */
   acknowledged: Numbers;
   found: Numbers;
@@ -87,9 +91,8 @@ export async function soakSqlite(options: SqliteSoakOptions): Promise<SqliteSoak
   const { disk, kills, cuts, seed, signal } = options;
   const start = performance.now();
   await using folder = await temporaryFolder(signal);
-  const path = `${folder.path}/disk`;
-  await makeDisk(path);
-  const soak = new Soak(options, path);
+  const soak = new Soak(options, folder.path);
+  await makeDisk(soak.medium);
   for (const [cut, count] of killsBeforeCuts(options).entries()) await soak.untilCut(count, cut);
   const { kernel, accelerator, sqlite } = await soak.afterLast();
   const { problems, looks, recoveries } = soak;
@@ -135,20 +138,25 @@ class Soak {
   readonly problems: string[] = [];
   readonly looks: SqliteLook[] = [];
   readonly recoveries: number[] = [];
+  /** What the disk's medium holds while no machine runs. */
+  readonly medium: string;
   readonly #options: SqliteSoakOptions;
-  readonly #path: string;
+  /** What a machine uses as its disk, and a log of what it does to it. */
+  readonly #used: { path: string; log: string };
   readonly #random: Words;
   readonly #acknowledged: Numbers = { wal: 0, rollback: 0 };
-  /** Kills since the last look. */
+  /** Since the last look. */
   #kills = 0;
+  #loss: PowerLoss | null = null;
 
-  constructor(options: SqliteSoakOptions, path: string) {
+  constructor(options: SqliteSoakOptions, folder: string) {
     this.#options = options;
-    this.#path = path;
+    this.medium = `${folder}/medium`;
+    this.#used = { path: `${folder}/disk`, log: `${folder}/log` };
     this.#random = new Words(options.seed);
   }
 
-  /** A time from 0 to `most` milliseconds. */
+  /** A number from 0 to `most`. */
   #upTo(most: number): number {
     return this.#random.next() / 2 ** 32 * most;
   }
@@ -179,8 +187,9 @@ class Soak {
       this.#kills++;
     }
     await sleep(this.#upTo(MOST_WAIT_MS));
-    await lab.close();
+    await lab.cut();
     await committing.ended;
+    await this.#losePower();
     this.#told(machine, kills);
     const more = KINDS.filter((kind) => this.#acknowledged[kind] > before[kind]);
     if (more.length < KINDS.length) {
@@ -189,6 +198,14 @@ class Soak {
       );
     }
     progress(`cut ${cut + 1} of ${cuts}: ${numbersText(this.#acknowledged)} commits acknowledged`);
+  }
+
+  /** Leaves on the medium what a disk would have that lost its power with the machine. */
+  async #losePower(): Promise<void> {
+    const { path, log } = this.#used;
+    this.#loss = losePower(this.medium, { log, random: () => this.#upTo(1) }) ?? null;
+    if (this.#loss) await Deno.remove(path);
+    else await Deno.rename(path, this.medium);
   }
 
   /** Boots once more, looks, and ends everything in order. */
@@ -204,22 +221,21 @@ class Soak {
 
   async #boot(): Promise<Machine> {
     const { disk, hardware } = this.#options;
+    await run(["cp", "--sparse=always", this.medium, this.#used.path], { what: "copy the disk of the lab" });
     const lab = await startLab({
       ...this.#options,
       hardware: { ...hardware, ...diskHardware(disk) },
-      disks: [this.#path],
+      disks: [this.#used],
     });
     try {
-      const run = DriverRun.start(
-        lab,
-        [await writeManifest(lab, disk, { spare: true, stall: STALL_MS, port: { onDeath: "reissue" } })],
-      );
-      const name = await diskOfRun(run);
+      const policy = { spare: true, stall: STALL_MS, port: { onDeath: "reissue" as const } };
+      const driver = DriverRun.start(lab, [await writeManifest(lab, disk, policy)]);
+      const name = await diskOfRun(driver);
       const end = async () => {
-        await run[Symbol.asyncDispose]();
+        await driver[Symbol.asyncDispose]();
         await lab.close();
       };
-      return { lab, run, name, [Symbol.asyncDispose]: end };
+      return { lab, run: driver, name, [Symbol.asyncDispose]: end };
     } catch (error) {
       await lab.close();
       throw error;
@@ -240,7 +256,7 @@ class Soak {
     this.problems.push(...found.problems.map((problem) => `databases: ${problem}`));
     this.problems.push(...lostCommits(this.#acknowledged, found.last));
     const acknowledged = { ...this.#acknowledged };
-    this.looks.push({ kills: this.#kills, acknowledged, found: found.last });
+    this.looks.push({ kills: this.#kills, loss: this.#loss, acknowledged, found: found.last });
     this.#kills = 0;
     // What is there stays: commits that nobody was told of count from here on.
     for (const kind of KINDS) this.#acknowledged[kind] = Math.max(acknowledged[kind], found.last[kind]);
@@ -317,6 +333,11 @@ export function formatSqliteSoak(result: SqliteSoak): string {
       sum + KINDS.reduce((so, kind) => so + Math.max(0, found[kind] - acknowledged[kind]), 0),
     0,
   );
+  const losses = looks.flatMap(({ loss }) => loss ?? []);
+  const [lost, kept] = (["lost", "kept"] as const).map((what) =>
+    losses.reduce((sum, one) => sum + one[what], 0)
+  );
+  const whole = looks.length - losses.length;
   const findings: Finding[] = [
     {
       name: "commits",
@@ -337,6 +358,12 @@ export function formatSqliteSoak(result: SqliteSoak): string {
         ? "damaged"
         : `fsck clean ${looks.length} times, after replay of its journal`,
       ok: !failed("file system:"),
+    },
+    {
+      name: "cuts",
+      found:
+        `${cuts}; of what was written after the last flush ${grouped(lost)} blocks of 4 KiB were lost and ` +
+        `${grouped(kept)} kept` + (whole > 0 ? `; at ${whole} cuts the disk kept everything` : ""),
     },
     { name: "disk", found: failed("disk:") ? "requests failed" : "no I/O error", ok: !failed("disk:") },
     {

@@ -1,5 +1,5 @@
 /** What the soaks of disks make of what they see: fio's words, the kernel's trace, commits, verdicts. */
-import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { loadManifest } from "../../src/manifest/mod.ts";
 import { failureProblems, parseBlockTrace } from "../../src/soak/block_trace.ts";
 import { checkDatabases, CommitLog, committedLine, KINDS, parseCommitted } from "../../src/soak/database.ts";
@@ -7,6 +7,7 @@ import { diskComplaints } from "../../src/soak/disk.ts";
 import { type FioPart, type FioSoak, formatFioSoak, mergeSummaries } from "../../src/soak/fio.ts";
 import { fioCommand, parseFio } from "../../src/soak/fio_job.ts";
 import { soakManifest } from "../../src/soak/manifest.ts";
+import { losePower } from "../../src/soak/write_log.ts";
 import { formatSqliteSoak, killsBeforeCuts, lostCommits, type SqliteSoak } from "../../src/soak/sqlite.ts";
 import { DatabaseSync } from "node:sqlite";
 
@@ -208,6 +209,89 @@ Deno.test("commits that were acknowledged must be there; one more may be", () =>
   ]);
 });
 
+const SECTOR = 512;
+
+/** A log as QEMU writes it, of these entries; one of undefined is a gap. */
+function logged(
+  entries: ({ sector: number; content: Uint8Array; flags?: number } | undefined)[],
+): Uint8Array {
+  const parts: Uint8Array[] = [];
+  const head = (numbers: readonly bigint[]) => {
+    const bytes = new Uint8Array(SECTOR);
+    bytes.set(new Uint8Array(new BigUint64Array(numbers).buffer));
+    parts.push(bytes);
+  };
+  head([0x6a736677736872n, 1n, BigInt(entries.length), BigInt(SECTOR)]);
+  for (const entry of entries) {
+    if (!entry) {
+      head([]);
+      continue;
+    }
+    const { sector, content, flags = 0 } = entry;
+    head([BigInt(sector), BigInt(content.length / SECTOR), BigInt(flags), 0n]);
+    parts.push(content);
+  }
+  return Uint8Array.from(parts.flatMap((part) => [...part]));
+}
+
+const content = (byte: number, length = 4096) => new Uint8Array(length).fill(byte);
+const FLUSH = { sector: 0, content: content(0, 0), flags: 1 };
+
+/** What a disk of 16 blocks holds after a loss of power, a byte of each, and what was said of it. */
+async function after(log: Uint8Array, draws: number[]) {
+  let found: { blocks: number[]; loss: ReturnType<typeof losePower> } | undefined;
+  await inFolder(async (folder) => {
+    await Deno.writeFile(`${folder}/log`, log);
+    await Deno.writeFile(`${folder}/disk`, content(9, 16 * 4096));
+    let draw = 0;
+    const loss = losePower(`${folder}/disk`, {
+      log: `${folder}/log`,
+      random: () => draws[draw++ % draws.length],
+    });
+    const disk = await Deno.readFile(`${folder}/disk`);
+    found = { blocks: Array.from({ length: 16 }, (_, i) => disk[i * 4096 + 100]), loss };
+  });
+  return found!;
+}
+
+Deno.test("a loss of power leaves what was flushed, and any part of what came after", async () => {
+  const log = logged([
+    { sector: 8, content: content(1) },
+    FLUSH,
+    { sector: 16, content: content(2, 3 * 4096) },
+    { sector: 8, content: content(3) },
+  ]);
+  // The first number is how much is held back; each of the others decides on a block.
+  const { blocks, loss } = await after(log, [0.5, 0.1, 0.9, 0.1, 0.1]);
+  assertEquals(blocks.slice(0, 6), [9, 1, 9, 2, 9, 9]);
+  assertEquals(loss, { writes: 3, flushes: 1, kept: 1, lost: 3 });
+  const all = await after(log, [0]);
+  assertEquals(all.blocks.slice(0, 6), [9, 3, 2, 2, 2, 9]);
+});
+
+Deno.test("a write that was forced is not lost, whether its log says so or what ext4 forces does", async () => {
+  const commit = content(5);
+  commit.set([0xc0, 0x3b, 0x39, 0x98, 0, 0, 0, 2]);
+  const descriptor = commit.slice();
+  descriptor[7] = 1;
+  const log = logged([
+    { sector: 8, content: content(1), flags: 2 },
+    { sector: 16, content: commit },
+    { sector: 24, content: descriptor },
+    { sector: 0, content: content(4) },
+  ]);
+  const { blocks, loss } = await after(log, [1, 0.5]);
+  assertEquals(blocks.slice(0, 4), [4, 1, 5, 9]);
+  assertEquals([loss?.lost, loss?.kept], [1, 0]);
+});
+
+Deno.test("a log with a gap tells nothing, an empty one of no write, and another file is none", async () => {
+  const { blocks, loss } = await after(logged([{ sector: 8, content: content(1) }, undefined, FLUSH]), [0]);
+  assertEquals([blocks[1], loss], [9, undefined]);
+  assertEquals((await after(new Uint8Array(), [0])).loss, { writes: 0, flushes: 0, kept: 0, lost: 0 });
+  await assertRejects(() => after(content(7), [0]), Error, "not in the format of dm-log-writes");
+});
+
 Deno.test("kills are shared out among cuts", () => {
   assertEquals(killsBeforeCuts({ kills: 200, cuts: 20 }), Array(20).fill(10));
   assertEquals(killsBeforeCuts({ kills: 8, cuts: 3 }), [3, 2, 3]);
@@ -271,8 +355,13 @@ Deno.test("the SQLite soak tells commits, cuts and what it looked at", () => {
     cuts: 2,
     seed: 1,
     looks: [
-      { kills: 4, acknowledged: { wal: 10, rollback: 10 }, found: { wal: 11, rollback: 10 } },
-      { kills: 4, acknowledged: { wal: 1020, rollback: 1019 }, found: { wal: 1020, rollback: 1019 } },
+      { kills: 4, loss: null, acknowledged: { wal: 10, rollback: 10 }, found: { wal: 11, rollback: 10 } },
+      {
+        kills: 4,
+        loss: { writes: 90, flushes: 9, kept: 3, lost: 1200 },
+        acknowledged: { wal: 1020, rollback: 1019 },
+        found: { wal: 1020, rollback: 1019 },
+      },
     ],
     recoveries: [200, 300, 400],
   };
@@ -280,5 +369,9 @@ Deno.test("the SQLite soak tells commits, cuts and what it looked at", () => {
   assertStringIncludes(text, "Soak of nvme with SQLite 3.53.2 on ext4, on Linux 6.1 (tcg): 1 did not hold");
   assert(/commits +wal 1,020, rollback 1,019 acknowledged.* 2 cuts; 1 more .* ok/.test(text), text);
   assert(/file system +damaged +FAILED/.test(text), text);
+  assert(
+    /cuts +2; .* 1,200 blocks of 4 KiB were lost and 3 kept; at 1 cuts the disk kept everything/.test(text),
+    text,
+  );
   assert(/databases +integrity_check ok 2 times.* ok/.test(text), text);
 });
