@@ -14,11 +14,12 @@ import {
   faultLoop,
   faultProblems,
   type FaultSummary,
+  pause,
   recoveryText,
   summarise,
 } from "./fault.ts";
 import { fioCommand, type FioRun, parseFio, REQUEST_BYTES } from "./fio_job.ts";
-import { kernelComplaints, stopRun, unloadModule } from "./lab.ts";
+import { kernelComplaints, sh, stopRun, unloadModule } from "./lab.ts";
 import { type SoakPolicy, writeManifest } from "./manifest.ts";
 
 /** Ways in which the driver is ended, in turn. */
@@ -42,8 +43,11 @@ const ASIDE = { share: 1 / 20, least: 8000 };
 /** Requests of the first run of each depth, which nothing disturbs: it tells how many take how long. */
 const UNDISTURBED = 400;
 
-/** Time that a disturbed run would take undisturbed, milliseconds; it is repeated until the time is over. */
-const RUN_MS = 2000;
+/**
+ * A disturbed run is as long as would take this part of the time undisturbed, and at most so many milliseconds;
+ * it is repeated until the time is over.
+ */
+const RUN = { share: 0.5, most: 20_000 };
 
 /** Requests of one run, at least and at most: on a whole disk no place is written twice in one. */
 const REQUESTS = { least: 200, most: 32_768 };
@@ -126,11 +130,13 @@ export async function soakFio(options: FioSoakOptions): Promise<FioSoak> {
     depths: DEPTHS,
     ms: time / DEPTHS.length,
     problems,
+    pace: new Map(),
   });
   // Under the next policy it says so of each request that fails.
   problems.push(...diskComplaints(lab.console(), reissue.name));
-  const fail = await soakPolicy(lab, { ...options, policy: "fail", depths: [DEEP], ms: aside, problems });
-  const hold = await soakPolicy(lab, { ...options, policy: "hold", depths: [DEEP], ms: aside, problems });
+  const rest = { ...options, depths: [DEEP], ms: aside, problems, pace: reissue.pace };
+  const fail = await soakPolicy(lab, { ...rest, policy: "fail" });
+  const hold = await soakPolicy(lab, { ...rest, policy: "hold" });
 
   for (const how of WAYS) {
     if (![...reissue.faults, ...fail.faults].some((one) => one.how === how)) {
@@ -153,8 +159,12 @@ export async function soakFio(options: FioSoakOptions): Promise<FioSoak> {
   };
 }
 
+/** Requests a second without disturbance, by depth. */
+type Pace = Map<number, number>;
+
 /** What was seen under one policy. */
 interface PolicyResult {
+  pace: Pace;
   /** The disk's name. */
   name: string;
   parts: FioPart[];
@@ -172,23 +182,26 @@ async function soakPolicy(
     /** For each depth. */
     ms: number;
     problems: string[];
+    /** As far as it is known; the rest is added to it. */
+    pace: Pace;
   },
 ): Promise<PolicyResult> {
-  const { policy, disk, depths, ms, problems, progress } = options;
+  const { policy, disk, depths, ms, problems, pace, progress } = options;
   const manifest = await writeManifest(lab, disk, { spare: true, stall: STALL_MS, ...POLICIES[policy] });
   progress(`starting the driver under "${policy}"`);
   const run = DriverRun.start(lab, [manifest]);
   await using _ = run;
   const name = await diskOfRun(run);
   if (policy === "fail") await startBlockTrace(lab);
-  const result: PolicyResult = { name, parts: [], faults: [], summaries: [], failedAtDeaths: [] };
+  const result: PolicyResult = { name, pace, parts: [], faults: [], summaries: [], failedAtDeaths: [] };
   for (const depth of depths) {
     const { part, faults, runs } = await soakDepth(lab, run, {
       policy,
       depth,
       ms,
-      path: `/dev/${name}`,
+      name,
       ended: result.faults.length,
+      pace,
       progress,
     });
     result.parts.push(part);
@@ -217,7 +230,7 @@ function failuresByGap({ failures, gaps }: BlockTrace): number[] {
   return gaps.map(({ from, to }) => failures.filter(({ at }) => at >= from && at < to).length);
 }
 
-/** Runs fio at one depth, once undisturbed and then again and again while the driver is ended. */
+/** Runs fio at one depth, once undisturbed if it is not known how fast that goes, then while the driver is ended. */
 async function soakDepth(
   lab: Lab,
   run: DriverRun,
@@ -225,35 +238,48 @@ async function soakDepth(
     policy: FioPolicy;
     depth: number;
     ms: number;
-    path: string;
+    /** Of the disk. */
+    name: string;
     /** Drivers ended so far: the next way is the one after. */
     ended: number;
+    pace: Pace;
     progress: (line: string) => void;
   },
 ): Promise<{ part: FioPart; faults: Fault[]; runs: FioRun[] }> {
-  const { policy, depth, ms, path, ended, progress } = options;
+  const { policy, depth, ms, name, ended, pace, progress } = options;
   const what = `${policy}, depth ${depth}`;
-  progress(`${what}: undisturbed`);
-  let seed = 1 + ended;
-  const undisturbed = await runFio(lab, { path, depth, requests: UNDISTURBED, seed }, BOUND.ms);
-  const pace = undisturbed.requests / Math.max(undisturbed.seconds, 0.001);
-  const requests = Math.round(
-    Math.min(REQUESTS.most, Math.max(REQUESTS.least, pace * RUN_MS / 1000)),
-  );
-  const bound = BOUND.ms + BOUND.times * requests / pace * 1000;
+  const path = `/dev/${name}`;
+  const runs: FioRun[] = [];
+  const undisturbed: FioRun[] = [];
+  let seed = 1;
+  if (!pace.has(depth)) {
+    progress(`${what}: undisturbed`);
+    const one = await runFio(lab, { path, depth, requests: UNDISTURBED, seed }, BOUND.ms);
+    undisturbed.push(one);
+    pace.set(depth, one.requests / Math.max(one.seconds, 0.001));
+  }
+  const speed = pace.get(depth)!;
+  const wanted = speed / 1000 * Math.min(RUN.share * ms, RUN.most);
+  const requests = Math.round(Math.min(REQUESTS.most, Math.max(REQUESTS.least, wanted)));
+  const bound = BOUND.ms + BOUND.times * requests / speed * 1000;
 
   progress(`${what}: the driver ended every two seconds`);
   const over = new AbortController();
-  const ways = WAYS.map((_, i) => WAYS[(ended + i) % WAYS.length]);
-  const faulting = faultLoop(run, { ways, every: EVERY_MS, over: over.signal });
-  const runs: FioRun[] = [];
+  let faulted = 0;
+  const faulting = faultLoop(run, {
+    ways: WAYS.map((_, i) => WAYS[(ended + i) % WAYS.length]),
+    every: EVERY_MS,
+    over: over.signal,
+    busy: () => requestsUnderWay(lab, { name, over: over.signal }),
+    onFault: () => faulted++,
+  });
   const using = async () => {
     const end = performance.now() + ms;
-    for (let said = performance.now(); performance.now() < end;) {
+    for (let said = performance.now(); performance.now() < end || faulted === 0;) {
       runs.push(await runFio(lab, { path, depth, requests, seed: ++seed }, bound));
       if (performance.now() - said < 10_000) continue;
       said = performance.now();
-      progress(`${what}: ${grouped(sum(runs, (one) => one.requests))} requests`);
+      progress(`${what}: ${grouped(sum(runs, (one) => one.requests))} requests, ${faulted} ends`);
     }
   };
   const work = using();
@@ -274,14 +300,24 @@ async function soakDepth(
     bytes: sum(runs, (one) => one.bytes),
     writes: sum(runs, (one) => one.writes),
     seconds,
-    iops: { undisturbed: pace, disturbed: done / seconds },
+    iops: { undisturbed: speed, disturbed: done / seconds },
     errors: {
-      verify: sum([undisturbed, ...runs], ({ wrong }) => wrong.length),
-      io: sum([undisturbed, ...runs], ({ failed }) => failed.length),
+      verify: sum([...undisturbed, ...runs], ({ wrong }) => wrong.length),
+      io: sum([...undisturbed, ...runs], ({ failed }) => failed.length),
     },
     faults: faults.length,
   };
-  return { part, faults, runs: [undisturbed, ...runs] };
+  return { part, faults, runs: [...undisturbed, ...runs] };
+}
+
+/** Waits until a disk has something to do, or it is over: what ends a driver that has not shows nothing. */
+async function requestsUnderWay(
+  lab: Lab,
+  { name, over }: { name: string; over: AbortSignal },
+): Promise<void> {
+  while (!over.aborted && !/[1-9]/.test(await sh(lab, `cat /sys/block/${name}/inflight`))) {
+    await pause(50, over);
+  }
 }
 
 async function runFio(lab: Lab, job: Parameters<typeof fioCommand>[0], bound: number): Promise<FioRun> {

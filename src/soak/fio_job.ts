@@ -76,6 +76,7 @@ const outputSchema = z.object({
     read: directionSchema,
     write: directionSchema,
     job_runtime: z.number(),
+    error: z.number(),
     total_err: z.number().optional(),
   })]),
 });
@@ -91,11 +92,13 @@ const WRONG = /^(verify: |fio: verify |crc32c: verify failed)/;
 export function parseFio({ stdout, stderr }: { stdout: string; stderr: string }): FioRun {
   const said = stderr.split("\n").map((line) => line.trim()).filter((line) => line !== "");
   const begin = stdout.indexOf("{");
-  const parsed = begin < 0 ? undefined : outputSchema.safeParse(JSON.parse(stdout.slice(begin)));
+  const parsed = begin < 0
+    ? undefined
+    : outputSchema.safeParse(JSON.parse(stdout.slice(begin, stdout.lastIndexOf("}") + 1)));
   if (!parsed?.success) {
     throw new UserError(`fio did not come to its end: ${said.at(-1) ?? stdout.trim() ?? "it said nothing"}`);
   }
-  const [{ read, write, job_runtime, total_err = 0 }] = parsed.data.jobs;
+  const [{ read, write, job_runtime, error, total_err = 0 }] = parsed.data.jobs;
   const failed = said.flatMap((line): FailedIo[] => {
     const parts = IO_ERROR.exec(line);
     if (!parts) return [];
@@ -110,6 +113,9 @@ export function parseFio({ stdout, stderr }: { stdout: string; stderr: string })
     throw new UserError(
       `fio counts ${total_err} errors and names ${failed.length + wrong.length} of them: ${said.at(-1)}`,
     );
+  }
+  if (error !== 0 && failed.length + wrong.length === 0) {
+    throw new UserError(`fio ended with error ${error}: ${said.at(-1) ?? "it does not say of what"}`);
   }
   return {
     requests: read.total_ios + write.total_ios,

@@ -23,11 +23,11 @@ async function inFolder(work: (folder: string) => Promise<void> | void): Promise
 }
 
 const direction = (total_ios: number) => ({ total_ios, io_bytes: total_ios * 16384, iops: 1.5 });
-const output = (totalErr?: number) =>
+const output = (totalErr?: number, error = 0) =>
   `fio: a note\n${
     JSON.stringify({
       "fio version": "fio-3.33",
-      jobs: [{ read: direction(300), write: direction(100), job_runtime: 2000, total_err: totalErr }],
+      jobs: [{ read: direction(300), write: direction(100), job_runtime: 2000, error, total_err: totalErr }],
     })
   }`;
 const IO_ERROR = "fio: io_u error on file /dev/r3b0: Input/output error: write offset=32768, buflen=16384";
@@ -55,6 +55,7 @@ Deno.test("an fio that breaks off, or counts errors that it does not name, is no
     "did not come to its end: fio: no such engine",
   );
   assertThrows(() => parseFio({ stdout: output(2), stderr: IO_ERROR }), Error, "counts 2 errors and names 1");
+  assertThrows(() => parseFio({ stdout: output(0, 19), stderr: "" }), Error, "ended with error 19");
 });
 
 Deno.test("fio has no limit of time, which would end it before it has verified", () => {
