@@ -97,7 +97,7 @@ const fioCommand = defineCommand({
   },
   notes: [
     "The driver is killed, made to hang and made to throw, in turn, every two seconds, or as soon as a spare is\n" +
-    "ready if that takes longer. Then the same for a twentieth of the time, but 8 s at least, under each of two\n" +
+    "ready if that takes longer. Then the same for a twentieth of the time, but 5 s at least, under each of two\n" +
     "others: fail, where only what was under way at a death may fail; and hold, where the next driver is late.",
   ],
   async main({ positionals: [name], options }) {
