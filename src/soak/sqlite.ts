@@ -21,10 +21,13 @@ import { losePower, type PowerLoss } from "./write_log.ts";
 /** `limits.stall` of the manifest, milliseconds: that of users. */
 const STALL_MS = 1000;
 
-/** Longest time from a driver's start to its kill: some die while they come up, some with a spare, some without. */
+/**
+ * Longest time to a kill: by chance from a driver's start or from when it is ready, so that some die while they
+ * come up, and some before there is a spare.
+ */
 const MOST_LIFE_MS = 4000;
 
-/** Longest time from the last kill to a cut: some come while there is no driver. */
+/** Longest time to a cut: by chance from the last kill, when there is no driver, or from when the next is ready. */
 const MOST_WAIT_MS = 1500;
 
 /** Where the file system is mounted, and where the databases are in it. */
@@ -161,6 +164,10 @@ class Soak {
     return this.#random.next() / 2 ** 32 * most;
   }
 
+  #chance(): boolean {
+    return this.#upTo(1) < 0.5;
+  }
+
   /** Boots, has the databases commit while the driver is killed, and cuts the machine off. */
   async untilCut(kills: number, cut: number): Promise<void> {
     const { progress, cuts } = this.#options;
@@ -175,8 +182,10 @@ class Soak {
     const committing = this.#commit(lab);
     await committing.begun;
     progress(`boot ${cut + 1} of ${cuts}: ${kills} kills`);
-    for (let kill = 0, after = 0; kill < kills; kill++) {
+    let after = 0;
+    for (let kill = 0; kill < kills; kill++) {
       const { id, pid } = await run.next("starting", { after });
+      if (this.#chance()) await run.next("ready", { after: id });
       await sleep(this.#upTo(MOST_LIFE_MS));
       await lab.exec(["kill", "-KILL", `${pid}`]);
       const { reason, id: ended } = await run.next("ended", { after: id });
@@ -186,11 +195,13 @@ class Soak {
       after = ended;
       this.#kills++;
     }
+    if (this.#chance()) await run.next("ready", { after });
     await sleep(this.#upTo(MOST_WAIT_MS));
     await lab.cut();
     await committing.ended;
     await this.#losePower();
-    this.#told(machine, kills);
+    this.#followed(run, kills);
+    this.#complained(machine);
     const more = KINDS.filter((kind) => this.#acknowledged[kind] > before[kind]);
     if (more.length < KINDS.length) {
       this.problems.push(
@@ -214,8 +225,9 @@ class Soak {
     const { lab, run } = machine;
     const { version } = await this.#look(machine);
     await sh(lab, `umount ${MOUNT}`);
+    this.#followed(run, 0);
     this.problems.push(...await stopRun(run, lab), ...await unloadModule(lab));
-    this.#told(machine, 0);
+    this.#complained(machine);
     return { kernel: lab.kernel.release, accelerator: lab.accelerator, sqlite: version };
   }
 
@@ -290,15 +302,19 @@ class Soak {
     return { begun: begun.promise, ended };
   }
 
-  /** Takes in what a run and its machine have told. */
-  #told({ lab, run, name }: Machine, kills: number): void {
-    for (const event of run.events) {
+  /** Takes in what a supervisor has told of its drivers. */
+  #followed({ events }: DriverRun, kills: number): void {
+    for (const event of events) {
       if (event.type === "recovered" && event.frame) this.recoveries.push(event.ms);
     }
-    const ends = run.events.filter(({ type }) => type === "ended").length;
+    const ends = events.filter(({ type }) => type === "ended").length;
     if (ends !== kills) {
       this.problems.push(`faults: ${kills} were made, and the supervisor saw ${ends} ends`);
     }
+  }
+
+  /** Takes in what a machine's kernel has said. */
+  #complained({ lab, name }: Machine): void {
     this.problems.push(...diskComplaints(lab.console(), name), ...kernelComplaints(lab));
   }
 }
