@@ -129,7 +129,7 @@ const sqliteCommand = defineCommand({
   notes: [
     "Two databases, one with a write-ahead log and one with a rollback journal, on ext4. After each cut the machine\n" +
     "boots again on the same disk: the file system must be sound, the databases whole, and every acknowledged\n" +
-    "commit there. A cut loses what the guest, the driver and QEMU held, not what QEMU had written.",
+    "commit there. A cut loses what the guest, the driver and QEMU held, and by chance what the disk had not flushed.",
   ],
   async main({ positionals: [name], options }) {
     const disk = chosenDisk(name);
