@@ -96,9 +96,9 @@ const fioCommand = defineCommand({
     ),
   },
   notes: [
-    "The driver is killed, made to hang and made to throw, in turn, every two seconds, or as soon as a spare is\n" +
-    "ready if that takes longer. Then the same for a twentieth of the time, but 5 s at least, under each of two\n" +
-    "others: fail, where only what was under way at a death may fail; and hold, where the next driver is late.",
+    "The driver is killed, made to hang and made to throw, in turn, two seconds after it is ready. Then the same for\n" +
+    "a twentieth of the time, but 5 s at least, under each of two others: fail, where only what was under way at a\n" +
+    "death may fail; and hold, where the next driver is late.",
   ],
   async main({ positionals: [name], options }) {
     const disk = chosenDisk(name);

@@ -25,7 +25,7 @@ import { type SoakPolicy, writeManifest } from "./manifest.ts";
 /** Ways in which the driver is ended, in turn. */
 const WAYS: readonly KillWay[] = ["kill", "stall", "exception"];
 
-/** Time that each driver has, from being ready to its end, milliseconds. */
+/** Time that each driver has, from being ready to its end, milliseconds; there may be a spare by then, or not. */
 const EVERY_MS = 2000;
 
 /** `limits.stall` of the manifest, milliseconds: that of users. */
@@ -61,12 +61,18 @@ const BOUND = { times: 30, ms: 60_000 };
  */
 export type FioPolicy = "reissue" | "fail" | "hold";
 
-/** How the manifests differ. A late driver comes a second or more after a spare would. */
+/** How the manifests differ. The first driver to take over does so at once whatever the back-off. */
 const POLICIES: Record<FioPolicy, Pick<SoakPolicy, "port" | "backoff">> = {
   reissue: { port: { onDeath: "reissue" } },
   fail: { port: { onDeath: "fail" } },
   hold: { port: { onDeath: "reissue", hold: "20s" }, backoff: 2000 },
 };
+
+/** Ends at each depth, at least: the time goes on until then. */
+const ENDS: Record<FioPolicy, number> = { reissue: 1, fail: 1, hold: 2 };
+
+/** A driver that its back-off has kept waiting so long was late, milliseconds. */
+const LATE_MS = 1000;
 
 /** What was done and seen under one policy at one depth. */
 export interface FioPart {
@@ -219,6 +225,8 @@ async function soakPolicy(
     result.failedAtDeaths = failuresByGap(trace);
     if (failed.length === 0) problems.push(`errors: no request failed under "fail": no death was seen`);
   }
+  const late = run.events.some((event) => event.type === "ended" && event.delay >= LATE_MS);
+  if (policy === "hold" && !late) problems.push('faults: under "hold" no driver was late');
   problems.push(...faultProblems(run, result.faults));
   result.summaries = summarise(run, result.faults);
   problems.push(...await stopRun(run, lab, { name: `driver under "${policy}"` }));
@@ -270,12 +278,13 @@ async function soakDepth(
     ways: WAYS.map((_, i) => WAYS[(ended + i) % WAYS.length]),
     every: EVERY_MS,
     over: over.signal,
+    spare: false,
     busy: () => requestsUnderWay(lab, { name, over: over.signal }),
     onFault: () => faulted++,
   });
   const using = async () => {
     const end = performance.now() + ms;
-    for (let said = performance.now(); performance.now() < end || faulted === 0;) {
+    for (let said = performance.now(); performance.now() < end || faulted < ENDS[policy];) {
       runs.push(await runFio(lab, { path, depth, requests, seed: ++seed }, bound));
       if (performance.now() - said < 10_000) continue;
       said = performance.now();
