@@ -350,8 +350,8 @@ export function formatSqliteSoak(result: SqliteSoak): string {
     0,
   );
   const losses = looks.flatMap(({ loss }) => loss ?? []);
-  const [lost, kept] = (["lost", "kept"] as const).map((what) =>
-    losses.reduce((sum, one) => sum + one[what], 0)
+  const [writes, flushes, lost, kept] = (["writes", "flushes", "lost", "kept"] as const).map((what) =>
+    grouped(losses.reduce((sum, one) => sum + one[what], 0))
   );
   const whole = looks.length - losses.length;
   const findings: Finding[] = [
@@ -378,8 +378,9 @@ export function formatSqliteSoak(result: SqliteSoak): string {
     {
       name: "cuts",
       found:
-        `${cuts}; of what was written after the last flush ${grouped(lost)} blocks of 4 KiB were lost and ` +
-        `${grouped(kept)} kept` + (whole > 0 ? `; at ${whole} cuts the disk kept everything` : ""),
+        `${cuts}, after ${writes} writes and ${flushes} flushes of the disk; of what came after the last flush ` +
+        `${lost} blocks of 4 KiB were lost and ${kept} kept` +
+        (whole > 0 ? `; at ${whole} cuts the disk kept everything` : ""),
     },
     { name: "disk", found: failed("disk:") ? "requests failed" : "no I/O error", ok: !failed("disk:") },
     {
