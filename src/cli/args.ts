@@ -3,12 +3,12 @@
  * `parseArgs` would let pass (unknown flags, missing or repeated values, too many arguments) is an error.
  */
 import { parseArgs } from "@std/cli";
-import { USAGE, UserError } from "../error.ts";
 import { parseDuration } from "../duration.ts";
+import { USAGE, UserError } from "../error.ts";
 import { parseSize } from "../size.ts";
 import { didYouMean } from "../suggest.ts";
 
-/** One option of a command; `T` is what the command gets. Made by `flag`, `text`, `choice`, `integer`, `size`, `list`. */
+/** One option of a command; `T` is what the command gets. Made by `flag`, `text`, `choice`, `integer`, `size`, `duration`, `list`. */
 export interface Option<T> {
   description: string;
   /** Name of its value in the help; absent if it takes none. */
@@ -148,14 +148,20 @@ export function size(
   };
 }
 
-/** A span of time like `30min`, as milliseconds. */
-export function duration(description: string, options: Common & { default: string }): Option<number> {
+/** A span of time like `30min`, as milliseconds; undefined or the default if it is not given. */
+export function duration(description: string, options: Common & { default: string }): Option<number>;
+export function duration(description: string, options?: Common): Option<number | undefined>;
+export function duration(
+  description: string,
+  options: Common & { default?: string } = {},
+): Option<number | undefined> {
   return {
     description,
     short: options.short,
     value: "TIME",
     shown: options.default,
     parse([given = options.default], name) {
+      if (given === undefined) return undefined;
       const ms = parseDuration(given);
       if (typeof ms === "string") throw usage(`--${name}: ${ms}`);
       return ms;

@@ -39,6 +39,17 @@ export const DEFAULT_HARDWARE: Hardware = {
 /** Bytes of a disk under test. */
 export const DISK_SIZE = 1024 ** 3;
 
+/** What is behind a disk under test. */
+export interface DiskFile {
+  /** A raw file, as long as the disk is large. */
+  path: string;
+  /**
+   * A file to which every write and flush goes as well, in the order in which the disk had them: in the format of
+   * Linux's dm-log-writes. It is made anew.
+   */
+  log?: string;
+}
+
 /** The flags that choose hardware, as text. A list may be repeated or separated by commas. */
 export interface HardwareFlags {
   nic?: readonly string[];
@@ -88,9 +99,9 @@ export function nicNetwork(index: number): { network: string; host: string; gues
 
 /**
  * QEMU's arguments for the chosen devices. Card `i` is "nic<i>" on the network back end "net<i>", disk `i`
- * is "disk<i>" on `disks[i]`, a raw file; those ids are what `device_del` takes.
+ * is "disk<i>" on `disks[i]`; those ids are what `device_del` takes.
  */
-export function deviceArguments(hardware: Hardware, disks: readonly string[]): string[] {
+export function deviceArguments(hardware: Hardware, disks: readonly DiskFile[]): string[] {
   const argv: string[] = [];
   const device = (text: string) => argv.push("-device", text);
   // Without caching mode, which would tell Linux that it is emulated: on real ones it forgets lazily by default.
@@ -112,7 +123,7 @@ export function deviceArguments(hardware: Hardware, disks: readonly string[]): s
   if (hardware.disk.includes("ide")) device("piix4-ide,id=ide,addr=0x1c");
   let ide = 0;
   for (const [index, disk] of hardware.disk.entries()) {
-    argv.push("-drive", `file=${escape(disks[index])},format=raw,if=none,id=drive${index},cache=unsafe`);
+    argv.push("-drive", `${driveText(disks[index])},if=none,id=drive${index}`);
     if (disk === "ide") {
       device(`ide-hd,id=disk${index},drive=drive${index},bus=ide.${ide >> 1},unit=${ide & 1}`);
       ide++;
@@ -126,6 +137,15 @@ export function deviceArguments(hardware: Hardware, disks: readonly string[]): s
     }
   }
   return argv;
+}
+
+/** To this machine's own disk nothing is flushed. To a log flushes must go, since it is to tell of them. */
+function driveText({ path, log }: DiskFile): string {
+  const file = escape(path);
+  if (log === undefined) return `file=${file},format=raw,cache=unsafe`;
+  return `driver=blklogwrites,cache=writeback,` +
+    `file.driver=raw,file.file.driver=file,file.file.filename=${file},file.cache.no-flush=on,` +
+    `log.driver=file,log.filename=${escape(log)},log.cache.no-flush=on`;
 }
 
 function isWired({ oneWire }: Pick<Hardware, "oneWire">, index: number): boolean {

@@ -17,6 +17,7 @@ const PACKAGES = [
   "busybox-static",
   "e2fsprogs",
   "ethtool",
+  "fio",
   "iperf3",
   "iproute2",
   "iputils-ping",

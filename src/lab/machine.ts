@@ -11,6 +11,7 @@ import {
   DEFAULT_HARDWARE,
   deviceArguments,
   DISK_SIZE,
+  type DiskFile,
   escape,
   type Hardware,
   nicNetwork,
@@ -35,6 +36,11 @@ const CONNECT_MS = 60_000;
 export interface BootOptions {
   /** Told of steps that take long. */
   progress: Progress;
+  /**
+   * The files behind `hardware.disk`, one for each, which are the caller's: what the lab has written to them is
+   * there after it. If not given, the disks are empty and go with the lab.
+   */
+  disks?: readonly DiskFile[];
 }
 
 /** Where a command's streams go. */
@@ -91,7 +97,7 @@ export async function boot(hardware: Partial<Hardware>, options: BootOptions): P
   const kernel = await findKernel(chosen.kernel, options.progress);
   const image = await buildImage(kernel, options.progress);
   const accelerator = await chooseAccelerator({ image: kernel.image, initramfs: image.initramfs });
-  const parts = { hardware: chosen, kernel, image, accelerator };
+  const parts = { hardware: chosen, kernel, image, accelerator, disks: options.disks };
   return await startAgain(() => Lab.start(parts), options.progress);
 }
 
@@ -100,6 +106,7 @@ interface Parts {
   kernel: Kernel;
   image: Image;
   accelerator: Accelerator;
+  disks?: readonly DiskFile[];
 }
 
 /**
@@ -152,12 +159,10 @@ export class Lab implements AsyncDisposable {
     const directory = await Deno.makeTempDir(LAB_DIRECTORY);
     const socket = `${directory}/qmp`;
     using listener = Deno.listen({ transport: "unix", path: socket });
-    const disks: string[] = [];
-    for (const index of parts.hardware.disk.keys()) {
-      disks.push(`${directory}/disk${index}`);
-      await Deno.writeFile(disks[index], new Uint8Array());
-      await Deno.truncate(disks[index], DISK_SIZE);
-    }
+    const disks: readonly DiskFile[] = parts.disks ??
+      parts.hardware.disk.map((_, index) => ({ path: `${directory}/disk${index}` }));
+    if (!parts.disks) await Promise.all(disks.map(({ path }) => makeDisk(path)));
+    for (const { log } of disks) if (log !== undefined) await Deno.writeFile(log, new Uint8Array());
     const guard = new Deno.Command("setsid", {
       args: ["dash", "-c", GUARD, "ring3-lab", directory, ...qemuArguments(parts, directory, disks)],
       env: { TMPDIR: directory },
@@ -274,6 +279,19 @@ export class Lab implements AsyncDisposable {
   /** Warnings, bugs, stalls and leaks in the kernel's log so far, each with what follows it. */
   kernelProblems(): string[] {
     return kernelProblems(this.console());
+  }
+
+  /**
+   * Cuts the machine off. QEMU is stopped between two of its system calls, so that each write to a disk's file
+   * or log is whole or has not begun, and is then killed: nothing that the guest, a driver or QEMU still held is
+   * written any more. Files of disks that the caller owns then have all that QEMU had written, flushed or not;
+   * what a cache of the disk's would have lost of it, its log can tell.
+   */
+  async cut(): Promise<void> {
+    const pid = Number(await Deno.readTextFile(`${this.#directory}/pid`));
+    Deno.kill(pid, "SIGSTOP");
+    while (!await isStopped(pid)) await delay(1);
+    await this.close();
   }
 
   /** Ends the lab at once and removes what it left. */
@@ -402,7 +420,7 @@ export class Lab implements AsyncDisposable {
   }
 }
 
-function qemuArguments(parts: Parts, directory: string, disks: readonly string[]): string[] {
+function qemuArguments(parts: Parts, directory: string, disks: readonly DiskFile[]): string[] {
   const { hardware, kernel, image } = parts;
   const append = [
     "console=ttyS0",
@@ -421,6 +439,7 @@ function qemuArguments(parts: Parts, directory: string, disks: readonly string[]
     ...acceleratorArguments(parts.accelerator),
     "-smp", `${hardware.smp}`, "-m", `${hardware.memory}`,
     "-kernel", kernel.image, "-initrd", image.initramfs, "-append", append.join(" "),
+    "-pidfile", `${directory}/pid`,
     "-chardev", `file,id=console,path=${escape(directory)}/console`, "-serial", "chardev:console",
     "-chardev", `socket,id=qmp,path=${escape(directory)}/qmp`, "-mon", "chardev=qmp,mode=control",
     "-drive", `file=${escape(image.disk)},format=raw,if=none,id=system,snapshot=on,cache=unsafe`,
@@ -431,6 +450,12 @@ function qemuArguments(parts: Parts, directory: string, disks: readonly string[]
     "-device", "virtio-net-pci,netdev=management,addr=0x4,romfile=",
     ...deviceArguments(hardware, disks),
   ];
+}
+
+/** Makes an empty file to be a disk of a lab: as large as they are, and taking no room yet. */
+export async function makeDisk(path: string): Promise<void> {
+  await Deno.writeFile(path, new Uint8Array(), { createNew: true });
+  await Deno.truncate(path, DISK_SIZE);
 }
 
 /** A port of this machine's loopback address that nobody listens on at the moment. */
@@ -456,6 +481,15 @@ function lastWords(log: string): string {
   const lines = log.split("\n").map((line) => line.trim()).filter((line) => line);
   const telling = lines.findLast((line) => /Kernel panic|ring3-lab: /.test(line));
   return lines.length === 0 ? "" : `; its last words: ${telling ?? lines.slice(-3).join(" | ")}`;
+}
+
+/** Whether every thread of a process is stopped. */
+async function isStopped(pid: number): Promise<boolean> {
+  for await (const { name } of Deno.readDir(`/proc/${pid}/task`)) {
+    const stat = await Deno.readTextFile(`/proc/${pid}/task/${name}/stat`);
+    if (!/\) T /.test(stat)) return false;
+  }
+  return true;
 }
 
 async function exists(path: string): Promise<boolean> {

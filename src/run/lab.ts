@@ -3,7 +3,15 @@ import { dirname } from "node:path";
 import type { DiskCheck } from "../check/disk.ts";
 import { check, type CheckResult } from "../check/mod.ts";
 import { UserError } from "../error.ts";
-import { boot, freePort, type Hardware, type Lab, nicNetwork, prepare } from "../lab/mod.ts";
+import {
+  boot,
+  type BootOptions,
+  freePort,
+  type Hardware,
+  type Lab,
+  nicNetwork,
+  prepare,
+} from "../lab/mod.ts";
 import type { RunningLab } from "../lab/running.ts";
 import type { Progress } from "../progress.ts";
 import { lines } from "../lines.ts";
@@ -26,7 +34,9 @@ export interface LabOptions {
 const ADDRESS_MS = 60_000;
 
 /** Boots a lab. Interrupted before it is up, it is given up at once: it ends with this process. */
-export async function startLab({ hardware, yes, progress, signal }: LabOptions): Promise<Lab> {
+export async function startLab(
+  { hardware, yes, progress, signal, disks }: LabOptions & Pick<BootOptions, "disks">,
+): Promise<Lab> {
   const interrupted = new Promise<never>((_, reject) =>
     signal.addEventListener("abort", () => reject(new UserError("Interrupted", { code: 130 })))
   );
@@ -35,7 +45,7 @@ export async function startLab({ hardware, yes, progress, signal }: LabOptions):
   const work = async () => {
     await prepare(hardware.kernel, { progress, yes });
     progress("booting the lab");
-    return await boot(hardware, { progress });
+    return await boot(hardware, { progress, disks });
   };
   return await Promise.race([work(), interrupted]);
 }

@@ -48,20 +48,35 @@ export async function followFault(run: DriverRun, how: KillWay, from: number): P
 /**
  * Ends the driver again and again, in turn in each of these ways, until told that it is over.
  * @param options `every`: milliseconds that each driver has at least, from being ready to its end: until a spare
- * is ready to take over.
+ * is ready to take over, unless `spare` is false. `busy`: waited for before each end; is it over by then, there is
+ * none.
  */
 export async function faultLoop(
   run: DriverRun,
-  options: { ways: readonly KillWay[]; every: number; over: AbortSignal; onFault?: (fault: Fault) => void },
+  options: {
+    ways: readonly KillWay[];
+    every: number;
+    over: AbortSignal;
+    spare?: boolean;
+    busy?: () => Promise<void>;
+    onFault?: (fault: Fault) => void;
+  },
 ): Promise<Fault[]> {
-  const { ways, every, over, onFault = () => {} } = options;
+  const { ways, every, over, spare: wanted = true, busy = () => Promise.resolve(), onFault = () => {} } =
+    options;
+  const aborted = new Promise<void>((resolve) =>
+    over.addEventListener("abort", () => resolve(), { once: true })
+  );
   const faults: Fault[] = [];
   for (;;) {
     const after = faults.at(-1)?.to;
-    const spare = after === undefined
+    const spare = after === undefined || !wanted
       ? undefined
       : run.next("spare", { after, where: ({ state }) => state === "ready" });
-    await Promise.all([pause(every, over), spare]);
+    // It may well not come when nobody waits for it any more.
+    spare?.catch(() => {});
+    await Promise.race([Promise.all([pause(every, over), spare]), aborted]);
+    if (!over.aborted) await busy();
     if (over.aborted) return faults;
     faults.push(await fault(run, ways[faults.length % ways.length]));
     onFault(faults[faults.length - 1]);

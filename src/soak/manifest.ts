@@ -11,6 +11,10 @@ export interface SoakPolicy {
   spare: boolean;
   /** `limits.stall`, milliseconds. */
   stall: number;
+  /** Of the port, what differs: a disk's `onDeath` and `hold`. */
+  port?: { onDeath?: "reissue" | "fail"; hold?: string };
+  /** How long each driver after the second waits until it is started, milliseconds; default 0. */
+  backoff?: number;
 }
 
 /**
@@ -20,13 +24,19 @@ export interface SoakPolicy {
  * @param policy With the folders that it comes from and goes to: its `driver` is relative to them.
  */
 export function soakManifest(text: string, policy: SoakPolicy & { from: string; to: string }): string {
-  const { spare, stall, from, to } = policy;
+  const { spare, stall, port, backoff = 0, from, to } = policy;
   const manifest = JSON.parse(text) as Record<string, unknown>;
+  const grant = manifest.grant as Record<string, unknown>;
   return JSON.stringify({
     ...manifest,
     driver: relative(to, resolve(from, manifest.driver as string)),
+    grant: { ...grant, port: { ...grant.port as Record<string, unknown>, ...port } },
     spare,
-    restart: { on: "always", budget: "unlimited", backoff: { from: "0ms", to: "0ms" } },
+    restart: {
+      on: "always",
+      budget: "unlimited",
+      backoff: { from: `${backoff}ms`, to: `${backoff}ms` },
+    },
     limits: { ...manifest.limits as Record<string, unknown> | undefined, stall: `${stall}ms` },
   });
 }
@@ -43,7 +53,9 @@ export async function writeManifest(lab: Lab, driver: string, policy: SoakPolicy
   const text = await Deno.readTextFile(`${checkout()}/manifests/${driver}.json`).catch((cause) => {
     throw new UserError(`There is no manifest of the driver ${driver} in ${checkout()}/manifests`, { cause });
   });
-  const path = `${FOLDER}/${driver}-${policy.spare ? "spare" : "alone"}-${policy.stall}.json`;
+  const { spare, stall, port, backoff } = policy;
+  const name = [driver, spare ? "spare" : "alone", stall, port?.onDeath, port?.hold, backoff];
+  const path = `${FOLDER}/${name.filter((part) => part !== undefined).join("-")}.json`;
   const { code, stderr } = await lab.exec(["dash", "-c", `mkdir -p ${FOLDER} && cat > ${path}`], {
     stdin: soakManifest(text, { ...policy, from: `${CHECKOUT}/manifests`, to: FOLDER }),
   });

@@ -124,7 +124,9 @@ Deno.test("hardware: every device has an address, a slot and an id of its own", 
     nic: ["e1000", "82540em", "e1000e", "e1000"] as const,
     disk: ["ide", "nvme", "ide", "nvme"] as const,
   };
-  const argv = deviceArguments(hardware, ["/a", "/b,c", "/d", "/e"]);
+  const argv = deviceArguments(hardware, [{ path: "/a" }, { path: "/b,c" }, { path: "/d", log: "/l,m" }, {
+    path: "/e",
+  }]);
   const all = (pattern: RegExp) => argv.flatMap((text) => text.match(pattern)?.slice(1) ?? []);
   for (const pattern of [/\baddr=(\w+)/, /\bchassis=(\d+)/, /\bid=(\w+)/, /,net=([\d.]+)/]) {
     const found = all(pattern);
@@ -133,6 +135,8 @@ Deno.test("hardware: every device has an address, a slot and an id of its own", 
   }
   assert(argv.includes("e1000-82545em,id=nic0,netdev=net0,bus=nicport0,romfile="));
   assert(argv.some((text) => text.startsWith("file=/b,,c,")));
+  const logged = argv.find((text) => text.includes("log.filename=/l,,m,"));
+  assert(/driver=blklogwrites,cache=writeback,.*filename=\/d,.*,id=drive2$/.test(`${logged}`), logged);
   assert(argv.includes("ide-hd,id=disk2,drive=drive2,bus=ide.0,unit=1"));
   assertEquals(argv.filter((text) => text.startsWith("intel-iommu")).length, 1);
   assertEquals(deviceArguments({ ...hardware, nic: [], disk: [], iommu: false }, []), []);

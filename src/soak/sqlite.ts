@@ -1,0 +1,403 @@
+/**
+ * SQLite on ext4 on a disk whose driver is killed at random, in a machine that is cut off now and then and
+ * started again: every transaction that was acknowledged must be there.
+ */
+import { Words } from "../check/content.ts";
+import { UserError } from "../error.ts";
+import { type Disk, type Lab, makeDisk } from "../lab/mod.ts";
+import { lines } from "../lines.ts";
+import { run } from "../lab/command.ts";
+import { type LabOptions, startLab } from "../run/lab.ts";
+import { grouped } from "../size.ts";
+import { type Finding, formatVerdict, verdictOf } from "../verdict.ts";
+import { type DatabasesFound, type Kind, KINDS, parseCommitted } from "./database.ts";
+import { diskComplaints, diskHardware, diskOfRun } from "./disk.ts";
+import { DriverRun } from "./driver_run.ts";
+import { EXPECTED, recoveryText } from "./fault.ts";
+import { kernelComplaints, sh, stopRun, unloadModule } from "./lab.ts";
+import { writeManifest } from "./manifest.ts";
+import { losePower, type PowerLoss } from "./write_log.ts";
+
+/** `limits.stall` of the manifest, milliseconds: that of users. */
+const STALL_MS = 1000;
+
+/**
+ * Longest time to a kill: by chance from a driver's start or from when it is ready, so that some die while they
+ * come up, and some before there is a spare.
+ */
+const MOST_LIFE_MS = 4000;
+
+/** Longest time to a cut: by chance from the last kill, when there is no driver, or from when the next is ready. */
+const MOST_WAIT_MS = 1500;
+
+/** Where the file system is mounted, and where the databases are in it. */
+const MOUNT = "/mnt";
+const FOLDER = `${MOUNT}/databases`;
+
+/** What is committed, by database. */
+type Numbers = Record<Kind, number>;
+
+/** What was there when the machine had been cut off and started again. */
+export interface SqliteLook {
+  /** Kills before the cut. */
+  kills: number;
+  /** What the loss of power did to the disk; null if its log could not tell, and so nothing was lost of it. */
+  loss: PowerLoss | null;
+  /** The last commits that had been acknowledged, and those that are there: these may be one more each. */
+  acknowledged: Numbers;
+  found: Numbers;
+}
+
+/** What the soak saw. */
+export interface SqliteSoak {
+  soak: "sqlite";
+  ok: boolean;
+  /** What did not hold, a line each. */
+  problems: string[];
+  kernel: string;
+  accelerator: string;
+  disk: Disk;
+  /** SQLite's version. */
+  sqlite: string;
+  kills: number;
+  cuts: number;
+  /** What the times of kills and cuts follow from. */
+  seed: number;
+  looks: SqliteLook[];
+  /** Kernel's word of death to first request, milliseconds; of a driver that is killed before that there is none. */
+  recoveries: number[];
+  seconds: number;
+}
+
+/** How to soak. */
+export interface SqliteSoakOptions extends LabOptions {
+  disk: Disk;
+  /** Kills in all. */
+  kills: number;
+  /** Cuts, each after its part of the kills. */
+  cuts: number;
+  seed: number;
+}
+
+/** Numbers of kills before each cut, as equal as can be. */
+export function killsBeforeCuts({ kills, cuts }: Pick<SqliteSoakOptions, "kills" | "cuts">): number[] {
+  const upTo = (cut: number) => Math.round(kills * cut / cuts);
+  return Array.from({ length: cuts }, (_, i) => upTo(i + 1) - upTo(i));
+}
+
+/**
+ * Boots a lab, kills the driver under two databases, cuts the machine off, and boots it again on the same disk, as
+ * often as asked.
+ * @throws {UserError} if a lab or a driver does not come up, or something cannot be run there.
+ */
+export async function soakSqlite(options: SqliteSoakOptions): Promise<SqliteSoak> {
+  const { disk, kills, cuts, seed, signal } = options;
+  const start = performance.now();
+  await using folder = await temporaryFolder(signal);
+  const soak = new Soak(options, folder.path);
+  await makeDisk(soak.medium);
+  for (const [cut, count] of killsBeforeCuts(options).entries()) await soak.untilCut(count, cut);
+  const { kernel, accelerator, sqlite } = await soak.afterLast();
+  const { problems, looks, recoveries } = soak;
+  return {
+    soak: "sqlite",
+    ok: problems.length === 0,
+    problems,
+    kernel,
+    accelerator,
+    disk,
+    sqlite,
+    kills,
+    cuts,
+    seed,
+    looks,
+    recoveries,
+    seconds: (performance.now() - start) / 1000,
+  };
+}
+
+/** A folder that goes when it is disposed of, or with an interruption, after which nobody disposes of anything. */
+async function temporaryFolder(signal: AbortSignal): Promise<AsyncDisposable & { path: string }> {
+  const path = await Deno.makeTempDir({ prefix: "ring3-soak-" });
+  signal.addEventListener("abort", () => Deno.removeSync(path, { recursive: true }));
+  return {
+    path,
+    [Symbol.asyncDispose]: async () => {
+      if (!signal.aborted) await Deno.remove(path, { recursive: true });
+    },
+  };
+}
+
+/** A machine with its driver, as booted between two cuts. */
+interface Machine extends AsyncDisposable {
+  lab: Lab;
+  run: DriverRun;
+  /** The disk, as in /dev. */
+  name: string;
+}
+
+/** What goes on from boot to boot. */
+class Soak {
+  readonly problems: string[] = [];
+  readonly looks: SqliteLook[] = [];
+  readonly recoveries: number[] = [];
+  /** What the disk's medium holds while no machine runs. */
+  readonly medium: string;
+  readonly #options: SqliteSoakOptions;
+  /** What a machine uses as its disk, and a log of what it does to it. */
+  readonly #used: { path: string; log: string };
+  readonly #random: Words;
+  readonly #acknowledged: Numbers = { wal: 0, rollback: 0 };
+  /** Since the last look. */
+  #kills = 0;
+  #loss: PowerLoss | null = null;
+
+  constructor(options: SqliteSoakOptions, folder: string) {
+    this.#options = options;
+    this.medium = `${folder}/medium`;
+    this.#used = { path: `${folder}/disk`, log: `${folder}/log` };
+    this.#random = new Words(options.seed);
+  }
+
+  /** A number from 0 to `most`. */
+  #upTo(most: number): number {
+    return this.#random.next() / 2 ** 32 * most;
+  }
+
+  #chance(): boolean {
+    return this.#upTo(1) < 0.5;
+  }
+
+  /** Boots, has the databases commit while the driver is killed, and cuts the machine off. */
+  async untilCut(kills: number, cut: number): Promise<void> {
+    const { progress, cuts } = this.#options;
+    await using machine = await this.#boot();
+    const { lab, run, name } = machine;
+    if (cut === 0) {
+      // What it leaves for later it would write while databases do.
+      await sh(lab, `mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0 /dev/${name}`);
+      await sh(lab, `mount -t ext4 /dev/${name} ${MOUNT}; mkdir ${FOLDER}`);
+    } else await this.#look(machine);
+    const before = { ...this.#acknowledged };
+    const committing = this.#commit(lab);
+    await committing.begun;
+    progress(`boot ${cut + 1} of ${cuts}: ${kills} kills`);
+    let after = 0;
+    for (let kill = 0; kill < kills; kill++) {
+      const { id, pid } = await run.next("starting", { after });
+      if (this.#chance()) await run.next("ready", { after: id });
+      await sleep(this.#upTo(MOST_LIFE_MS));
+      await lab.exec(["kill", "-KILL", `${pid}`]);
+      const { reason, id: ended } = await run.next("ended", { after: id });
+      if (reason.kind !== EXPECTED.kill) {
+        this.problems.push(`faults: a kill was reported as "${reason.kind}": ${reason.text}`);
+      }
+      after = ended;
+      this.#kills++;
+    }
+    if (this.#chance()) await run.next("ready", { after });
+    await sleep(this.#upTo(MOST_WAIT_MS));
+    await lab.cut();
+    await committing.ended;
+    await this.#losePower();
+    this.#followed(run, kills);
+    this.#complained(machine);
+    const more = KINDS.filter((kind) => this.#acknowledged[kind] > before[kind]);
+    if (more.length < KINDS.length) {
+      this.problems.push(
+        `commits: between boot ${cut + 1} and its cut none was acknowledged by one database`,
+      );
+    }
+    progress(`cut ${cut + 1} of ${cuts}: ${numbersText(this.#acknowledged)} commits acknowledged`);
+  }
+
+  /** Leaves on the medium what a disk would have that lost its power with the machine. */
+  async #losePower(): Promise<void> {
+    const { path, log } = this.#used;
+    this.#loss = losePower(this.medium, { log, random: () => this.#upTo(1) }) ?? null;
+    if (this.#loss) await Deno.remove(path);
+    else await Deno.rename(path, this.medium);
+  }
+
+  /** Boots once more, looks, and ends everything in order. */
+  async afterLast(): Promise<{ kernel: string; accelerator: string; sqlite: string }> {
+    await using machine = await this.#boot();
+    const { lab, run } = machine;
+    const { version } = await this.#look(machine);
+    await sh(lab, `umount ${MOUNT}`);
+    this.#followed(run, 0);
+    this.problems.push(...await stopRun(run, lab), ...await unloadModule(lab));
+    this.#complained(machine);
+    return { kernel: lab.kernel.release, accelerator: lab.accelerator, sqlite: version };
+  }
+
+  async #boot(): Promise<Machine> {
+    const { disk, hardware } = this.#options;
+    await run(["cp", "--sparse=always", this.medium, this.#used.path], { what: "copy the disk of the lab" });
+    const lab = await startLab({
+      ...this.#options,
+      hardware: { ...hardware, ...diskHardware(disk) },
+      disks: [this.#used],
+    });
+    try {
+      const policy = { spare: true, stall: STALL_MS, port: { onDeath: "reissue" as const } };
+      const driver = DriverRun.start(lab, [await writeManifest(lab, disk, policy)]);
+      const name = await diskOfRun(driver);
+      const end = async () => {
+        await driver[Symbol.asyncDispose]();
+        await lab.close();
+      };
+      return { lab, run: driver, name, [Symbol.asyncDispose]: end };
+    } catch (error) {
+      await lab.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Has the kernel replay the journal, then looks whether the file system is sound and all that was acknowledged
+   * is there. Leaves it mounted.
+   */
+  async #look({ lab, name }: Machine): Promise<DatabasesFound> {
+    const device = `/dev/${name}`;
+    await sh(lab, `mount -t ext4 ${device} ${MOUNT}; umount ${MOUNT}`);
+    const { code, stdout } = await lab.exec(["fsck.ext4", "-f", "-n", device]);
+    if (code !== 0) this.problems.push(`file system: fsck finds it damaged: ${stdout.trim().split("\n")[1]}`);
+    await sh(lab, `mount -t ext4 ${device} ${MOUNT}`);
+    const found = await this.#databases(lab);
+    this.problems.push(...found.problems.map((problem) => `databases: ${problem}`));
+    this.problems.push(...lostCommits(this.#acknowledged, found.last));
+    const acknowledged = { ...this.#acknowledged };
+    this.looks.push({ kills: this.#kills, loss: this.#loss, acknowledged, found: found.last });
+    this.#kills = 0;
+    // What is there stays: commits that nobody was told of count from here on.
+    for (const kind of KINDS) this.#acknowledged[kind] = Math.max(acknowledged[kind], found.last[kind]);
+    return found;
+  }
+
+  async #databases(lab: Lab): Promise<DatabasesFound> {
+    const { code, stdout, stderr } = await lab.exec(databaseProgram("check"));
+    if (code === 0) return JSON.parse(stdout) as DatabasesFound;
+    throw new UserError(`Cannot check the databases: ${stderr.trim().split("\n").at(-1)}`);
+  }
+
+  /** Starts to commit; what is acknowledged is noted as it comes. `begun` with the first, `ended` with the program. */
+  #commit(lab: Lab): { begun: Promise<void>; ended: Promise<void> } {
+    const child = lab.spawn(databaseProgram("commit"), { stdin: "piped", stdout: "piped", stderr: "piped" });
+    const begun = Promise.withResolvers<void>();
+    const said = new Response(child.stderr).text();
+    const ended = (async () => {
+      for await (const line of lines(child.stdout)) {
+        const commit = parseCommitted(line);
+        if (!commit) continue;
+        this.#acknowledged[commit.kind] = commit.number;
+        begun.resolve();
+      }
+      const text = (await said).trim();
+      begun.reject(new UserError(`The databases did not begin to commit: ${text.split("\n").at(-1)}`));
+      // With the machine its connection goes, and says so; the program itself has nothing to say.
+      if (/^error:|Error/m.test(text)) this.problems.push(`databases: ${text.split("\n").at(-1)}`);
+    })();
+    begun.promise.catch(() => {});
+    return { begun: begun.promise, ended };
+  }
+
+  /** Takes in what a supervisor has told of its drivers. */
+  #followed({ events }: DriverRun, kills: number): void {
+    for (const event of events) {
+      if (event.type === "recovered" && event.frame) this.recoveries.push(event.ms);
+    }
+    const ends = events.filter(({ type }) => type === "ended").length;
+    if (ends !== kills) {
+      this.problems.push(`faults: ${kills} were made, and the supervisor saw ${ends} ends`);
+    }
+  }
+
+  /** Takes in what a machine's kernel has said. */
+  #complained({ lab, name }: Machine): void {
+    this.problems.push(...diskComplaints(lab.console(), name), ...kernelComplaints(lab));
+  }
+}
+
+function databaseProgram(what: "commit" | "check"): string[] {
+  const program = ["deno", "run", "-A", "--quiet", "--cached-only", "src/soak/database.ts"];
+  return [...program, what, "--folder", FOLDER];
+}
+
+/** Commits that were acknowledged and are not there: a line for each database that has lost some. */
+export function lostCommits(acknowledged: Numbers, found: Numbers): string[] {
+  return KINDS.filter((kind) => found[kind] < acknowledged[kind]).map((kind) =>
+    `commits: ${kind} acknowledged ${acknowledged[kind]} and has ${found[kind]}`
+  );
+}
+
+async function sleep(ms: number): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+function numbersText(numbers: Numbers): string {
+  return KINDS.map((kind) => `${kind} ${grouped(numbers[kind])}`).join(", ");
+}
+
+/** The soak as a table. */
+export function formatSqliteSoak(result: SqliteSoak): string {
+  const { problems, looks, recoveries, kills, cuts, disk, sqlite } = result;
+  const failed = (start: string) => problems.some((problem) => problem.startsWith(start));
+  const last = looks.at(-1);
+  const unacknowledged = looks.reduce(
+    (sum, { acknowledged, found }) =>
+      sum + KINDS.reduce((so, kind) => so + Math.max(0, found[kind] - acknowledged[kind]), 0),
+    0,
+  );
+  const losses = looks.flatMap(({ loss }) => loss ?? []);
+  const [writes, flushes, lost, kept] = (["writes", "flushes", "lost", "kept"] as const).map((what) =>
+    grouped(losses.reduce((sum, one) => sum + one[what], 0))
+  );
+  const whole = looks.length - losses.length;
+  const findings: Finding[] = [
+    {
+      name: "commits",
+      found: `${last ? numbersText(last.acknowledged) : "none"} acknowledged, and there after each of ` +
+        `${cuts} cuts; ${unacknowledged} more were there that nobody had been told of`,
+      ok: !failed("commits:"),
+    },
+    {
+      name: "databases",
+      found: failed("databases:")
+        ? "damaged"
+        : `integrity_check ok ${looks.length} times, every entry as it was committed`,
+      ok: !failed("databases:"),
+    },
+    {
+      name: "file system",
+      found: failed("file system:")
+        ? "damaged"
+        : `fsck clean ${looks.length} times, after replay of its journal`,
+      ok: !failed("file system:"),
+    },
+    {
+      name: "cuts",
+      found:
+        `${cuts}, after ${writes} writes and ${flushes} flushes of the disk; of what came after the last flush ` +
+        `${lost} blocks of 4 KiB were lost and ${kept} kept` +
+        (whole > 0 ? `; at ${whole} cuts the disk kept everything` : ""),
+    },
+    { name: "disk", found: failed("disk:") ? "requests failed" : "no I/O error", ok: !failed("disk:") },
+    {
+      name: "kills",
+      found: `${grouped(kills)}, each reported as "${EXPECTED.kill}", and no other end; ${
+        recoveryText(recoveries)
+      }`,
+      ok: !failed("faults:"),
+    },
+    {
+      name: "module",
+      found: failed("module:") ? "something is left" : "all counters zero, and unloaded",
+      ok: !failed("module:"),
+    },
+    { name: "kernel", found: failed("kernel:") ? "it complained" : "no complaint", ok: !failed("kernel:") },
+  ];
+  const title = `Soak of ${disk} with SQLite ${sqlite} on ext4, on Linux ${result.kernel} ` +
+    `(${result.accelerator}): ${verdictOf(problems)}, in ${result.seconds.toFixed(0)} s`;
+  return formatVerdict(title, findings, problems);
+}
