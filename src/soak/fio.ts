@@ -31,7 +31,7 @@ const EVERY_MS = 2000;
 /** `limits.stall` of the manifest, milliseconds: that of users. */
 const STALL_MS = 1000;
 
-/** Requests under way at a time: on as many runs of fio as there are of these the time is spent in equal parts. */
+/** Requests under way at a time; the time is for each of them in equal parts. */
 const DEPTHS = [1, 8, 32];
 
 /** Where requests are to fail or to wait, there are to be many. */
@@ -130,17 +130,17 @@ export async function soakFio(options: FioSoakOptions): Promise<FioSoak> {
   await using lab = await startLab({ ...options, hardware: { ...options.hardware, ...diskHardware(disk) } });
   const aside = Math.max(ASIDE.least, time * ASIDE.share);
   const problems: string[] = [];
+  let seeds = 0;
+  const common = { ...options, problems, pace: new Map<number, number>(), seed: () => ++seeds };
   const reissue = await soakPolicy(lab, {
-    ...options,
+    ...common,
     policy: "reissue",
     depths: DEPTHS,
     ms: time / DEPTHS.length,
-    problems,
-    pace: new Map(),
   });
   // Under the next policy it says so of each request that fails.
   problems.push(...diskComplaints(lab.console(), reissue.name));
-  const rest = { ...options, depths: [DEEP], ms: aside, problems, pace: reissue.pace };
+  const rest = { ...common, depths: [DEEP], ms: aside };
   const fail = await soakPolicy(lab, { ...rest, policy: "fail" });
   const hold = await soakPolicy(lab, { ...rest, policy: "hold" });
 
@@ -170,7 +170,6 @@ type Pace = Map<number, number>;
 
 /** What was seen under one policy. */
 interface PolicyResult {
-  pace: Pace;
   /** The disk's name. */
   name: string;
   parts: FioPart[];
@@ -190,16 +189,18 @@ async function soakPolicy(
     problems: string[];
     /** As far as it is known; the rest is added to it. */
     pace: Pace;
+    /** Another one each time, so that no two runs write the same. */
+    seed: () => number;
   },
 ): Promise<PolicyResult> {
-  const { policy, disk, depths, ms, problems, pace, progress } = options;
+  const { policy, disk, depths, ms, problems, pace, seed, progress } = options;
   const manifest = await writeManifest(lab, disk, { spare: true, stall: STALL_MS, ...POLICIES[policy] });
   progress(`starting the driver under "${policy}"`);
   const run = DriverRun.start(lab, [manifest]);
   await using _ = run;
   const name = await diskOfRun(run);
   if (policy === "fail") await startBlockTrace(lab);
-  const result: PolicyResult = { name, pace, parts: [], faults: [], summaries: [], failedAtDeaths: [] };
+  const result: PolicyResult = { name, parts: [], faults: [], summaries: [], failedAtDeaths: [] };
   for (const depth of depths) {
     const { part, faults, runs } = await soakDepth(lab, run, {
       policy,
@@ -208,11 +209,17 @@ async function soakPolicy(
       name,
       ended: result.faults.length,
       pace,
+      seed,
       progress,
     });
     result.parts.push(part);
     result.faults.push(...faults);
-    problems.push(...runs.flatMap(({ wrong }) => wrong).map((line) => `${policy}, depth ${depth}: ${line}`));
+    const wrong = runs.flatMap((one) => one.wrong);
+    if (wrong.length > 0) {
+      problems.push(
+        `verify: ${wrong.length} blocks wrong under "${policy}", depth ${depth}, the first: ${wrong[0]}`,
+      );
+    }
     const failed = runs.flatMap((one) => one.failed);
     if (policy !== "fail") {
       if (failed.length > 0) {
@@ -251,18 +258,18 @@ async function soakDepth(
     /** Drivers ended so far: the next way is the one after. */
     ended: number;
     pace: Pace;
+    seed: () => number;
     progress: (line: string) => void;
   },
 ): Promise<{ part: FioPart; faults: Fault[]; runs: FioRun[] }> {
-  const { policy, depth, ms, name, ended, pace, progress } = options;
+  const { policy, depth, ms, name, ended, pace, seed, progress } = options;
   const what = `${policy}, depth ${depth}`;
   const path = `/dev/${name}`;
   const runs: FioRun[] = [];
   const undisturbed: FioRun[] = [];
-  let seed = 1;
   if (!pace.has(depth)) {
     progress(`${what}: undisturbed`);
-    const one = await runFio(lab, { path, depth, requests: UNDISTURBED, seed }, BOUND.ms);
+    const one = await runFio(lab, { path, depth, requests: UNDISTURBED, seed: seed() }, BOUND.ms);
     undisturbed.push(one);
     pace.set(depth, one.requests / Math.max(one.seconds, 0.001));
   }
@@ -285,7 +292,7 @@ async function soakDepth(
   const using = async () => {
     const end = performance.now() + ms;
     for (let said = performance.now(); performance.now() < end || faulted < ENDS[policy];) {
-      runs.push(await runFio(lab, { path, depth, requests, seed: ++seed }, bound));
+      runs.push(await runFio(lab, { path, depth, requests, seed: seed() }, bound));
       if (performance.now() - said < 10_000) continue;
       said = performance.now();
       progress(`${what}: ${grouped(sum(runs, (one) => one.requests))} requests, ${faulted} ends`);
