@@ -11,7 +11,7 @@ import { drawChart } from "../src/plot/mod.ts";
 import { type LabOptions, startLab } from "../src/run/lab.ts";
 import { DriverRun } from "../src/soak/driver_run.ts";
 import { kernelComplaints, sh, stopRun } from "../src/soak/lab.ts";
-import { quantile } from "../src/soak/statistics.ts";
+import { quantile } from "../src/statistics.ts";
 
 /** The program that reads, in the guest: `bench/inside/read.c`. */
 const READ = `${CHECKOUT}/build/bench/read`;

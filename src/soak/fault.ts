@@ -2,7 +2,7 @@
 import type { KillWay } from "../supervisor/contract.ts";
 import type { EndKind, Reason } from "../supervisor/schema.ts";
 import type { DriverRun } from "./driver_run.ts";
-import { distribution } from "./statistics.ts";
+import { distribution } from "../statistics.ts";
 
 /** The reason that the supervisor must give for each way of ending. */
 export const EXPECTED: Readonly<Record<KillWay, EndKind>> = {

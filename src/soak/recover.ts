@@ -9,7 +9,7 @@ import { DriverRun } from "./driver_run.ts";
 import { EXPECTED, type Fault, fault, faultProblems, recoveryText } from "./fault.ts";
 import { FAR, kernelComplaints, sh, stopRun, unloadModule } from "./lab.ts";
 import { writeManifest } from "./manifest.ts";
-import { type Distribution, distribution, leastSquares } from "./statistics.ts";
+import { type Distribution, distribution, leastSquares } from "../statistics.ts";
 
 /** `limits.stall` of the manifest, milliseconds: that of users. */
 const STALL_MS = 1000;

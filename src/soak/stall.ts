@@ -9,7 +9,7 @@ import { type Fault, fault, faultProblems, followFault, pause } from "./fault.ts
 import { kernelComplaints, sh, stopRun, unloadModule } from "./lab.ts";
 import { writeManifest } from "./manifest.ts";
 import { parseSwitches, type Switches, switchesBetween } from "./process.ts";
-import { type Distribution, distribution } from "./statistics.ts";
+import { type Distribution, distribution } from "../statistics.ts";
 import { DEVICE, keepQuiet, layWire, OURS, PEER, WIRE } from "./wire.ts";
 
 /** `limits.stall` of the manifest, milliseconds: that of users. */

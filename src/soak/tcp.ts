@@ -20,7 +20,7 @@ import {
 } from "./fault.ts";
 import { kernelComplaints, stopRun, unloadModule } from "./lab.ts";
 import { writeManifest } from "./manifest.ts";
-import { mean } from "./statistics.ts";
+import { mean } from "../statistics.ts";
 import { DEVICE, FarEnd, keepQuiet, layWire, WIRE } from "./wire.ts";
 
 /** Ways in which the driver is ended, in turn. */

@@ -13,7 +13,7 @@ import {
   type RecoverSoak,
 } from "../../src/soak/recover.ts";
 import { formatStallSoak, idleProblems, type StallSoak } from "../../src/soak/stall.ts";
-import { distribution, leastSquares, quantile } from "../../src/soak/statistics.ts";
+import { distribution, leastSquares, quantile } from "../../src/statistics.ts";
 import { formatTcpSoak, type TcpSoak } from "../../src/soak/tcp.ts";
 import { type Event, eventSchema } from "../../src/supervisor/schema.ts";
 import { formatVerdict, verdictOf } from "../../src/verdict.ts";
