@@ -40,7 +40,7 @@ Deno.test("a card of a network driver is in its terms", () => {
 Deno.test("a card of a disk's driver is in its terms", () => {
   const driver = fakeDriver({ interface: null, addresses: [], disk: DISK });
   assertEquals(port(driver), [
-    ["Load", "8.0 at a time, 4.2 ms each, 99 % in 13 ms"],
+    ["Load", "8.0 at a time, 4.2 ms each, 99\u00a0% in 13 ms"],
     ["Disk", "r3b0, 1.0 GiB"],
     ["Requests", "read", "1,500/s", "written", "2.5/s"],
     ["6.1 MB/s", "0 B/s"],

@@ -200,7 +200,7 @@ export function carriedBy({ disk, rx, tx, packetsPerWakeup }) {
 
 /** @param {NonNullable<Driver["disk"]>} disk */
 function latencyOf({ latency: { mean, p99 } }) {
-  return mean > 0 ? `, ${milliseconds(mean)} each, 99 % in ${milliseconds(p99)}` : "";
+  return mean > 0 ? `, ${milliseconds(mean)} each, 99\u00a0% in ${milliseconds(p99)}` : "";
 }
 
 /**
