@@ -47,7 +47,7 @@ const UNDISTURBED = 400;
  * A disturbed run is as long as would take this part of the time undisturbed, and at most so many milliseconds;
  * it is repeated until the time is over.
  */
-const RUN = { share: 0.5, most: 20_000 };
+const RUN = { share: 0.8, most: 20_000 };
 
 /** Requests of one run, at least and at most: on a whole disk no place is written twice in one. */
 const REQUESTS = { least: 200, most: 32_768 };
