@@ -47,7 +47,7 @@ const UNDISTURBED = 400;
  * A disturbed run is as long as would take this part of the time undisturbed, and at most so many milliseconds;
  * it is repeated until the time is over.
  */
-const RUN = { share: 0.5, most: 20_000 };
+const RUN = { share: 0.8, most: 20_000 };
 
 /** Requests of one run, at least and at most: on a whole disk no place is written twice in one. */
 const REQUESTS = { least: 200, most: 32_768 };
@@ -70,6 +70,9 @@ const POLICIES: Record<FioPolicy, Pick<SoakPolicy, "port" | "backoff">> = {
 
 /** Ends at each depth, at least: the time goes on until then. */
 const ENDS: Record<FioPolicy, number> = { reissue: 1, fail: 1, hold: 2 };
+
+/** Where requests are to fail it goes on until some have, but not longer than for so many ends. */
+const FAILING_ENDS = 10;
 
 /** A driver that its back-off has kept waiting so long was late, milliseconds. */
 const LATE_MS = 1000;
@@ -289,9 +292,12 @@ async function soakDepth(
     busy: () => requestsUnderWay(lab, { name, over: over.signal }),
     onFault: () => faulted++,
   });
+  // A death may fall between two runs of fio, or two parts of one, after all.
+  const failing = () =>
+    policy === "fail" && faulted < FAILING_ENDS && !runs.some(({ failed }) => failed.length > 0);
   const using = async () => {
     const end = performance.now() + ms;
-    for (let said = performance.now(); performance.now() < end || faulted < ENDS[policy];) {
+    for (let said = performance.now(); performance.now() < end || faulted < ENDS[policy] || failing();) {
       runs.push(await runFio(lab, { path, depth, requests, seed: seed() }, bound));
       if (performance.now() - said < 10_000) continue;
       said = performance.now();
