@@ -272,13 +272,18 @@ async function soakDepth(
   const undisturbed: FioRun[] = [];
   if (!pace.has(depth)) {
     progress(`${what}: undisturbed`);
-    const one = await runFio(lab, { path, depth, requests: UNDISTURBED, seed: seed() }, BOUND.ms);
+    const one = await runFio(
+      lab,
+      { path, depth, requests: UNDISTURBED, seed: seed(), mayFail: false },
+      BOUND.ms,
+    );
     undisturbed.push(one);
     pace.set(depth, one.requests / Math.max(one.seconds, 0.001));
   }
   const speed = pace.get(depth)!;
   const wanted = speed / 1000 * Math.min(RUN.share * ms, RUN.most);
   const requests = Math.round(Math.min(REQUESTS.most, Math.max(REQUESTS.least, wanted)));
+  const mayFail = policy === "fail";
   const bound = BOUND.ms + BOUND.times * requests / speed * 1000;
 
   progress(`${what}: the driver ended every two seconds`);
@@ -298,7 +303,7 @@ async function soakDepth(
   const using = async () => {
     const end = performance.now() + ms;
     for (let said = performance.now(); performance.now() < end || faulted < ENDS[policy] || failing();) {
-      runs.push(await runFio(lab, { path, depth, requests, seed: seed() }, bound));
+      runs.push(await runFio(lab, { path, depth, requests, seed: seed(), mayFail }, bound));
       if (performance.now() - said < 10_000) continue;
       said = performance.now();
       progress(`${what}: ${grouped(sum(runs, (one) => one.requests))} requests, ${faulted} ends`);

@@ -15,6 +15,12 @@ export interface FioJob {
   requests: number;
   /** What places and contents follow from. */
   seed: number;
+  /**
+   * Writes may fail. fio draws the seed of each block's content anew when it verifies, one after the other, and
+   * is out of step from the first that failed on. It takes the seed that it finds if it verifies now and then,
+   * which here is never before the end. A block is then right if it is whole: it may be of an earlier run.
+   */
+  mayFail: boolean;
 }
 
 /** A request that fio was told has failed. */
@@ -45,7 +51,7 @@ export interface FioRun {
  * ends it before that. With blocks of one size, so that it also knows which of several writes to a place was
  * the last. Errors are told and counted, and end nothing.
  */
-export function fioCommand({ path, depth, requests, seed }: FioJob): string[] {
+export function fioCommand({ path, depth, requests, seed, mayFail }: FioJob): string[] {
   const options = {
     name: "soak",
     filename: path,
@@ -63,6 +69,7 @@ export function fioCommand({ path, depth, requests, seed }: FioJob): string[] {
     verify_fatal: 0,
     continue_on_error: "all",
     error_dump: 1,
+    ...mayFail ? { verify_backlog: requests + 1 } : {},
     "output-format": "json",
   };
   return ["fio", ...Object.entries(options).map(([name, value]) => `--${name}=${value}`)];

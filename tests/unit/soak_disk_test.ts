@@ -59,11 +59,18 @@ Deno.test("an fio that breaks off, or counts errors that it does not name, is no
 });
 
 Deno.test("fio has no limit of time, which would end it before it has verified", () => {
-  const argv = fioCommand({ path: "/dev/r3b0", depth: 8, requests: 100, seed: 3 });
+  const argv = fioCommand({ path: "/dev/r3b0", depth: 8, requests: 100, seed: 3, mayFail: false });
   assertEquals(argv.filter((arg) => /runtime|time_based/.test(arg)), []);
   for (const wanted of ["--iodepth=8", "--verify=crc32c", "--direct=1", `--io_size=${100 * 16384}`]) {
     assert(argv.includes(wanted), wanted);
   }
+});
+
+Deno.test("where writes may fail, fio verifies as if now and then, which is at the end", () => {
+  const job = { path: "/dev/r3b0", depth: 8, requests: 100, seed: 3 };
+  const backlog = (mayFail: boolean) =>
+    fioCommand({ ...job, mayFail }).filter((arg) => arg.startsWith("--verify_backlog"));
+  assertEquals([backlog(false), backlog(true)], [[], ["--verify_backlog=101"]]);
 });
 
 const line = (at: number, what: string) => `          <idle>-0       [001] d.s1.   ${at.toFixed(6)}: ${what}`;
