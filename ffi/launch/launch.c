@@ -18,6 +18,7 @@
  *   --cpu N          most processor time, in thousandths of a processor
  *   --cgroup PATH    cgroup to be made for it
  *   --jit 0|1        whether it may make memory executable once sealed
+ *   --io-flusher 0|1 whether memory is written back through it, so that to get memory it must not wait for that
  *   --wall NAME=required|preferred|off    what to do without namespaces, landlock, seccomp or cgroup
  *
  * With a control socket, the first line on standard output is the launcher's:
@@ -55,7 +56,7 @@ static const char *const demand_names[] = { "required", "preferred", "off" };
 static const char *const standing_names[] = { "stands", "missing", "off" };
 
 struct options {
-	unsigned long uid, nofile, memlock, jit;
+	unsigned long uid, nofile, memlock, jit, io_flusher;
 	long fd;
 	const char *readable[MAX_READABLE];
 	size_t readables;
@@ -132,6 +133,8 @@ static int parse(int argc, char **argv, struct options *options)
 			options->cgroup.cpu = number(value, name);
 		else if (!strcmp(name, "--jit"))
 			options->jit = number(value, name);
+		else if (!strcmp(name, "--io-flusher"))
+			options->io_flusher = number(value, name);
 		else if (!strcmp(name, "--cgroup"))
 			options->cgroup.directory = value;
 		else if (!strcmp(name, "--wall"))
@@ -228,6 +231,9 @@ __attribute__((noreturn)) static void become(const struct options *options, cons
 		limit(RLIMIT_NPROC, PROCESSES * threads, "limiting threads");
 	if (options->cgroup.memory)
 		limit(RLIMIT_DATA, RESERVED + options->cgroup.memory, "limiting memory");
+	/* Its threads inherit it, and so does the program. */
+	if (options->io_flusher && prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0))
+		fail("getting memory without waiting for I/O");
 	if (setsid() < 0)
 		fail("leaving the launcher's session");
 	if (standing[NAMESPACES] == STANDS)

@@ -55,7 +55,9 @@ export interface SpawnOptions {
   /** User that it becomes: one that owns nothing else. */
   uid: number;
   /** What of its manifest concerns the process. */
-  manifest: Pick<Manifest, "limits" | "walls" | "jit" | "recordRegisters">;
+  manifest: Pick<Manifest, "limits" | "walls" | "jit" | "recordRegisters"> & {
+    grant: Pick<Manifest["grant"], "port">;
+  };
 }
 
 /** Lines of standard error that are kept. */
@@ -123,10 +125,18 @@ export class DriverProcess {
 
   /** Starts a process for a version of a driver. It maps and loads nothing until it gets its grant. */
   static spawn(library: Library, options: SpawnOptions): DriverProcess {
-    const { files, version, uid, manifest: { limits, walls, jit } } = options;
+    const { files, version, uid, manifest: { grant, limits, walls, jit } } = options;
     const source = files.main.replace(/\/host\/[^/]*$/, "");
     const readable = [files.deno, ...files.libraries, files.library, source, version.root, version.cache];
-    const sandbox = { uid, openFiles: OPEN_FILES, limits, readable, jit, walls };
+    const sandbox = {
+      uid,
+      openFiles: OPEN_FILES,
+      limits,
+      readable,
+      jit,
+      ioFlusher: grant.port?.kind === "block",
+      walls,
+    };
     const { ours, theirs } = ControlSocket.pair(library);
     try {
       const child = new Deno.Command(files.launcher, {

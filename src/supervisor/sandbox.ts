@@ -27,6 +27,8 @@ export interface Sandbox {
   readable?: readonly string[];
   /** False: V8 interprets, and no memory becomes executable. */
   jit?: boolean;
+  /** Memory is written back through it: where it needs some itself, it must not wait for that. */
+  ioFlusher?: boolean;
   /** What to do without a part of it; a part that is not named is left out. */
   walls?: Partial<Record<Wall, Demand>>;
 }
@@ -51,7 +53,7 @@ function nextCgroup(): string[] {
 
 /** Arguments of `ring3-launch` up to the program. @param control Descriptor of the process's control socket. */
 export function launchArguments(sandbox: Sandbox, control?: number): string[] {
-  const { uid, openFiles, limits, readable = [], jit = true, walls = {} } = sandbox;
+  const { uid, openFiles, limits, readable = [], jit = true, ioFlusher = false, walls = {} } = sandbox;
   // deno-fmt-ignore
   return [
     "--uid", `${uid}`,
@@ -62,6 +64,7 @@ export function launchArguments(sandbox: Sandbox, control?: number): string[] {
       : []),
     ...(walls.cgroup && walls.cgroup !== "off" ? nextCgroup() : []),
     "--jit", jit ? "1" : "0",
+    "--io-flusher", ioFlusher ? "1" : "0",
     ...WALLS.flatMap((wall) => ["--wall", `${wall}=${walls[wall] ?? "off"}`]),
     ...readable.flatMap((path) => ["--read", path]),
     "--",

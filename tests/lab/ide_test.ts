@@ -27,6 +27,9 @@ for (const [name, hardware] of Object.entries(MACHINES)) {
 
 const KILLS = 10;
 
+/** Flags of a task, include/linux/sched.h: PF_MEMALLOC_NOIO, PF_LOCAL_THROTTLE. */
+const NOIO = 0x0008_0000 | 0x0010_0000;
+
 /** Writes a disk and compares it until told to stop; the status says whether all of it was right. */
 const LOAD = `
 head -c 64M /dev/urandom > /tmp/data
@@ -41,6 +44,8 @@ Deno.test("a disk that is written and read loses nothing when its driver is kill
   await using _ = run;
   await run.next("ready");
   const { disk } = await run.next("disk");
+  const { stdout } = await lab.exec(["cat", `/proc/${run.last("starting")!.pid}/stat`]);
+  assertEquals(Number(stdout.split(" ")[8]) & NOIO, NOIO, "it waits for no disk to get memory");
   const load = lab.exec(["dash", "-c", LOAD, "load", disk]);
   let after = 0;
   for (let kill = 0; kill < KILLS; kill++) {

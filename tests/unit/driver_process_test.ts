@@ -11,6 +11,7 @@ const ROOT = new URL("../../", import.meta.url).pathname.slice(0, -1);
 const DRIVER = { file: `${ROOT}/drivers/e1000/driver.ts`, folder: `${ROOT}/drivers/e1000` };
 
 const MANIFEST: SpawnOptions["manifest"] = {
+  grant: {},
   limits: { start: 30_000, stall: 1000, heap: 64 * 2 ** 20, memory: 256 * 2 ** 20, threads: 64, cpu: 2 },
   // Whether this machine has a cgroup to give is not this test's concern.
   walls: { namespaces: "required", landlock: "required", seccomp: "required", cgroup: "off" },

@@ -41,16 +41,23 @@ Deno.test("the launcher is told of each wall, and of the limits and files there 
   assertEquals(
     launchArguments({ uid: 7, openFiles: 9 }).join(" "),
     [
-      "--uid 7 --nofile 9 --jit 1",
+      "--uid 7 --nofile 9 --jit 1 --io-flusher 0",
       "--wall namespaces=off --wall landlock=off --wall seccomp=off --wall cgroup=off --",
     ].join(" "),
   );
   const limits = { memory: 1024, threads: 3, cpu: 0.5 };
-  const all = launchArguments({ ...SANDBOX, uid: 7, limits, readable: ["/a", "/b"], jit: false }, 5);
+  const all = launchArguments({
+    ...SANDBOX,
+    uid: 7,
+    limits,
+    readable: ["/a", "/b"],
+    jit: false,
+    ioFlusher: true,
+  }, 5);
   assertEquals(
     all.join(" "),
     [
-      "--uid 7 --nofile 64 --fd 5 --memory 1024 --threads 3 --cpu 500 --jit 0",
+      "--uid 7 --nofile 64 --fd 5 --memory 1024 --threads 3 --cpu 500 --jit 0 --io-flusher 1",
       "--wall namespaces=required --wall landlock=required --wall seccomp=required --wall cgroup=off",
       "--read /a --read /b --",
     ].join(" "),
