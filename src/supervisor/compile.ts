@@ -152,12 +152,14 @@ export async function compile(
  * @throws {UserError} if its loader does not tell.
  */
 export async function sharedLibraries({ launcher, deno }: HostFiles): Promise<string[]> {
-  const { success, stdout } = await new Deno.Command(launcher, {
+  const { success, stdout, stderr } = await new Deno.Command(launcher, {
     args: [...COMPILER, LOADER, "--list", deno],
     clearEnv: true,
     stdin: "null",
-    stderr: "null",
   }).output();
-  if (!success) throw new UserError(`Cannot tell what libraries ${deno} needs`);
+  if (!success) {
+    const said = new TextDecoder().decode(stderr).trim();
+    throw new UserError(`Cannot tell what libraries ${deno} needs: ${said || "its loader does not say why"}`);
+  }
   return [...new Set([LOADER, ...parseLibraries(new TextDecoder().decode(stdout))])];
 }
