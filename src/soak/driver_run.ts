@@ -13,7 +13,7 @@ import { SUPERVISOR_FILE, SUPERVISORS } from "../supervisor/run_folder.ts";
 import { within } from "../within.ts";
 
 /** Longest time that anything is waited for unless said otherwise, milliseconds. */
-const WAIT_MS = 60_000;
+const WAIT_MS = 180_000;
 
 /** Longest time that an answer may take on a loaded lab, milliseconds. */
 const ANSWER_MS = 30_000;
