@@ -160,13 +160,11 @@ export async function tryFatal(lab: Lab, device: string, attempt: FatalAttempt):
   const { source, stall } = attempt;
   const once = `setTimeout(() => { ${source} }, ${SERVED_MS});`;
   await using run = await start(lab, driverSource(once), { device, stall });
-  const ended = run.next("ended", { ms: END_MS }).then(({ reason }) => reason, () => undefined);
   // Somebody asks for a neighbour, so that there is work for it; it may have ended before that.
-  const asked = run.next("interface").then(({ interface: name }) =>
+  run.next("interface").then(({ interface: name }) =>
     sh(lab, `ip address add 10.9.8.1/24 dev ${name} && ping -q -c 3 -W 2 10.9.8.2 > /dev/null || true`)
   ).catch(() => {});
-  const reason = await ended;
-  await asked;
+  const reason = await run.next("ended", { ms: END_MS }).then((ended) => ended.reason, () => undefined);
   const outcome = reason ? `${reason.kind}: ${reason.text}` : `it goes on after ${END_MS / 1000} s`;
   const lines = run.events.filter(({ type }) => type === "log").length;
   const [{ wall, evidence }] = attempt.stops;
