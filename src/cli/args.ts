@@ -127,46 +127,39 @@ export function integer(
   };
 }
 
-/** A size like `64MiB`, as bytes. */
-export function size(description: string, options: Common & { default: string }): Option<number>;
-export function size(description: string, options?: Common): Option<number | undefined>;
-export function size(
-  description: string,
-  options: Common & { default?: string } = {},
-): Option<number | undefined> {
-  return {
+type Measure = (description: string, options?: Common & { default?: string }) => Option<number | undefined>;
+
+/** An option whose text `read` turns into a number, or into what is wrong with it. */
+function measure(value: string, read: (text: string) => number | string): Measure {
+  return (description, options = {}) => ({
     description,
     short: options.short,
-    value: "SIZE",
+    value,
     shown: options.default,
     parse([given = options.default], name) {
       if (given === undefined) return undefined;
-      const bytes = /^\d+$/.test(given) ? Number(given) : parseSize(given);
-      if (typeof bytes === "string") throw usage(`--${name}: ${bytes}`);
-      return bytes;
+      const number = read(given);
+      if (typeof number === "string") throw usage(`--${name}: ${number}`);
+      return number;
     },
-  };
+  });
+}
+
+const ofSize = measure("SIZE", (text) => /^\d+$/.test(text) ? Number(text) : parseSize(text));
+const ofTime = measure("TIME", parseDuration);
+
+/** A size like `64MiB`, as bytes; undefined or the default if it is not given. */
+export function size(description: string, options: Common & { default: string }): Option<number>;
+export function size(description: string, options?: Common): Option<number | undefined>;
+export function size(description: string, options?: Common): Option<number | undefined> {
+  return ofSize(description, options);
 }
 
 /** A span of time like `30min`, as milliseconds; undefined or the default if it is not given. */
 export function duration(description: string, options: Common & { default: string }): Option<number>;
 export function duration(description: string, options?: Common): Option<number | undefined>;
-export function duration(
-  description: string,
-  options: Common & { default?: string } = {},
-): Option<number | undefined> {
-  return {
-    description,
-    short: options.short,
-    value: "TIME",
-    shown: options.default,
-    parse([given = options.default], name) {
-      if (given === undefined) return undefined;
-      const ms = parseDuration(given);
-      if (typeof ms === "string") throw usage(`--${name}: ${ms}`);
-      return ms;
-    },
-  };
+export function duration(description: string, options?: Common): Option<number | undefined> {
+  return ofTime(description, options);
 }
 
 /** Options by the name that follows `--`. */

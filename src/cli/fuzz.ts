@@ -1,10 +1,9 @@
 /** `ring3 fuzz`: hostile native processes against the kernel module, in the lab. */
 import { formatFuzz, fuzz } from "../fuzz/lab.ts";
-import { parseHardware } from "../lab/mod.ts";
-import { progressOnStderr } from "../progress.ts";
+import type { LabOptions } from "../run/lab.ts";
 import { type Command, defineCommand, duration, flag, integer } from "./args.ts";
 import { HARDWARE_OPTIONS } from "./hardware_options.ts";
-import { untilInterrupted } from "./interrupted.ts";
+import { inLab } from "./in_lab.ts";
 
 /** Cards and disks are the fuzzer's own, and without an IOMMU its device writes to any memory. */
 const { nic: _nic, disk: _disk, iommu: _iommu, ...MACHINE } = HARDWARE_OPTIONS;
@@ -34,23 +33,8 @@ export const fuzzCommand: Command = defineCommand({
     "Exits with 1 if anything was found. The seed fixes what each process tries, not how their threads meet.",
   ],
   async main({ options }) {
-    const { signal } = untilInterrupted();
-    const interrupted = new Promise<undefined>((resolve) =>
-      signal.addEventListener("abort", () => resolve(undefined))
-    );
-    const result = await Promise.race([
-      fuzz({
-        hardware: parseHardware(options),
-        yes: options.yes,
-        progress: progressOnStderr(),
-        signal,
-        seconds: Math.ceil(options.time / 1000),
-        seed: options.seed ?? Math.floor(Math.random() * SEEDS),
-      }),
-      interrupted,
-    ]);
-    if (!result) return 130;
-    console.log(options.json ? JSON.stringify(result) : formatFuzz(result));
-    return result.ok ? 0 : 1;
+    const { time, seed = Math.floor(Math.random() * SEEDS) } = options;
+    const run = (lab: LabOptions) => fuzz({ ...lab, seconds: Math.ceil(time / 1000), seed });
+    return await inLab(options, { run, format: formatFuzz });
   },
 });

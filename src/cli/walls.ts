@@ -1,13 +1,12 @@
 /** `ring3 walls`: hostile drivers against every wall, in the lab. */
 import { UserError } from "../error.ts";
-import { parseHardware } from "../lab/mod.ts";
-import { progressOnStderr } from "../progress.ts";
+import type { LabOptions } from "../run/lab.ts";
 import { grouped } from "../size.ts";
 import { didYouMean } from "../suggest.ts";
 import { ATTEMPTS, type Row, tryWalls, type WallsResult } from "../walls/lab.ts";
 import { choice, type Command, defineCommand, flag, list } from "./args.ts";
 import { HARDWARE_OPTIONS } from "./hardware_options.ts";
-import { untilInterrupted } from "./interrupted.ts";
+import { inLab } from "./in_lab.ts";
 
 /** Cards and disks are the attempts' own. */
 const { nic: _nic, disk: _disk, ...MACHINE } = HARDWARE_OPTIONS;
@@ -73,24 +72,13 @@ export const wallsCommand: Command = defineCommand({
       if (names.includes(name)) continue;
       throw new UserError(`There is no attempt "${name}"${didYouMean(name, names)}`, { code: 2 });
     }
-    const { signal } = untilInterrupted();
-    const interrupted = new Promise<undefined>((resolve) =>
-      signal.addEventListener("abort", () => resolve(undefined))
-    );
-    const result = await Promise.race([
+    const run = (lab: LabOptions) =>
       tryWalls({
-        hardware: parseHardware(options),
-        yes: options.yes,
-        progress: progressOnStderr(),
-        signal,
+        ...lab,
         only,
         confinedOnly: options.iommu === "on",
         onRow: (row) => options.json || console.log(formatRow(row)),
-      }),
-      interrupted,
-    ]);
-    if (!result) return 130;
-    console.log(options.json ? JSON.stringify(result) : formatEnd(result));
-    return result.ok ? 0 : 1;
+      });
+    return await inLab(options, { run, format: formatEnd });
   },
 });
