@@ -1,6 +1,6 @@
 /** For tests of what a driver allocates: a device whose registers become plain memory, and the growth of the heap. */
 
-import type { DmaMemory, Registers } from "../../src/driver/mod.ts";
+import { Channel, type DmaMemory, type Registers } from "../../src/driver/mod.ts";
 import type { AnyRegisterMap } from "../../src/driver/registers.ts";
 import { FakeDevice } from "./device.ts";
 import type { BusMemory } from "./dma.ts";
@@ -57,4 +57,17 @@ export function growth(step: () => void, { rounds, calls }: { rounds: number; ca
     grown.push(Deno.memoryUsage().heapUsed - before);
   }
   return grown.sort((a, b) => a - b)[rounds >> 1];
+}
+
+/** A channel of plain memory with `size` submissions, each filled by its number, and its control block. */
+export function plainChannel(
+  size: number,
+  fill: (submissions: Uint32Array, entry: number) => void,
+): { control: Int32Array<SharedArrayBuffer>; ring: Channel } {
+  const control = new Int32Array(new SharedArrayBuffer(256));
+  const submissions = new Uint32Array(size * 4);
+  for (let i = 0; i < size; i++) fill(submissions, i);
+  const completions = new Uint32Array(size * 4);
+  const kick = new Uint32Array(1);
+  return { control, ring: new Channel({ control, submissions, completions, kick, kickWord: 0, kickBit: 1 }) };
 }

@@ -3,27 +3,18 @@
 import { assert } from "@std/assert";
 import e1000 from "../../drivers/e1000/driver.ts";
 import { useClock } from "../../src/driver/clock.ts";
-import { Channel, CONTEXT, CSUM, LAST, type NetPort, type Registers } from "../../src/driver/mod.ts";
+import { CONTEXT, CSUM, LAST, type NetPort, type Registers } from "../../src/driver/mod.ts";
 import { type AnyRegisterMap, MappedRegisters } from "../../src/driver/registers.ts";
 import { CONTROL } from "../../src/driver/rings.ts";
 import { RECORD_LENGTH, RecordedRegisters, Recorder } from "../../src/host/recorder.ts";
 import { Fake8254x } from "../fakes/8254x.ts";
 import { FakeClock } from "../fakes/clock.ts";
 import { BusMemory } from "../fakes/dma.ts";
-import { growth, MemoryDevice } from "../fakes/plain_memory.ts";
+import { growth, MemoryDevice, plainChannel } from "../fakes/plain_memory.ts";
 
 const RINGS = 256;
 const POLLS = 5000;
 const ROUNDS = 21;
-
-function channel(fill: (words: Uint32Array, entry: number) => void) {
-  const control = new Int32Array(new SharedArrayBuffer(256));
-  const submissions = new Uint32Array(RINGS * 4);
-  for (let i = 0; i < RINGS; i++) fill(submissions, i);
-  const completions = new Uint32Array(RINGS * 4);
-  const kick = new Uint32Array(1);
-  return { control, ring: new Channel({ control, submissions, completions, kick, kickWord: 0, kickBit: 1 }) };
-}
 
 const BAR = { words: () => new Uint32Array(0x20000 / 4), name: "plain memory" };
 
@@ -41,16 +32,15 @@ async function pollAllocatesNothing(bind: (map: AnyRegisterMap) => Registers): P
   useClock(clock);
   const bus = new BusMemory();
   const device = new MemoryDevice({ model: new Fake8254x(clock, bus), bus, bind });
-  const rx = channel((words, i) => words.set([0xfff00000 + i * 4096, 1, 4096, i], i << 2));
+  const rx = plainChannel(RINGS, (words, i) => words.set([0xfff00000 + i * 4096, 1, 4096, i], i << 2));
   // Pairs of a context and its data: TCP at 34 in all of them.
-  const tx = channel((words, i) =>
+  const tx = plainChannel(RINGS, (words, i) =>
     words.set(
       i % 2 === 0
         ? [34 | 50 << 16, 0, (1000 | CONTEXT | CSUM) >>> 0, i >> 1]
         : [0xfff00000 + i, 1, (1000 | LAST) >>> 0, i >> 1],
       i << 2,
-    )
-  );
+    ));
   const port: NetPort = { tx: tx.ring, rx: rx.ring, rxBufferSize: 4096, attach: () => {}, report: () => {} };
   const state = await clock.settle(e1000.bringUp(device, port));
   const features = { txChecksum: true };

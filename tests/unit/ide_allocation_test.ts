@@ -3,15 +3,7 @@
 import { assert, assertEquals } from "@std/assert";
 import ide from "../../drivers/ide/driver.ts";
 import { useClock } from "../../src/driver/clock.ts";
-import {
-  type BlockPort,
-  Channel,
-  CONTEXT,
-  FORCE,
-  LAST,
-  OPERATION,
-  type Ports,
-} from "../../src/driver/mod.ts";
+import { type BlockPort, CONTEXT, FORCE, LAST, OPERATION, type Ports } from "../../src/driver/mod.ts";
 import type { AnyPortMap } from "../../src/driver/ports.ts";
 import { CONTROL } from "../../src/driver/rings.ts";
 import { GrantedPorts, PortBatch } from "../../src/host/ports.ts";
@@ -19,7 +11,7 @@ import { PIO_DATA, PIO_WORDS, uapi } from "../../src/kernel/mod.ts";
 import { FakeClock } from "../fakes/clock.ts";
 import { BusMemory } from "../fakes/dma.ts";
 import { FakeDrive, FakePiix } from "../fakes/piix.ts";
-import { growth } from "../fakes/plain_memory.ts";
+import { growth, plainChannel } from "../fakes/plain_memory.ts";
 import { FakePortDevice } from "../fakes/ports.ts";
 
 const RING = 256;
@@ -85,12 +77,10 @@ Deno.test("poll and interrupt allocate nothing", async () => {
   const bus = new BusMemory(0xf000_0000);
   const model = new FakePiix(clock, bus, [new FakeDrive({ sectors: 2 ** 47, fua: true })]);
   const device = new PlainPortDevice(model, bus, { bars: BARS, vectors: 2 });
-  const control = new Int32Array(new SharedArrayBuffer(256));
-  const submissions = new Uint32Array(RING * 4);
-  for (let i = 0; i < RING; i++) submissions.set([...PATTERN[i % PATTERN.length], 0xf0000000 + i], i << 2);
-  const completions = new Uint32Array(RING * 4);
-  const kick = new Uint32Array(1);
-  const ring = new Channel({ control, submissions, completions, kick, kickWord: 0, kickBit: 1 });
+  const { control, ring } = plainChannel(
+    RING,
+    (words, i) => words.set([...PATTERN[i % PATTERN.length], 0xf0000000 + i], i << 2),
+  );
   const port: BlockPort = { queues: [ring], attach: () => {} };
   const state = await clock.settle(ide.bringUp(device, port));
   const batch = device.release();

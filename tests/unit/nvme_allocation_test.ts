@@ -3,22 +3,14 @@
 import { assert, assertEquals } from "@std/assert";
 import nvme from "../../drivers/nvme/driver.ts";
 import { useClock } from "../../src/driver/clock.ts";
-import {
-  type BlockPort,
-  Channel,
-  CONTEXT,
-  FORCE,
-  LAST,
-  OPERATION,
-  type Registers,
-} from "../../src/driver/mod.ts";
+import { type BlockPort, CONTEXT, FORCE, LAST, OPERATION, type Registers } from "../../src/driver/mod.ts";
 import { type AnyRegisterMap, MappedRegisters } from "../../src/driver/registers.ts";
 import { CONTROL } from "../../src/driver/rings.ts";
 import { RECORD_LENGTH, RecordedRegisters, Recorder } from "../../src/host/recorder.ts";
 import { FakeClock } from "../fakes/clock.ts";
 import { BusMemory } from "../fakes/dma.ts";
 import { FakeNvme } from "../fakes/nvme.ts";
-import { growth, MemoryDevice } from "../fakes/plain_memory.ts";
+import { growth, MemoryDevice, plainChannel } from "../fakes/plain_memory.ts";
 
 const RING = 256;
 const ENTRIES = 128;
@@ -56,12 +48,10 @@ async function pollAllocatesNothing(bind: (map: AnyRegisterMap) => Registers): P
   useClock(clock);
   const bus = new BusMemory();
   const device = new MemoryDevice({ model: new FakeNvme(clock, bus), bus, bind });
-  const control = new Int32Array(new SharedArrayBuffer(256));
-  const submissions = new Uint32Array(RING * 4);
-  for (let i = 0; i < RING; i++) submissions.set([...PATTERN[i % PATTERN.length], 0xf0000000 + i], i << 2);
-  const completions = new Uint32Array(RING * 4);
-  const kick = new Uint32Array(1);
-  const ring = new Channel({ control, submissions, completions, kick, kickWord: 0, kickBit: 1 });
+  const { control, ring } = plainChannel(
+    RING,
+    (words, i) => words.set([...PATTERN[i % PATTERN.length], 0xf0000000 + i], i << 2),
+  );
   const port: BlockPort = { queues: [ring], attach: () => {} };
   const state = await clock.settle(nvme.bringUp(device, port));
   device.release();
