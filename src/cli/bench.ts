@@ -1,6 +1,6 @@
 /** `ring3 bench`: what it costs to have a driver outside the kernel, measured beside the kernel's own. */
-import { dirname } from "node:path";
 import { benchDisk, type DiskName, DISKS, formatDiskBench, plotDiskBench, SIZES } from "../../bench/disk.ts";
+import { writeResults } from "../../bench/results.ts";
 import { USAGE, UserError } from "../error.ts";
 import { checkout } from "../lab/checkout.ts";
 import type { LabOptions } from "../run/lab.ts";
@@ -41,11 +41,9 @@ const diskCommand = defineCommand({
         longest: quick ? 300 : 2000,
       });
       if (out === undefined) return result;
-      await Deno.mkdir(dirname(out), { recursive: true });
-      await Deno.writeTextFile(`${out}.md`, `${formatDiskBench(result)}\n`);
-      await Deno.writeTextFile(`${out}.svg`, plotDiskBench(result));
-      await Deno.writeTextFile(`${out}.json`, `${JSON.stringify(result, null, 2)}\n`);
-      lab.progress(`written: ${out}.md, .svg and .json`);
+      const [markdown, svg] = [formatDiskBench(result), plotDiskBench(result)];
+      const written = await writeResults(out, { markdown, svg, json: result });
+      lab.progress(`written: ${written.join(", ")}`);
       return result;
     };
     return await inLab(options, { run, format: formatDiskBench });
