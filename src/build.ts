@@ -103,6 +103,11 @@ export async function buildBench(): Promise<string> {
   return await buildProgram("bench", { sources: "bench/inside", what: "the benchmarks' programs" });
 }
 
+/** Builds the e1000 driver in C and the library it is compared over, and returns their directory. @throws {UserError} if they do not build. */
+export async function buildReference(): Promise<string> {
+  return await buildProgram("reference", { sources: "bench/reference", what: "the reference driver" });
+}
+
 /** Builds the attempts of native code on the walls, and returns their directory. @throws {UserError} if they do not build. */
 export async function buildWalls(): Promise<string> {
   return await buildProgram("walls", { sources: "src/walls/native", what: "the attempts on the walls" });
