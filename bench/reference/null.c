@@ -5,8 +5,9 @@
  * batch, milliseconds to warm up, batches to tell the time of, times to count
  * the instructions), has the card and the kernel make one batch after the
  * other, and prints what the driver took for them. R3_EVENT_SIGNAL tells the
- * driver's process when the timed part begins and ends. With the end of the
- * input the grant ends.
+ * driver's process when the timed part begins and ends; a pair comes amid the
+ * warming up, for what it does at them is to be compiled by then as well. With
+ * the end of the input the grant ends.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -29,11 +30,11 @@ static struct {
 	char path[16];
 	bool receive, send;
 	u32 batch;
-	double warm_until;
+	double cold_until, warm_until;
 	u32 timed, counted;
 } order;
 
-enum phase { IDLE, WARM, TIMED, COUNTED };
+enum phase { IDLE, COLD, REHEARSAL, WARM, TIMED, COUNTED };
 
 static enum phase phase;
 /* Batches of the phase that are done; what the driver has taken for the present one, and WAITs in it. */
@@ -74,7 +75,8 @@ static bool read_order(void)
 		fail("a batch has 1 to %u frames", RING / 2);
 	if (!order.timed || order.timed > MAX_BATCHES || order.counted > MAX_BATCHES)
 		fail("1 to %u batches can be measured", MAX_BATCHES);
-	order.warm_until = measure_now() + warm;
+	order.cold_until = measure_now() + warm / 2;
+	order.warm_until = order.cold_until + warm / 2;
 	return true;
 }
 
@@ -128,6 +130,12 @@ static u32 next_phase(void)
 		done = 0;
 		printf("{\"begin\":true}\n");
 		return R3_EVENT_SIGNAL;
+	case COLD:
+		phase = REHEARSAL;
+		return R3_EVENT_SIGNAL;
+	case REHEARSAL:
+		phase = WARM;
+		return R3_EVENT_SIGNAL;
 	case TIMED:
 		keep_times();
 		waits_of_batch = waits + 1;
@@ -146,12 +154,16 @@ static u32 next_phase(void)
 static bool phase_is_over(void)
 {
 	switch (phase) {
+	case COLD:
+		return measure_now() >= order.cold_until;
 	case WARM:
 		return measure_now() >= order.warm_until;
 	case TIMED:
 		return done == order.timed;
-	default:
+	case COUNTED:
 		return !order.counted || counted_wait == waits_of_batch;
+	default:
+		return true;
 	}
 }
 
@@ -196,7 +208,7 @@ static int pass_time(struct r3_wait *wait)
 	if (phase == IDLE) {
 		if (!read_order())
 			return -EKEYREVOKED;
-		phase = WARM;
+		phase = COLD;
 	}
 	next_batch();
 	wait->events = R3_EVENT_IRQ | (order.send ? R3_EVENT_PORT : 0);
@@ -214,7 +226,7 @@ static int wait_call(struct r3_wait *wait)
 	else
 		amount += measured;
 	err = pass_time(wait);
-	counting = running && phase == COUNTED && waits == counted_wait &&
+	counting = running && phase == COUNTED && order.counted && waits == counted_wait &&
 		   measure_now() < reported_at + REPORT_FREE_MS;
 	measure_instructions(counting);
 	measure_begin();
