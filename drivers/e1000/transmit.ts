@@ -1,13 +1,9 @@
 /** The transmit ring. Section numbers are those of Intel's manual, see `registers.ts`. */
 
+import * as driver from "../../src/driver/mod.ts";
 import {
-  CONTEXT,
   DeviceError,
   type DmaMemory,
-  ENTRY,
-  ERROR,
-  LAST,
-  LENGTH_MASK,
   type NetPort,
   type Registers,
   sleep,
@@ -15,6 +11,10 @@ import {
 } from "../../src/driver/mod.ts";
 import { REG, TX, TX_CONTEXT, TX_DESC } from "./registers.ts";
 
+// V8 compiles constants of this module into the code, and looks imported ones up anew each time.
+const { CONTEXT, ERROR, LAST, LENGTH_MASK } = driver;
+const { ADDRESS_LOW, ADDRESS_HIGH, LENGTH_FLAGS, TOKEN } = driver.ENTRY;
+const { DATA, EOP, IFCS, TSE, RS, DEXT, TCP, IP, DD, IXSM, TXSM } = TX;
 const COMMAND = TX_DESC.command.word;
 const STATUS = TX_DESC.status.word;
 
@@ -139,12 +139,12 @@ export class TransmitRing {
     let descriptors = 1; // the last may be split
     for (let i = 0; i < left; i++) {
       const at = ring.peek(i);
-      const word = words[at + ENTRY.LENGTH_FLAGS];
+      const word = words[at + LENGTH_FLAGS];
       const length = word & LENGTH_MASK;
       if (length === 0) descriptors = Infinity;
       if ((word & CONTEXT) !== 0) {
-        const offsets = words[at + ENTRY.ADDRESS_LOW];
-        const segments = words[at + ENTRY.ADDRESS_HIGH];
+        const offsets = words[at + ADDRESS_LOW];
+        const segments = words[at + ADDRESS_HIGH];
         const header = segments >>> 16;
         // These are bytes in the descriptor, and a header without data makes no segment.
         if ((offsets & 0xff00ff00) !== 0 || header > 255 || header >= length) descriptors = Infinity;
@@ -163,8 +163,8 @@ export class TransmitRing {
     const ring = this.#port.tx;
     for (let entries = 1;; entries++) {
       const at = ring.take();
-      if ((ring.submissions[at + ENTRY.LENGTH_FLAGS] & LAST) === 0) continue;
-      ring.complete(ring.submissions[at + ENTRY.TOKEN], ERROR);
+      if ((ring.submissions[at + LENGTH_FLAGS] & LAST) === 0) continue;
+      ring.complete(ring.submissions[at + TOKEN], ERROR);
       ring.publish();
       return entries;
     }
@@ -177,27 +177,27 @@ export class TransmitRing {
     const tx = this.#words;
     let slot = this.#tail;
     let chunk = CHUNK;
-    let command = TX.DATA | TX.DEXT | TX.IFCS;
+    let command = DATA | DEXT | IFCS;
     let options = 0;
     for (let entries = 1;; entries++) {
       const at = ring.take();
-      const word = words[at + ENTRY.LENGTH_FLAGS];
+      const word = words[at + LENGTH_FLAGS];
       if ((word & CONTEXT) !== 0) {
-        const segments = words[at + ENTRY.ADDRESS_HIGH];
-        options = TX.TXSM;
+        const segments = words[at + ADDRESS_HIGH];
+        options = TXSM;
         if (segments !== 0) {
           chunk = segmentChunk(segments);
-          command |= TX.TSE;
-          options |= TX.IXSM;
+          command |= TSE;
+          options |= IXSM;
         }
         slot = this.#context(at, slot);
         continue;
       }
       // Erratum: when segmenting, and for the frame after, the card may report a frame before it has fetched
       // the end of its last descriptor. One of 4 bytes it fetches in time.
-      const split = (word & LAST) !== 0 && ((command & TX.TSE) !== 0 || this.#afterSegments);
-      let low = words[at + ENTRY.ADDRESS_LOW];
-      let high = words[at + ENTRY.ADDRESS_HIGH];
+      const split = (word & LAST) !== 0 && ((command & TSE) !== 0 || this.#afterSegments);
+      let low = words[at + ADDRESS_LOW];
+      let high = words[at + ADDRESS_HIGH];
       let end = slot;
       for (let left = word & LENGTH_MASK; left > 0;) {
         const bytes = split && left > 8 && left <= chunk ? left - 4 : Math.min(left, chunk);
@@ -212,12 +212,12 @@ export class TransmitRing {
         slot = (slot + 1) & this.#mask;
       }
       if ((word & LAST) === 0) continue;
-      tx[(end << 2) + COMMAND] |= TX.EOP;
-      this.#tokens[this.#posted & this.#mask] = words[at + ENTRY.TOKEN];
+      tx[(end << 2) + COMMAND] |= EOP;
+      this.#tokens[this.#posted & this.#mask] = words[at + TOKEN];
       this.#ends[this.#posted & this.#mask] = end;
       this.#posted = (this.#posted + 1) | 0;
       this.#tail = slot;
-      this.#afterSegments = (command & TX.TSE) !== 0;
+      this.#afterSegments = (command & TSE) !== 0;
       if ((this.#posted & (REPORT_EVERY - 1)) === 0) this.#ask();
       return entries;
     }
@@ -232,14 +232,14 @@ export class TransmitRing {
   #context(at: number, slot: number): number {
     const tx = this.#words;
     const words = this.#port.tx.submissions;
-    const word = words[at + ENTRY.LENGTH_FLAGS];
-    const segments = words[at + ENTRY.ADDRESS_HIGH];
-    const start = words[at + ENTRY.ADDRESS_LOW] & 0xff;
-    const offset = words[at + ENTRY.ADDRESS_LOW] >>> 16;
+    const word = words[at + LENGTH_FLAGS];
+    const segments = words[at + ADDRESS_HIGH];
+    const start = words[at + ADDRESS_LOW] & 0xff;
+    const offset = words[at + ADDRESS_LOW] >>> 16;
     const { ipStart, ipOffset, ipEnd, tcpStart, tcpOffset, headerLength, segmentSize, command, status } =
       TX_CONTEXT;
     const offsets = start << tcpStart.shift | offset << tcpOffset.shift;
-    const tcp = TX.DEXT | (offset - start === TCP_CHECKSUM ? TX.TCP : 0);
+    const tcp = DEXT | (offset - start === TCP_CHECKSUM ? TCP : 0);
     const to = slot << 2;
     if (segments === 0) {
       if (offsets === this.#sums && tcp === this.#command) return slot;
@@ -251,7 +251,7 @@ export class TransmitRing {
       const header = segments >>> 16;
       const ip = ETHERNET_HEADER << ipStart.shift | (ETHERNET_HEADER + IP_CHECKSUM) << ipOffset.shift;
       tx[to + ipStart.word] = ip | (start - 1) << ipEnd.shift;
-      tx[to + command.word] = tcp | TX.IP | TX.TSE | ((word & LENGTH_MASK) - header);
+      tx[to + command.word] = tcp | IP | TSE | ((word & LENGTH_MASK) - header);
       tx[to + status.word] = header << headerLength.shift | (segments & 0xffff) << segmentSize.shift;
       this.#command = 0; // whether the card still holds an older one is not for us to guess
     }
@@ -262,7 +262,7 @@ export class TransmitRing {
 
   /** Has the card say when the frame posted last is done, and with it all before it, §3.3.3.1. */
   #ask(): void {
-    this.#words[(this.#ends[(this.#posted - 1) & this.#mask] << 2) + COMMAND] |= TX.RS;
+    this.#words[(this.#ends[(this.#posted - 1) & this.#mask] << 2) + COMMAND] |= RS;
     this.#reports[this.#asked & this.#mask] = this.#posted;
     this.#asked = (this.#asked + 1) | 0;
     this.#covered = this.#posted;
@@ -276,7 +276,7 @@ export class TransmitRing {
     while (this.#seen !== this.#asked) {
       const upTo = this.#reports[this.#seen & this.#mask] | 0;
       const end = this.#ends[(upTo - 1) & this.#mask];
-      if ((this.#words[(end << 2) + STATUS] & TX.DD) === 0) break;
+      if ((this.#words[(end << 2) + STATUS] & DD) === 0) break;
       for (; done !== upTo; done = (done + 1) | 0) ring.complete(this.#tokens[done & this.#mask], 0);
       this.#clean = (end + 1) & this.#mask;
       this.#seen = (this.#seen + 1) | 0;

@@ -18,6 +18,10 @@ export const IPV6 = 0x04000000;
 /** Word offsets of the counters in a channel's control block, each in a cache line of its own. */
 export const CONTROL = { SUBMITTED: 0, SEEN: 16, COMPLETED: 32, REAPED: 48 } as const;
 
+// V8 compiles constants of this module into the code, but not what it exports, nor properties of objects.
+const { LENGTH_FLAGS, TOKEN } = ENTRY;
+const { SUBMITTED, SEEN, COMPLETED } = CONTROL;
+
 /** Where a channel's parts lie in shared memory, and which bit of which word asks the kernel to look. */
 export interface ChannelLayout {
   /** Control block, 64 words. */
@@ -66,9 +70,9 @@ export class Channel {
   /** Looks once: how many submissions can be taken. */
   available(): number {
     // Acquire: entries up to this count are visible after it.
-    const submitted = Atomics.load(this.#control, CONTROL.SUBMITTED);
+    const submitted = Atomics.load(this.#control, SUBMITTED);
     // Plain is enough: the kernel reads it in the WAIT that this thread makes next.
-    this.#control[CONTROL.SEEN] = submitted;
+    this.#control[SEEN] = submitted;
     return (submitted - this.#taken) | 0;
   }
 
@@ -88,15 +92,15 @@ export class Channel {
   complete(token: number, lengthFlags: number): void {
     const at = (this.#completed & this.#mask) << 2;
     const words = this.#completions;
-    words[at + ENTRY.LENGTH_FLAGS] = lengthFlags;
-    words[at + ENTRY.TOKEN] = token;
+    words[at + LENGTH_FLAGS] = lengthFlags;
+    words[at + TOKEN] = token;
     this.#completed = (this.#completed + 1) | 0;
   }
 
   /** Shows the kernel all completions added since the last time; the next WAIT makes it look. */
   publish(): void {
     // Release: the entries are visible before the counter.
-    Atomics.store(this.#control, CONTROL.COMPLETED, this.#completed);
+    Atomics.store(this.#control, COMPLETED, this.#completed);
     this.#kick[this.#kickWord] |= this.#kickBit;
   }
 }
