@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "ring3.h"
@@ -107,6 +108,15 @@ EXPORT int r3_read(int fd, uint64_t offset, void *data, uint32_t size)
 EXPORT int r3_call(int fd, uint32_t number, void *args)
 {
 	return result(ioctl(fd, _IO(R3_IOC, number), args));
+}
+
+/* Milliseconds of CLOCK_MONOTONIC. */
+EXPORT double r3_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
 }
 
 /*

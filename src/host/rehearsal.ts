@@ -71,6 +71,7 @@ function pretendedKernel(info: Uint8Array): GrantCalls {
       return 0;
     },
     r3_map: () => 0,
+    r3_now: () => performance.now(),
     r3_pio: () => 0,
   };
 }

@@ -75,7 +75,7 @@ export async function runDriver(grant: Grant, options: RunOptions): Promise<neve
   const device = new GrantedDevice(grant, start.dma, { options: start.options, log, recorder });
   const port = mapPort(grant);
   seal();
-  const clock = new LoopClock();
+  const clock = new LoopClock(() => grant.now());
   useClock(clock);
   const driver = await load();
   const vectors = driver.vectors ?? 1;

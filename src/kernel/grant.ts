@@ -130,6 +130,11 @@ export class Grant {
     if (result < 0) throw new KernelError("Cannot access the device's I/O ports", -result);
   }
 
+  /** Milliseconds of the kernel's monotonic clock: a tenth of what `performance.now` costs. */
+  now(): number {
+    return this.#library.r3_now();
+  }
+
   /**
    * The data path's one call, with `waitWords`. A signal to the process ends it without events.
    * @throws {KernelError} ENODEV the device is gone, EKEYREVOKED the grant has been taken back.

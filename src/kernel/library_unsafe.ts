@@ -14,6 +14,7 @@ const SYMBOLS = {
   r3_memory: { parameters: ["u64"], result: "i32" },
   r3_read: { parameters: ["i32", "u64", "buffer", "u32"], result: "i32" },
   r3_call: { parameters: ["i32", "u32", "buffer"], result: "i32" },
+  r3_now: { parameters: [], result: "f64" },
   r3_pio: { parameters: ["i32", "buffer", "u32", "buffer", "u32"], result: "i32" },
   r3_map: { parameters: ["i32", "u64", "u64", "buffer"], result: "i32" },
   r3_socketpair: { parameters: ["buffer"], result: "i32" },
@@ -26,7 +27,7 @@ const SYMBOLS = {
 export type Library = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
 
 /** What a grant needs of it. */
-export type GrantCalls = Pick<Library, "r3_call" | "r3_map" | "r3_pio">;
+export type GrantCalls = Pick<Library, "r3_call" | "r3_map" | "r3_now" | "r3_pio">;
 
 /**
  * Opens the library.

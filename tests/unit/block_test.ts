@@ -112,6 +112,7 @@ function grantOf(kind: number, kinds: number[]) {
       return 0;
     },
     r3_map: () => 0,
+    r3_now: () => 0,
     r3_pio: () => 0,
   };
   return { grant: new Grant(library as GrantCalls, -1), calls };
