@@ -11,10 +11,12 @@ export interface Clock {
 }
 
 let ambient: Clock | undefined;
+let stirred = false;
 
 /** Makes `clock` the one that `sleep`, `every` and `until` run on. The host calls it before it loads a driver. */
 export function useClock(clock: Clock): void {
   ambient = clock;
+  stirred = false;
 }
 
 function current(): Clock {
@@ -22,8 +24,21 @@ function current(): Clock {
   return ambient;
 }
 
+/** Says that promises have been set going, so that the host's loop lets them go on. */
+export function stir(): void {
+  stirred = true;
+}
+
+/** Whether promises have been set going since this was last asked. */
+export function takeStirred(): boolean {
+  const was = stirred;
+  stirred = false;
+  return was;
+}
+
 /** Resolves after `ms` milliseconds. */
 export function sleep(ms: number): Promise<void> {
+  stir();
   return current().sleep(ms);
 }
 
@@ -44,6 +59,7 @@ const LONGEST_PAUSE = 1;
  * @throws {DeviceError} `Waited for ‹what›: gave up after ‹ms› ms`
  */
 export async function until(condition: () => boolean, options: { ms: number; what: string }): Promise<void> {
+  stir();
   const clock = current();
   const deadline = clock.now() + options.ms;
   let pause = SHORTEST_PAUSE;
@@ -101,8 +117,9 @@ export class LoopClock implements Clock {
 
   /** Runs what is due now, in order of time; true if anything was. A throw in a repeated function passes through. */
   runDue(): boolean {
+    if (this.#timers.length === 0) return false;
     const now = this.#now();
-    const due = this.#timers.length > 0 && this.#timers[0].due <= now;
+    const due = this.#timers[0].due <= now;
     while (this.#timers.length > 0 && this.#timers[0].due <= now) {
       const timer = this.#timers.shift()!;
       timer.run(timer);

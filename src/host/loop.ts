@@ -2,11 +2,14 @@
  * The loop that runs a driver: one thread, one blocking call. It polls until there is nothing to do, runs
  * what is due, and sleeps in WAIT until an interrupt, a frame to send, a new configuration or a timer.
  */
-import type { LoopClock } from "../driver/clock.ts";
+import { type LoopClock, takeStirred } from "../driver/clock.ts";
 import { DeviceError } from "../driver/error.ts";
 import { type Grant, uapi, WAIT_WORD } from "../kernel/mod.ts";
 
-const { EVENT, WAIT_FOREVER } = uapi;
+// Constants of this module's own are compiled in.
+const { WAIT_FOREVER } = uapi;
+const { IRQ, CONFIG, SIGNAL, TIMEOUT } = uapi.EVENT;
+const WORD = { ...WAIT_WORD };
 
 /** Most frames that a driver moves each way, or requests that it takes, between two looks at everything else. */
 const BUDGET = 64;
@@ -111,34 +114,43 @@ export async function runLoop(driver: Runnable, { grant, clock, onReady, onSigna
     configuring = false;
   };
 
-  const wait = (us: number) => {
-    words[WAIT_WORD.TIMEOUT] = us;
+  const wait = (us: number): number => {
+    words[WORD.TIMEOUT] = us;
     grant.wait();
-    words[WAIT_WORD.KICK] = 0;
-    const events = words[WAIT_WORD.EVENTS];
-    if (events & EVENT.IRQ) driver.interrupt(words[WAIT_WORD.IRQS]);
-    if (events & EVENT.CONFIG) stale = true;
-    if (events & EVENT.SIGNAL) onSignal();
+    words[WORD.KICK] = 0;
+    const events = words[WORD.EVENTS];
+    if (events & IRQ) driver.interrupt(words[WORD.IRQS]);
+    if (events & CONFIG) stale = true;
+    if (events & SIGNAL) onSignal();
+    return events;
+  };
+
+  let settling = false;
+  /** Polls, waits, and does what is due after it; true if somebody may have to go on before the next round. */
+  const round = (): boolean => {
+    const more = driver.poll(BUDGET);
+    const going = takeStirred();
+    const us = timeout(clock.nextDueMs());
+    const events = wait(more || going ? 0 : settling || configuring ? Math.min(us, SETTLING_US) : us);
+    // A WAIT that ends before its time makes nothing due: so the clock is read but once a round.
+    const ran = (us === 0 || (events & TIMEOUT) !== 0) && clock.runDue();
+    settling = takeStirred() || going || ran || configuring;
+    return settling || stale;
   };
 
   // The first WAIT only looks: from then on the kernel sees to it that the driver comes back.
   wait(0);
   onReady();
+  settling = takeStirred();
   for (;;) {
-    const settling = clock.runDue() || configuring;
-    // One turn costs nothing measurable; more are worth it only when something has been set going.
+    // Turns make objects: with none to take, rounds follow each other and nothing is ever collected.
     if (settling) await settleTurns();
-    else await null;
     if (failure) throw failure.error;
     if (stale && !configuring) {
       void configure();
       await settleTurns();
     }
-    // Last, so that nothing done above is slept over.
-    const more = driver.poll(BUDGET);
-
-    const us = more ? 0 : timeout(clock.nextDueMs());
-    wait(settling || configuring ? Math.min(us, SETTLING_US) : us);
+    while (!round());
   }
 }
 

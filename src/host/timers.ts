@@ -2,7 +2,7 @@
  * The timers that JavaScript programs know, on the clock that the host's loop drives: Deno's own never run, and
  * nor does what Deno does with an error of a microtask.
  */
-import { every } from "../driver/clock.ts";
+import { every, stir } from "../driver/clock.ts";
 
 /** Shortest time of a timer, milliseconds: a repeated one of zero would never let go. */
 const SHORTEST = 1;
@@ -47,6 +47,7 @@ export function driverTimers(): DriverTimers {
       if (typeof callback !== "function") {
         throw new TypeError("Cannot queue a microtask: the callback is no function");
       }
+      stir();
       // What is thrown in a timer ends the driver.
       Promise.resolve().then(callback).catch((error) =>
         every(SHORTEST, () => {

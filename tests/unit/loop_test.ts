@@ -9,6 +9,7 @@ const { EVENT, WAIT_FOREVER } = uapi;
 
 /** What one WAIT answers. */
 interface Answer {
+  /** Default what time alone makes of it. */
   events?: number;
   irqs?: number;
   /** Milliseconds that pass in it. */
@@ -42,7 +43,8 @@ class ScriptedGrant implements WaitingGrant {
     const answer = this.#answers.shift();
     if (!answer) throw new End();
     this.now += answer.ms ?? 0;
-    this.waitWords[WAIT_WORD.EVENTS] = answer.events ?? 0;
+    const late = answer.ms !== undefined && answer.ms * 1000 >= timeout;
+    this.waitWords[WAIT_WORD.EVENTS] = answer.events ?? (late ? EVENT.TIMEOUT : 0);
     this.waitWords[WAIT_WORD.IRQS] = answer.irqs ?? 0;
   }
 }
@@ -167,6 +169,25 @@ Deno.test("a chain of awaits goes on although nothing wakes the loop", async () 
     },
   });
   assertEquals(log.at(-1) === "poll" && log.includes("done"), true);
+});
+
+Deno.test("what poll sets going goes on, though nothing that it awaits takes time", async () => {
+  const log: string[] = [];
+  let polls = 0;
+  const look = async (times: number) => {
+    for (let i = 0; i < times; i++) await until(() => true, { ms: 1, what: "nothing" });
+    log.push("looked");
+  };
+  const { grant } = await follow([{}, {}, { ms: 1 }], {
+    log,
+    poll() {
+      if (++polls === 1) void look(10);
+      return false;
+    },
+  });
+  assertEquals(log.includes("looked"), true);
+  // As long as it may be under way, the loop does not sleep, or not for long.
+  assertEquals(grant.asked.map(({ timeout }) => timeout), [0, 0, 1000, WAIT_FOREVER]);
 });
 
 Deno.test("waits of a driver that is brought up are kept, without an event loop turn", async () => {
