@@ -24,6 +24,9 @@ import { ALL, BUDGET, TransmitRing, WAIT } from "./transmit.ts";
 const GONE = 0xffffffff;
 /** Ethernet header, and a VLAN tag that may come with it. */
 const FRAME_OVERHEAD = 14 + 4;
+/** Causes of an interrupt, §13.4.17. */
+const LSC = REG.ICR.LSC.mask;
+const TXDW = REG.IMS.TXDW.mask;
 /** STATUS.SPEED in Mb/s, §13.4.2. */
 const SPEEDS = [10, 100, 1000, 1000];
 
@@ -254,9 +257,14 @@ async function configure(state: State, config: NetConfig): Promise<void> {
 /** Asks why, §13.4.17: the one register read there is per interrupt. */
 function interrupt(state: State): void {
   const causes = present(state.device, REG.ICR, state.regs.read(REG.ICR));
-  if ((causes & REG.ICR.LSC.mask) !== 0) state.linkChanged = true;
+  if ((causes & LSC) !== 0) state.linkChanged = true;
   state.active = true;
-  state.reports ??= every(1000, () => reportWhileActive(state));
+  state.reports ??= startReports(state);
+}
+
+/** Its own function: one that makes a closure makes an object each time it is called. */
+function startReports(state: State): Disposable {
+  return every(1000, () => reportWhileActive(state));
 }
 
 /** Reports, and ends the reports after a second without an interrupt: a driver with nothing to do is not woken. */
@@ -287,7 +295,7 @@ function poll(state: State, budget: number): boolean {
   const freed = sender.reclaim();
   if (!state.sentArmed && sender.busy) {
     state.sentArmed = true;
-    state.regs.write(REG.IMS, REG.IMS.TXDW.mask);
+    state.regs.write(REG.IMS, TXDW);
   }
   return moreToReceive || end === BUDGET || (end === WAIT && freed);
 }
