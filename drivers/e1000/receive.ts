@@ -59,35 +59,39 @@ export class ReceiveRing {
   receive(budget: number): boolean {
     const ring = this.#port.rx;
     const words = this.#words;
+    const tokens = this.#tokens;
+    const mask = this.#mask;
     let slot = this.#next;
     let filled = this.#filled;
+    let frame = this.#frame;
     let frames = 0;
     while (filled > 0 && frames < budget) {
       const status = words[(slot << 2) + STATUS]; // first: DD says that the rest is there
       if ((status & DD) === 0) break;
       const length = words[(slot << 2) + LENGTH] & 0xffff;
-      this.#frame += length;
-      if (length > this.#bufferSize || this.#frame > LONGEST_FRAME) {
+      frame += length;
+      if (length > this.#bufferSize || frame > LONGEST_FRAME) {
         throw new DeviceError(
           `Cannot receive: the device claims ${length} bytes in a buffer of ${this.#bufferSize}, ` +
-            `${this.#frame} in a frame`,
+            `${frame} in a frame`,
         );
       }
       let flags = length;
       if ((status & EOP) !== 0) {
         flags |= LAST;
-        if (this.#frame > this.longest || (status & BAD) !== 0) flags |= ERROR;
+        if (frame > this.longest || (status & BAD) !== 0) flags |= ERROR;
         else if ((status & (IXSM | TCPCS | TCPE)) === TCPCS) flags |= CSUM;
-        this.#frame = 0;
+        frame = 0;
         frames++;
       }
-      ring.complete(this.#tokens[slot], flags);
-      slot = (slot + 1) & this.#mask;
+      ring.complete(tokens[slot], flags);
+      slot = (slot + 1) & mask;
       filled--;
     }
     if (filled !== this.#filled) ring.publish();
     this.#next = slot;
     this.#filled = filled;
+    this.#frame = frame;
     return frames === budget;
   }
 
@@ -95,9 +99,11 @@ export class ReceiveRing {
   refill(): void {
     const ring = this.#port.rx;
     const words = this.#words;
+    const tokens = this.#tokens;
+    const mask = this.#mask;
     const submissions = ring.submissions;
-    const count = Math.min(ring.available(), this.#mask - this.#filled);
-    if (count <= 0 || (count < BATCH && this.#filled > this.#mask >> 1)) return;
+    const count = Math.min(ring.available(), mask - this.#filled);
+    if (count <= 0 || (count < BATCH && this.#filled > mask >> 1)) return;
     let slot = this.#tail;
     for (let i = 0; i < count; i++) {
       const from = ring.take();
@@ -106,8 +112,8 @@ export class ReceiveRing {
       words[to + 1] = submissions[from + ADDRESS_HIGH];
       words[to + LENGTH] = 0;
       words[to + STATUS] = 0;
-      this.#tokens[slot] = submissions[from + TOKEN];
-      slot = (slot + 1) & this.#mask;
+      tokens[slot] = submissions[from + TOKEN];
+      slot = (slot + 1) & mask;
     }
     this.#tail = slot;
     this.#filled += count;
