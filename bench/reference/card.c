@@ -5,7 +5,6 @@
  * drivers/e1000/registers.ts.
  */
 #include <pthread.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "null.h"

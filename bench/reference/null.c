@@ -161,7 +161,7 @@ static bool phase_is_over(void)
 	case TIMED:
 		return done == order.timed;
 	case COUNTED:
-		return !order.counted || counted_wait == waits_of_batch;
+		return !order.counted || counted_wait >= waits_of_batch;
 	default:
 		return true;
 	}
@@ -196,6 +196,8 @@ static int pass_time(struct r3_wait *wait)
 		running = false;
 		if (phase == TIMED)
 			measure_record(done++, amount);
+		else if (phase == COUNTED)
+			waits_of_batch = min(waits_of_batch, waits + 1);
 		if (phase_is_over()) {
 			wait->events = next_phase();
 			if (wait->events)
