@@ -14,6 +14,8 @@ const STATUS = RX_DESC.status.word;
 
 /** The card receives nothing longer, §13.4.22. */
 const LONGEST_FRAME = 16384;
+/** Most descriptors of a ring, less one: with it V8 knows how large an index can be, and checks less. */
+const MOST = 4095;
 /** While half the ring is filled, buffers are added this many at a time: each time costs a register. */
 const BATCH = 32;
 
@@ -61,7 +63,7 @@ export class ReceiveRing {
     const words = this.#words;
     const tokens = this.#tokens;
     const mask = this.#mask;
-    let slot = this.#next;
+    let slot = this.#next & MOST;
     let filled = this.#filled;
     let frame = this.#frame;
     let frames = 0;
@@ -85,7 +87,7 @@ export class ReceiveRing {
         frames++;
       }
       ring.complete(tokens[slot], flags);
-      slot = (slot + 1) & mask;
+      slot = (slot + 1) & mask & MOST;
       filled--;
     }
     if (filled !== this.#filled) ring.publish();
@@ -104,7 +106,7 @@ export class ReceiveRing {
     const submissions = ring.submissions;
     const count = Math.min(ring.available(), mask - this.#filled);
     if (count <= 0 || (count < BATCH && this.#filled > mask >> 1)) return;
-    let slot = this.#tail;
+    let slot = this.#tail & MOST;
     for (let i = 0; i < count; i++) {
       const from = ring.take();
       const to = slot << 2;
@@ -113,7 +115,7 @@ export class ReceiveRing {
       words[to + LENGTH] = 0;
       words[to + STATUS] = 0;
       tokens[slot] = submissions[from + TOKEN];
-      slot = (slot + 1) & mask;
+      slot = (slot + 1) & mask & MOST;
     }
     this.#tail = slot;
     this.#filled += count;

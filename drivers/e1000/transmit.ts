@@ -21,6 +21,8 @@ const STATUS = TX_DESC.status.word;
 
 /** Most bytes of one data descriptor. The card takes more (§3.3.7), but has 16 KiB of packet buffer to send. */
 const CHUNK = 4096;
+/** Most descriptors of a ring, less one: with it V8 knows how large an index can be, and checks less. */
+const MOST = 4095;
 /** Descriptors of a frame that the card cannot send: more than any ring has. */
 const UNSENDABLE = 1 << 30;
 /** A report is asked of every so many frames, and of the last of a batch. */
@@ -136,7 +138,7 @@ export class TransmitRing {
       if (descriptors > ((this.#clean - this.#tail - 1) & mask)) break;
 
       // The descriptors of the frame, §3.3.7.
-      let slot = this.#tail;
+      let slot = this.#tail & MOST;
       let end = slot;
       let chunk = CHUNK;
       let command = DATA | DEXT | IFCS;
@@ -169,15 +171,15 @@ export class TransmitRing {
           tx[(end << 2) + 1] = high;
           tx[(end << 2) + COMMAND] = command | piece | (last && bytes === 0 ? EOP : 0);
           tx[(end << 2) + STATUS] = options;
-          slot = (slot + 1) & mask;
+          slot = (slot + 1) & mask & MOST;
           if (bytes > 0) {
             low = (low + piece) >>> 0;
             if (low < piece) high++;
           }
         }
-        if (last) this.#tokens[this.#posted & mask] = words[at + TOKEN];
+        if (last) this.#tokens[this.#posted & mask & MOST] = words[at + TOKEN];
       }
-      this.#ends[this.#posted & mask] = end;
+      this.#ends[this.#posted & mask & MOST] = end;
       this.#posted = (this.#posted + 1) | 0;
       this.#tail = slot;
       this.#afterSegments = (command & TSE) !== 0;
@@ -280,14 +282,16 @@ export class TransmitRing {
   /** Completes the frames that the card is done with. True if there were any. */
   reclaim(): boolean {
     const ring = this.#ring;
+    const tokens = this.#tokens;
+    const mask = this.#mask;
     const before = this.#done;
     let done = before;
     while (this.#seen !== this.#asked) {
-      const upTo = this.#reports[this.#seen & this.#mask] | 0;
-      const end = this.#ends[(upTo - 1) & this.#mask];
+      const upTo = this.#reports[this.#seen & mask] | 0;
+      const end = this.#ends[(upTo - 1) & mask] & MOST;
       if ((this.#words[(end << 2) + STATUS] & DD) === 0) break;
-      for (; done !== upTo; done = (done + 1) | 0) ring.complete(this.#tokens[done & this.#mask], 0);
-      this.#clean = (end + 1) & this.#mask;
+      for (; done !== upTo; done = (done + 1) | 0) ring.complete(tokens[done & mask & MOST], 0);
+      this.#clean = (end + 1) & mask;
       this.#seen = (this.#seen + 1) | 0;
     }
     this.#done = done;

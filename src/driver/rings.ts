@@ -22,6 +22,9 @@ export const CONTROL = { SUBMITTED: 0, SEEN: 16, COMPLETED: 32, REAPED: 48 } as 
 const { LENGTH_FLAGS, TOKEN } = ENTRY;
 const { SUBMITTED, SEEN, COMPLETED } = CONTROL;
 
+/** Most entries of a ring, less one: with it V8 knows how large an index can be, and checks less. */
+const LARGEST = 4095;
+
 /** Where a channel's parts lie in shared memory, and which bit of which word asks the kernel to look. */
 export interface ChannelLayout {
   /** Control block, 64 words. */
@@ -78,19 +81,19 @@ export class Channel {
 
   /** Takes the next submission and returns the index of its first word in `submissions`. Never more than `available()`. */
   take(): number {
-    const at = (this.#taken & this.#mask) << 2;
+    const at = (this.#taken & this.#mask & LARGEST) << 2;
     this.#taken = (this.#taken + 1) | 0;
     return at;
   }
 
   /** The word index of the submission `ahead` places after the next one, without taking it. */
   peek(ahead: number): number {
-    return ((this.#taken + ahead) & this.#mask) << 2;
+    return ((this.#taken + ahead) & this.#mask & LARGEST) << 2;
   }
 
   /** Adds a completion. There is always room: a submission is completed at most once. */
   complete(token: number, lengthFlags: number): void {
-    const at = (this.#completed & this.#mask) << 2;
+    const at = (this.#completed & this.#mask & LARGEST) << 2;
     const words = this.#completions;
     words[at + LENGTH_FLAGS] = lengthFlags;
     words[at + TOKEN] = token;
