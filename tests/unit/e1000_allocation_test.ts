@@ -18,10 +18,10 @@ const ROUNDS = 21;
 
 const BAR = { words: () => new Uint32Array(0x20000 / 4), name: "plain memory" };
 
-Deno.test("poll allocates nothing", () =>
+Deno.test("interrupt and poll allocate nothing", () =>
   pollAllocatesNothing((map) => new MappedRegisters(BAR.words(), { map, name: BAR.name })));
 
-Deno.test("poll allocates nothing while its register accesses are recorded", () =>
+Deno.test("interrupt and poll allocate nothing while their register accesses are recorded", () =>
   pollAllocatesNothing((map) => {
     const recorder = new Recorder(new Uint32Array(new SharedArrayBuffer(RECORD_LENGTH)));
     return new RecordedRegisters(BAR.words(), { map, name: BAR.name, bar: 0, recorder });
@@ -62,7 +62,7 @@ async function pollAllocatesNothing(bind: (map: AnyRegisterMap) => Registers): P
   e1000.poll(state, 64);
   let received = 0;
   let sent = 0;
-  /** The card receives 40 frames and has sent all it was given; the kernel gives 40 of each. */
+  /** The card receives 40 frames, has sent all it was given, and interrupts; the kernel gives 40 of each. */
   const step = () => {
     for (let i = 0; i < 40; i++) {
       const at = (received++ & (RINGS - 1)) << 2;
@@ -72,6 +72,7 @@ async function pollAllocatesNothing(bind: (map: AnyRegisterMap) => Registers): P
     for (let at = 3; at < txWords.length; at += 4) txWords[at] |= 1;
     Atomics.add(rx.control, CONTROL.SUBMITTED, 40);
     Atomics.add(tx.control, CONTROL.SUBMITTED, 80);
+    e1000.interrupt(state, 1);
     e1000.poll(state, 64);
     sent += 40;
   };

@@ -1,6 +1,9 @@
-import { assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
+import { buildFfi } from "../../src/build.ts";
 import { DeviceError, every, sleep, until } from "../../src/driver/mod.ts";
-import { LoopClock, useClock } from "../../src/driver/clock.ts";
+import { LoopClock, takeStirred, useClock } from "../../src/driver/clock.ts";
+import { driverTimers } from "../../src/host/timers.ts";
+import { Grant, openLibrary } from "../../src/kernel/mod.ts";
 import { FakeClock } from "../fakes/clock.ts";
 
 function clock(): FakeClock {
@@ -129,4 +132,30 @@ Deno.test("a loop clock runs on real time unless told otherwise", async () => {
   loop.runDue();
   await null;
   assertStrictEquals(awake, true);
+});
+
+Deno.test("the clock of a grant counts milliseconds", async () => {
+  const grant = new Grant(openLibrary(`${await buildFfi()}/libring3.so`), -1);
+  const before = grant.now();
+  const start = performance.now();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  const passed = grant.now() - before;
+  assert(passed >= performance.now() - start - 1 && passed < 5000, `${passed} ms`);
+});
+
+Deno.test("sleep, until and queueMicrotask tell the loop that promises may have to go on", async () => {
+  const { queueMicrotask } = driverTimers();
+  for (
+    const stirs of [
+      () => sleep(1),
+      () => until(() => true, { ms: 1, what: "nothing" }),
+      () => new Promise<void>((resolve) => queueMicrotask(resolve)),
+    ]
+  ) {
+    const time = clock();
+    assertEquals(takeStirred(), false);
+    const done = stirs();
+    assertEquals([takeStirred(), takeStirred()], [true, false]);
+    await time.settle(done);
+  }
 });
