@@ -18,6 +18,10 @@ type Path = typeof PATHS[number];
 /** Packets that come at a time. */
 export const BATCHES: readonly number[] = [1, 8, 32, 256];
 
+/** What a new process does first, for so many times as long as it warms up before each point. */
+const WARM_UP = ["forward", 32] as const;
+const WARM_UP_TIMES = 4;
+
 /** What is asked of the ratio of the costs, and where. */
 const GOAL = { ratio: 1.5, batch: 32 };
 
@@ -182,6 +186,7 @@ export async function benchPacket(options: PacketBenchOptions): Promise<PacketBe
     progress(`round ${round} of ${rounds}${round === rounds && counts > 0 ? ", counting instructions" : ""}`);
     await using c = new Driver("C", [`${built}/reference`]);
     await using ring3 = new Driver("Deno", command);
+    for (const driver of [c, ring3]) await driver.order([...WARM_UP, warm * WARM_UP_TIMES, 1, 0]);
     for (const { path, batch } of cells) {
       const timed = Math.min(Math.ceil(packets / batch), Math.ceil(packets / 10));
       const order = [path, batch, warm, timed, round === rounds ? counts : 0];

@@ -13,6 +13,8 @@ import { BusMemory } from "../fakes/dma.ts";
 import { growth, MemoryDevice, plainChannel } from "../fakes/plain_memory.ts";
 
 const RINGS = 256;
+/** What tokens begin with once each has been used often. */
+const TOKEN = 0xfffe0000;
 const POLLS = 5000;
 const ROUNDS = 21;
 
@@ -32,13 +34,16 @@ async function pollAllocatesNothing(bind: (map: AnyRegisterMap) => Registers): P
   useClock(clock);
   const bus = new BusMemory();
   const device = new MemoryDevice({ model: new Fake8254x(clock, bus), bus, bind });
-  const rx = plainChannel(RINGS, (words, i) => words.set([0xfff00000 + i * 4096, 1, 4096, i], i << 2));
+  const rx = plainChannel(
+    RINGS,
+    (words, i) => words.set([0xfff00000 + i * 4096, 1, 4096, TOKEN + i], i << 2),
+  );
   // Pairs of a context and its data: TCP at 34 in all of them.
   const tx = plainChannel(RINGS, (words, i) =>
     words.set(
       i % 2 === 0
-        ? [34 | 50 << 16, 0, (1000 | CONTEXT | CSUM) >>> 0, i >> 1]
-        : [0xfff00000 + i, 1, (1000 | LAST) >>> 0, i >> 1],
+        ? [34 | 50 << 16, 0, (1000 | CONTEXT | CSUM) >>> 0, TOKEN + (i >> 1)]
+        : [0xfff00000 + i, 1, (1000 | LAST) >>> 0, TOKEN + (i >> 1)],
       i << 2,
     ));
   const port: NetPort = { tx: tx.ring, rx: rx.ring, rxBufferSize: 4096, attach: () => {}, report: () => {} };
