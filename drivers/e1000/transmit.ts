@@ -139,7 +139,6 @@ export class TransmitRing {
 
       // The descriptors of the frame, §3.3.7.
       let slot = this.#tail & MOST;
-      let end = slot;
       let chunk = CHUNK;
       let command = DATA | DEXT | IFCS;
       let options = 0;
@@ -158,28 +157,19 @@ export class TransmitRing {
           continue;
         }
         last = (word & LAST) !== 0;
-        // Erratum: when segmenting, and for the frame after, the card may report a frame before it has fetched
-        // the end of its last descriptor. One of 4 bytes it fetches in time.
-        const split = last && ((command & TSE) !== 0 || this.#afterSegments);
-        let low = words[at + ADDRESS_LOW];
-        let high = words[at + ADDRESS_HIGH];
-        for (let bytes = word & LENGTH_MASK; bytes > 0;) {
-          const piece = split && bytes > 8 && bytes <= chunk ? bytes - 4 : Math.min(bytes, chunk);
-          bytes -= piece;
-          end = slot;
-          tx[end << 2] = low;
-          tx[(end << 2) + 1] = high;
-          tx[(end << 2) + COMMAND] = command | piece | (last && bytes === 0 ? EOP : 0);
-          tx[(end << 2) + STATUS] = options;
+        const length = word & LENGTH_MASK;
+        if (length > chunk || (last && ((command & TSE) !== 0 || this.#afterSegments))) {
+          slot = this.#pieces(at, slot, command, options, chunk);
+        } else {
+          tx[slot << 2] = words[at + ADDRESS_LOW];
+          tx[(slot << 2) + 1] = words[at + ADDRESS_HIGH];
+          tx[(slot << 2) + COMMAND] = last ? command | EOP | length : command | length;
+          tx[(slot << 2) + STATUS] = options;
           slot = (slot + 1) & mask & MOST;
-          if (bytes > 0) {
-            low = (low + piece) >>> 0;
-            if (low < piece) high++;
-          }
         }
         if (last) this.#tokens[this.#posted & mask & MOST] = words[at + TOKEN];
       }
-      this.#ends[this.#posted & mask & MOST] = end;
+      this.#ends[this.#posted & mask & MOST] = (slot - 1) & mask;
       this.#posted = (this.#posted + 1) | 0;
       this.#tail = slot;
       this.#afterSegments = (command & TSE) !== 0;
@@ -190,6 +180,32 @@ export class TransmitRing {
       this.#regs.write(REG.TDT, this.#tail); // the descriptors are in memory before the card may look at them
     }
     return left === 0 ? ALL : frames === budget ? BUDGET : WAIT;
+  }
+
+  /**
+   * Writes the descriptors of a submission that takes more than one, or ends a frame that was segmented or comes
+   * after one, and returns the slot after them. Erratum: the card may report such a frame before it has fetched
+   * the end of its last descriptor. One of 4 bytes it fetches in time.
+   */
+  #pieces(at: number, slot: number, command: number, options: number, chunk: number): number {
+    const words = this.#submissions;
+    const tx = this.#words;
+    const last = (words[at + LENGTH_FLAGS] & LAST) !== 0;
+    const split = last && ((command & TSE) !== 0 || this.#afterSegments);
+    let low = words[at + ADDRESS_LOW];
+    let high = words[at + ADDRESS_HIGH];
+    for (let left = words[at + LENGTH_FLAGS] & LENGTH_MASK; left > 0;) {
+      const bytes = split && left > 8 && left <= chunk ? left - 4 : Math.min(left, chunk);
+      left -= bytes;
+      tx[slot << 2] = low;
+      tx[(slot << 2) + 1] = high;
+      tx[(slot << 2) + COMMAND] = command | bytes | (last && left === 0 ? EOP : 0);
+      tx[(slot << 2) + STATUS] = options;
+      low = (low + bytes) >>> 0;
+      if (low < bytes) high++;
+      slot = (slot + 1) & this.#mask;
+    }
+    return slot;
   }
 
   /**
