@@ -4,9 +4,6 @@
  * tell, but for the bytes. Sections are those of Intel's manual, see
  * drivers/e1000/registers.ts.
  */
-#include <pthread.h>
-#include <unistd.h>
-
 #include "null.h"
 
 #define CTRL	0x0000
@@ -48,7 +45,6 @@ struct descriptor {
 static u8 *bar, *memory;
 static struct descriptor *rx, *tx;
 static u32 rx_head, tx_head, sent;
-static pthread_t power;
 static bool attached;
 
 static u32 *reg(u32 offset)
@@ -74,30 +70,25 @@ static u32 eeprom(u32 word)
 	return word == EEPROM_LAST ? EEPROM_SUM - 0x0102 : 0;
 }
 
-/* What changes without being read or written: the driver waits for it and writes nothing meanwhile. */
-static void *run_registers(void *unused)
-{
-	(void)unused;
-	while (!smp_load_acquire(&attached)) {
-		const u32 eerd = READ_ONCE(*reg(EERD)), mdic = READ_ONCE(*reg(MDIC));
-
-		if (READ_ONCE(*reg(CTRL)) & CTRL_RST)
-			__atomic_and_fetch(reg(CTRL), ~CTRL_RST, __ATOMIC_SEQ_CST);
-		if (eerd & EERD_START)
-			WRITE_ONCE(*reg(EERD), eeprom(eerd >> 8 & 0xff) << 16 | EERD_DONE);
-		if ((mdic & MDIC_OP) && !(mdic & MDIC_READY))
-			WRITE_ONCE(*reg(MDIC), (mdic & ~0xffffu) | MDIC_READY |
-				   (MDIC_REG(mdic) == PHY_STATUS ? PHY_LINK : 0));
-		usleep(50);
-	}
-	return NULL;
-}
-
 void card_power_on(void)
 {
 	*reg(STATUS) = STATUS_UP;
-	if (pthread_create(&power, NULL, run_registers, NULL))
-		fail("no thread for the registers");
+}
+
+/* The driver waits for what it has written to have an effect, and writes nothing meanwhile. */
+void card_run_registers(void)
+{
+	u32 eerd, mdic;
+
+	if (attached)
+		return;
+	eerd = READ_ONCE(*reg(EERD));
+	mdic = READ_ONCE(*reg(MDIC));
+	*reg(CTRL) &= ~CTRL_RST;
+	if (eerd & EERD_START)
+		*reg(EERD) = eeprom(eerd >> 8 & 0xff) << 16 | EERD_DONE;
+	if ((mdic & MDIC_OP) && !(mdic & MDIC_READY))
+		*reg(MDIC) = (mdic & ~0xffffu) | MDIC_READY | (MDIC_REG(mdic) == PHY_STATUS ? PHY_LINK : 0);
 }
 
 static struct descriptor *ring(u32 low, u32 high, u32 length)
@@ -111,8 +102,7 @@ static struct descriptor *ring(u32 low, u32 high, u32 length)
 
 void card_attach(void)
 {
-	smp_store_release(&attached, true);
-	pthread_join(power, NULL);
+	attached = true;
 	rx = ring(RDBAL, RDBAH, RDLEN);
 	tx = ring(TDBAL, TDBAH, TDLEN);
 }

@@ -59,8 +59,9 @@ void port_sent(u64 address);
 
 /* card.c */
 void card_map(void *bar, void *dma);
-/* Registers that a driver waits for change by themselves until it attaches. */
 void card_power_on(void);
+/* Until a driver attaches, registers change that it waits for: whenever it looks at the clock. */
+void card_run_registers(void);
 void card_attach(void);
 /* There are buffers to receive into. */
 bool card_has_buffers(void);
