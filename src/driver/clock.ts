@@ -132,6 +132,13 @@ export class LoopClock implements Clock {
     return this.#timers.length === 0 ? Infinity : Math.max(0, this.#timers[0].due - this.#now());
   }
 
+  /** The same in whole microseconds, rounded up: a number that V8 returns without making an object of it. */
+  nextDueUs(): number {
+    if (this.#timers.length === 0) return Infinity;
+    const us = Math.ceil((this.#timers[0].due - this.#now()) * 1000);
+    return us > 0 ? us : 0;
+  }
+
   #add(timer: Timer): void {
     let at = this.#timers.length;
     while (at > 0 && this.#timers[at - 1].due > timer.due) at--;

@@ -130,7 +130,7 @@ export async function runLoop(driver: Runnable, { grant, clock, onReady, onSigna
   const round = (): boolean => {
     const more = driver.poll(BUDGET);
     const going = takeStirred();
-    const us = timeout(clock.nextDueMs());
+    const us = timeout(clock.nextDueUs());
     const events = wait(more || going ? 0 : settling || configuring ? Math.min(us, SETTLING_US) : us);
     // A WAIT that ends before its time makes nothing due: so the clock is read but once a round.
     const ran = (us === 0 || (events & TIMEOUT) !== 0) && clock.runDue();
@@ -154,6 +154,6 @@ export async function runLoop(driver: Runnable, { grant, clock, onReady, onSigna
   }
 }
 
-function timeout(ms: number): number {
-  return ms === Infinity ? WAIT_FOREVER : Math.min(Math.ceil(ms * 1000), LONGEST_WAIT_US);
+function timeout(us: number): number {
+  return us === Infinity ? WAIT_FOREVER : Math.min(us, LONGEST_WAIT_US);
 }

@@ -112,6 +112,9 @@ Deno.test("every may be disposed from within, and a throw passes through runDue"
 Deno.test("a loop clock says how long the loop may block", () => {
   const loop = new LoopClock(() => 100);
   assertStrictEquals(loop.nextDueMs(), Infinity);
+  assertStrictEquals(loop.nextDueUs(), Infinity);
+  loop.sleep(7.0001);
+  assertStrictEquals(loop.nextDueUs(), 7001);
   loop.sleep(7);
   const timer = loop.every(3, () => {});
   assertStrictEquals(loop.nextDueMs(), 3);
@@ -119,6 +122,7 @@ Deno.test("a loop clock says how long the loop may block", () => {
   assertStrictEquals(loop.nextDueMs(), 7);
   loop.sleep(-1);
   assertStrictEquals(loop.nextDueMs(), 0);
+  assertStrictEquals(loop.nextDueUs(), 0);
 });
 
 Deno.test("a loop clock runs on real time unless told otherwise", async () => {
