@@ -24,6 +24,9 @@ export interface Attempt {
   stops: readonly Stop[];
 }
 
+/** `limits.start` of hostile drivers: what is looked at is how they end, on a kernel with every check too. */
+export const START = "2min";
+
 /** What one of its walls did. */
 export interface Stopped {
   wall: WallName;

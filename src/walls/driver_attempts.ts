@@ -5,7 +5,7 @@
 import type { Lab } from "../lab/mod.ts";
 import { DriverRun } from "../soak/driver_run.ts";
 import { sh } from "../soak/lab.ts";
-import type { Attempt, AttemptResult, WallName } from "./attempt.ts";
+import { type Attempt, type AttemptResult, START, type WallName } from "./attempt.ts";
 import { LANGUAGE_ATTEMPTS, type LanguageAttempt } from "./language_attempts.ts";
 import { wallsOf } from "./native_attempts.ts";
 
@@ -77,7 +77,7 @@ async function start(
     driver: "drivers/hostile/driver.ts",
     match: [{ vendor: "0x8086", device: "0x100f" }],
     grant: { bars: [{ bar: 0, length: "128KiB" }], interrupts: 1, dma: "128KiB", port: { kind: "net" } },
-    limits: { stall },
+    limits: { stall, start: START },
     restart: { on: "never" },
   };
   await sh(lab, `mkdir -p ${FOLDER}`);
