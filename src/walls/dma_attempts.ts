@@ -10,7 +10,7 @@ import { DriverRun } from "../soak/driver_run.ts";
 import { sh } from "../soak/lab.ts";
 import { DEVICE, keepQuiet, OURS, PEER } from "../soak/wire.ts";
 import type { Reason } from "../supervisor/schema.ts";
-import { START } from "./attempt.ts";
+import { START, START_MS } from "./attempt.ts";
 
 /**
  * What a lab of these attempts is booted with, all on one wire: the card of the hostile driver, one for somebody
@@ -126,7 +126,7 @@ async function attempt(
   const file = `/tmp/walls/dma-${access}.json`;
   await lab.exec(["tee", file], { stdin: manifest });
   await using driver = DriverRun.start(lab, [file, "--device", DEVICE, "--no-dhcp"]);
-  const { interface: name } = await driver.next("interface");
+  const { interface: name } = await driver.next("interface", { ms: START_MS });
   const mac = (await sh(lab, `cat /sys/class/net/${name}/address`)).trim();
   await sh(lab, `${FAR} ip neighbour replace ${OURS} lladdr ${mac} dev far0`);
   const ended = driver.next("ended", { ms: DEADLINE }).then(({ reason }) => reason, () => null);

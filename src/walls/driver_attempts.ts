@@ -5,7 +5,7 @@
 import type { Lab } from "../lab/mod.ts";
 import { DriverRun } from "../soak/driver_run.ts";
 import { sh } from "../soak/lab.ts";
-import { type Attempt, type AttemptResult, START, type WallName } from "./attempt.ts";
+import { type Attempt, type AttemptResult, START, START_MS, type WallName } from "./attempt.ts";
 import { LANGUAGE_ATTEMPTS, type LanguageAttempt } from "./language_attempts.ts";
 import { wallsOf } from "./native_attempts.ts";
 
@@ -13,8 +13,7 @@ import { wallsOf } from "./native_attempts.ts";
 const FOLDER = "/tmp/walls/drivers/hostile";
 const MANIFEST = "/tmp/walls/hostile.json";
 
-/** How long a driver may take to start, and then to come to its end, milliseconds: minutes if the kernel checks all. */
-const START_MS = 300_000;
+/** How long a driver may take to its end once it is up, milliseconds: minutes if the kernel checks everything. */
 const END_MS = 180_000;
 
 /** When a driver has begun to serve, milliseconds after it was brought up. */
@@ -109,7 +108,7 @@ export async function tryLanguage(
   attempts: readonly LanguageAttempt[] = LANGUAGE_ATTEMPTS,
 ): Promise<AttemptResult[]> {
   await using run = await start(lab, languageDriver(attempts), { device });
-  await run.next("ready");
+  await run.next("ready", { ms: START_MS });
   const said = run.events.flatMap((event) =>
     event.type === "log" && event.text.startsWith("attempt ")
       ? [event.text.replace(/^attempt \d+: /, "")]
