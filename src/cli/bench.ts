@@ -1,10 +1,11 @@
 /** `ring3 bench`: what it costs to have a driver outside the kernel, measured beside the kernel's own. */
 import { benchDisk, type DiskName, DISKS, formatDiskBench, plotDiskBench, SIZES } from "../../bench/disk.ts";
 import { writeResults } from "../../bench/results.ts";
+import { benchUdp, formatUdpBench, LOADS, plotUdpBench } from "../../bench/udp.ts";
 import { USAGE, UserError } from "../error.ts";
 import { checkout } from "../lab/checkout.ts";
 import type { LabOptions } from "../run/lab.ts";
-import { type Command, defineCommand, defineGroup, text } from "./args.ts";
+import { type Command, defineCommand, defineGroup, integer, text } from "./args.ts";
 import { IN_LAB_OPTIONS, inLab } from "./in_lab.ts";
 
 const diskCommand = defineCommand({
@@ -50,9 +51,54 @@ const diskCommand = defineCommand({
   },
 });
 
+const udpCommand = defineCommand({
+  name: "ring3 bench udp",
+  summary:
+    "echo datagrams under load from idle to past saturation, through the kernel's e1000 and ring3's in turn",
+  options: {
+    ...IN_LAB_OPTIONS,
+    size: integer("Bytes of a datagram's payload", { value: "BYTES", min: 20, max: 1472, default: 1024 }),
+    rounds: integer("Times that both drivers take their turn (--quick: one)", {
+      value: "N",
+      min: 1,
+      max: 100,
+      default: 5,
+    }),
+    out: text(
+      "Path of the .md, .svg and .json, without the ending; default bench/results/udp-BYTES-iommu-on or -off, " +
+        "with --quick none",
+      { value: "PATH" },
+    ),
+  },
+  notes: [
+    `${LOADS[0]} to ${LOADS[LOADS.length - 1]} datagrams a second, 3 s each (--quick: 4 loads, 2 s).`,
+  ],
+  async main({ options }) {
+    const { quick, size } = options;
+    const run = async (lab: LabOptions) => {
+      const result = await benchUdp({
+        ...lab,
+        size,
+        loads: quick ? [2000, 8000, 16_000, 32_000] : LOADS,
+        rounds: quick ? 1 : options.rounds,
+        measured: quick ? 2000 : 3000,
+      });
+      const iommu = result.iommu ? "on" : "off";
+      const out = options.out ??
+        (quick ? undefined : `${checkout()}/bench/results/udp-${size}-iommu-${iommu}`);
+      if (out === undefined) return result;
+      const [markdown, svg] = [formatUdpBench(result), plotUdpBench(result)];
+      const written = await writeResults(out, { markdown, svg, json: result });
+      lab.progress(`written: ${written.join(", ")}`);
+      return result;
+    };
+    return await inLab(options, { run, format: formatUdpBench });
+  },
+});
+
 /** The command. */
 export const benchCommand: Command = defineGroup({
   name: "ring3 bench",
   summary: "Measure drivers beside those of the kernel, in the lab",
-  commands: { disk: () => Promise.resolve(diskCommand) },
+  commands: { disk: () => Promise.resolve(diskCommand), udp: () => Promise.resolve(udpCommand) },
 });
