@@ -1,6 +1,7 @@
 /** A network card in the lab, in the hands of the kernel's e1000 and of ring3's driver in turn, pinned alike. */
 import { UserError } from "../src/error.ts";
 import type { Lab } from "../src/lab/mod.ts";
+import { lines } from "../src/lines.ts";
 import { DriverRun } from "../src/soak/driver_run.ts";
 import { sh, stopRun } from "../src/soak/lab.ts";
 
@@ -62,9 +63,20 @@ export async function takeTurn(
   return [...ended, ...await stopRun(run, lab)];
 }
 
-/** Processor for the program that answers: the last, which is the only one where there is one. */
+/** Processor for the program in the guest that answers: the last, which is the only one where there is one. */
 export function answeringCpu({ hardware }: Lab): number {
   return hardware.smp - 1;
+}
+
+/** Starts that program, which ends with the lab. @throws {UserError} if it does not say that it is ready. */
+export async function startAnswering(lab: Lab, argv: readonly string[]): Promise<void> {
+  const { stdout } = lab.spawn(["taskset", "-c", `${answeringCpu(lab)}`, ...argv], {
+    stdin: "null",
+    stdout: "piped",
+    stderr: "inherit",
+  });
+  const { value } = await lines(stdout).next();
+  if (value !== "ready") throw new UserError(`${argv[0]} does not start in the lab`);
 }
 
 /** Name of the interface behind a PCI device, once the kernel's driver has made it. */

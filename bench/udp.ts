@@ -3,10 +3,8 @@
  * and ring3's in turn, in one boot, on one card.
  */
 import { buildBench, buildOutside } from "../src/build.ts";
-import { UserError } from "../src/error.ts";
 import { CHECKOUT } from "../src/lab/guest.ts";
 import { type Lab, nicNetwork } from "../src/lab/mod.ts";
-import { lines } from "../src/lines.ts";
 import { drawChart } from "../src/plot/mod.ts";
 import { type LabOptions, startLab } from "../src/run/lab.ts";
 import { kernelComplaints } from "../src/soak/lab.ts";
@@ -14,7 +12,7 @@ import { DEVICE, keepQuiet } from "../src/soak/wire.ts";
 import { LOAD_MAC, type LoadOptions, type LoadResult, putLoad } from "./load.ts";
 import { type Activity, activityBetween, type Sample, Sampler } from "./sampler.ts";
 import { formatTable, type Spread, spreadOf } from "./table.ts";
-import { answeringCpu, type Card, type DriverName, DRIVERS, takeTurn } from "./turns.ts";
+import { type Card, type DriverName, DRIVERS, startAnswering, takeTurn } from "./turns.ts";
 
 /** The program that answers, in the guest: `bench/inside/echo.c`. */
 const ECHO = `${CHECKOUT}/build/bench/echo`;
@@ -144,7 +142,7 @@ export async function benchUdp(options: UdpBenchOptions): Promise<UdpBench> {
     }),
   );
   await keepQuiet(lab);
-  await startEcho(lab);
+  await startAnswering(lab, [ECHO, `${ECHO_PORT}`]);
   const { host: from, guest: to } = nicNetwork(0);
   const turns: Record<DriverName, Turn[]> = { kernel: [], ring3: [] };
   const problems: string[] = [];
@@ -191,18 +189,6 @@ export async function benchUdp(options: UdpBenchOptions): Promise<UdpBench> {
 
 function ownerOf(driver: DriverName): string {
   return driver === "kernel" ? "the kernel's driver" : "ring3's";
-}
-
-/** Starts the program that answers; it ends with the lab. */
-async function startEcho(lab: Lab): Promise<void> {
-  const { stdout } = lab.spawn(["taskset", "-c", `${answeringCpu(lab)}`, ECHO, `${ECHO_PORT}`], {
-    stdin: "null",
-    stdout: "piped",
-    stderr: "inherit",
-  });
-  const said = lines(stdout);
-  const { value } = await said.next();
-  if (value !== "ready") throw new UserError("The program that echoes did not start");
 }
 
 type Fixed = Pick<LoadOptions, "program" | "sockets" | "mac" | "from" | "to" | "size">;

@@ -1,6 +1,7 @@
 /** `ring3 bench`: what it costs to have a driver outside the kernel, measured beside the kernel's own. */
 import { benchDisk, type DiskName, DISKS, formatDiskBench, plotDiskBench, SIZES } from "../../bench/disk.ts";
 import { writeResults } from "../../bench/results.ts";
+import { benchTcp, formatTcpBench } from "../../bench/tcp.ts";
 import { benchUdp, formatUdpBench, LOADS, plotUdpBench } from "../../bench/udp.ts";
 import { USAGE, UserError } from "../error.ts";
 import { checkout } from "../lab/checkout.ts";
@@ -51,6 +52,15 @@ const diskCommand = defineCommand({
   },
 });
 
+const ROUNDS = {
+  rounds: integer("Times that both drivers take their turn (--quick: one)", {
+    value: "N",
+    min: 1,
+    max: 100,
+    default: 5,
+  }),
+};
+
 const udpCommand = defineCommand({
   name: "ring3 bench udp",
   summary:
@@ -58,12 +68,7 @@ const udpCommand = defineCommand({
   options: {
     ...IN_LAB_OPTIONS,
     size: integer("Bytes of a datagram's payload", { value: "BYTES", min: 20, max: 1472, default: 1024 }),
-    rounds: integer("Times that both drivers take their turn (--quick: one)", {
-      value: "N",
-      min: 1,
-      max: 100,
-      default: 5,
-    }),
+    ...ROUNDS,
     out: text(
       "Path of the .md, .svg and .json, without the ending; default bench/results/udp-BYTES-iommu-on or -off, " +
         "with --quick none",
@@ -96,9 +101,45 @@ const udpCommand = defineCommand({
   },
 });
 
+const tcpCommand = defineCommand({
+  name: "ring3 bench tcp",
+  summary:
+    "TCP streams both ways, and requests one after the other, through the kernel's e1000 and ring3's in turn",
+  options: {
+    ...IN_LAB_OPTIONS,
+    ...ROUNDS,
+    out: text(
+      "Path of the .md and .json, without the ending; default bench/results/tcp-iommu-on or -off, with --quick none",
+      { value: "PATH" },
+    ),
+  },
+  notes: ["5 s of each kind after 5 s that do not count (--quick: 2 s). It takes iperf3 on this machine."],
+  async main({ options }) {
+    const { quick } = options;
+    const run = async (lab: LabOptions) => {
+      const result = await benchTcp({
+        ...lab,
+        rounds: quick ? 1 : options.rounds,
+        measured: quick ? 2000 : 5000,
+      });
+      const iommu = result.iommu ? "on" : "off";
+      const out = options.out ?? (quick ? undefined : `${checkout()}/bench/results/tcp-iommu-${iommu}`);
+      if (out === undefined) return result;
+      const written = await writeResults(out, { markdown: formatTcpBench(result), json: result });
+      lab.progress(`written: ${written.join(", ")}`);
+      return result;
+    };
+    return await inLab(options, { run, format: formatTcpBench });
+  },
+});
+
 /** The command. */
 export const benchCommand: Command = defineGroup({
   name: "ring3 bench",
   summary: "Measure drivers beside those of the kernel, in the lab",
-  commands: { disk: () => Promise.resolve(diskCommand), udp: () => Promise.resolve(udpCommand) },
+  commands: {
+    disk: () => Promise.resolve(diskCommand),
+    udp: () => Promise.resolve(udpCommand),
+    tcp: () => Promise.resolve(tcpCommand),
+  },
 });
