@@ -14,7 +14,6 @@ const loadSchema = z.object({
   wrong: z.number(),
   returned: z.number(),
   seconds: z.number().positive(),
-  late_us: z.number(),
   p50_us: z.number(),
   p99_us: z.number(),
   p999_us: z.number(),

@@ -44,6 +44,8 @@ export const LOADS: readonly number[] = [
 
 /** What one driver did at one load; each value has its spread over the rounds. */
 export interface Side {
+  /** Datagrams that were offered, a second: fewer than the load where this machine did not let it run. */
+  offered: Spread;
   /** Datagrams that came back, a second. */
   rate: Spread;
   /** Share of the datagrams that did not come back, 0 to 1. */
@@ -241,6 +243,7 @@ function sideOf(rounds: readonly Measured[]): Side {
   const own = (value: (totals: Totals) => number) =>
     told.length === 0 ? null : spreadOf(told.map((totals) => value(totals) / totals.rxPackets));
   return {
+    offered: spread(({ load }) => load.offered / load.seconds),
     rate: spread(({ load }) => load.returned / load.seconds),
     loss: spread(({ load }) => 1 - load.echoed / load.offered),
     p50: spread(({ load }) => load.p50_us),
@@ -342,7 +345,8 @@ function summary(points: readonly Point[]): string[] {
 export function plotUdpBench({ size, kernel, accelerator, iommu, points }: UdpBench): string {
   const series = (name: string, side: (point: Point) => Side) => ({
     name,
-    points: points.map((point) => [point.offered / 1000, side(point).rate.median / 1000] as const),
+    points: points.map(side).map(({ offered, rate }) => [offered.median / 1000, rate.median / 1000] as const)
+      .toSorted(([a], [b]) => a - b),
   });
   return drawChart({
     title: `UDP echo, ${size} bytes`,

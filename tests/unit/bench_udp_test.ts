@@ -81,9 +81,12 @@ Deno.test("the load is UDP as a host would send it, and what comes back is count
       end: () => Promise.resolve(void said.push("end")),
     }));
   assertEquals(said, ["begin", "end"]);
-  assertEquals([result.offered, result.echoed, result.missed, result.wrong], [200, 200, 0, 0]);
-  assertEquals([result.seconds, frames.length], [0.4, 250]);
-  assert(result.returned > 150 && result.returned <= 250, `${result.returned} came back in time`);
+  const { offered } = result;
+  // Fewer than were asked for only if this machine was too busy to let it run for 64 ms.
+  assert(offered > 100 && offered <= 200, `${offered} offered`);
+  assertEquals([result.echoed, result.missed, result.wrong, result.seconds], [offered, 0, 0, 0.4]);
+  assert(frames.length > offered && frames.length <= 250);
+  assert(result.returned > offered / 2 && result.returned <= 250, `${result.returned} came back in time`);
   const { p50_us, p99_us, p999_us, max_us } = result;
   assert(p50_us > 0 && p50_us <= p99_us && p99_us <= p999_us && p999_us <= max_us && max_us < 5e5);
   for (const frame of frames) {
@@ -104,7 +107,9 @@ Deno.test("what is lost, changed, or sent twice is told apart", async () => {
     if (index % 10 === 5) back[HEADERS + 500] ^= 1;
     return index % 10 === 7 ? [back, back] : [back];
   }, ({ program, sockets }) => putLoad({ ...LOAD, program, sockets, warm: 0 }));
-  assertEquals([result.offered, result.echoed, result.wrong], [200, 160, 40]);
+  const among = (digit: number) => Math.floor((result.offered - 1 - digit) / 10) + 1;
+  assertEquals(result.echoed, result.offered - among(3) - among(5));
+  assertEquals(result.wrong, among(5) + among(7));
 });
 
 Deno.test("what a card takes too late is missed, as on a wire", async () => {
@@ -114,7 +119,6 @@ Deno.test("what a card takes too late is missed, as on a wire", async () => {
     waited = true;
     return [answer(frame)];
   }, ({ program, sockets }) => putLoad({ ...LOAD, program, sockets, warm: 0 }));
-  assertEquals(result.offered, 200);
   // The socket holds ten or more, the card's FIFO 46; 150 fell due meanwhile.
   assert(result.missed > 0 && result.missed < 150 - 46, `${result.missed} missed`);
   assertEquals(result.echoed, result.offered - result.missed);
@@ -161,6 +165,7 @@ Deno.test("activity is what lies between two samples", () => {
 
 const one = (median: number) => ({ min: median - 1, median, max: median + 1 });
 const side = (rate: number, own: boolean): Side => ({
+  offered: one(rate),
   rate: one(rate),
   loss: { min: 0, median: 0.125, max: 1 },
   p50: one(500),
