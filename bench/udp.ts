@@ -48,8 +48,9 @@ export interface Side {
   offered: Spread;
   /** Datagrams that came back, a second. */
   rate: Spread;
-  /** Share of the datagrams that did not come back, 0 to 1. */
+  /** Share of the datagrams that did not come back, 0 to 1, and of those that the card had no room for. */
   loss: Spread;
+  missed: Spread;
   /** Round trips, microseconds: the longest of so many percent. */
   p50: Spread;
   p99: Spread;
@@ -246,6 +247,7 @@ function sideOf(rounds: readonly Measured[]): Side {
     offered: spread(({ load }) => load.offered / load.seconds),
     rate: spread(({ load }) => load.returned / load.seconds),
     loss: spread(({ load }) => 1 - load.echoed / load.offered),
+    missed: spread(({ load }) => load.missed / load.offered),
     p50: spread(({ load }) => load.p50_us),
     p99: spread(({ load }) => load.p99_us),
     p999: spread(({ load }) => load.p999_us),
@@ -288,15 +290,15 @@ export function formatUdpBench(result: UdpBench): string {
     ...summary(points),
     `Processors busy without load: kernel ${text(idle.kernel, 3)}, ring3 ${text(idle.ring3, 3)}.`,
     "",
-    "Datagrams that came back a second, and the share that did not",
+    "Datagrams that came back a second, the share that did not, and the share that the card had no room for",
     "",
     table(
-      ["kernel", "ring3", "ratio", ...heads("lost %")],
+      ["kernel", "ring3", "ratio", ...heads("lost %", "missed %")],
       (point) => [
         range(point.kernel.rate),
         range(point.ring3.rate),
         (point.ring3.rate.median / point.kernel.rate.median).toFixed(2),
-        ...both(point, ({ loss }) => [text(loss, 1, 100)]),
+        ...both(point, ({ loss, missed }) => [text(loss, 1, 100), text(missed, 1, 100)]),
       ],
     ),
     "",

@@ -168,6 +168,7 @@ const side = (rate: number, own: boolean): Side => ({
   offered: one(rate),
   rate: one(rate),
   loss: { min: 0, median: 0.125, max: 1 },
+  missed: { min: 0, median: 0.0625, max: 0.5 },
   p50: one(500),
   p99: one(1500),
   p999: one(12_345),
