@@ -49,7 +49,7 @@ const iperfSchema = z.object({
   end: z.object({
     sum_received: z.object({ bits_per_second: z.number() }),
     sum_sent: z.object({ retransmits: z.number().optional() }),
-  }).partial(),
+  }).partial().default({}),
 });
 
 /** What one driver did, each value with its spread over the rounds. */
