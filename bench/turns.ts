@@ -11,7 +11,7 @@ export const DRIVERS = ["kernel", "ring3"] as const;
 /** One of them. */
 export type DriverName = (typeof DRIVERS)[number];
 
-/** Processor of the card's interrupt, and of all threads of ring3's driver. */
+/** Processor of the card's interrupt, and of the thread that is ring3's driver. */
 const INTERRUPT_CPU = 0;
 
 /** A card with a driver, an interface that has its address, and its link up. */
@@ -57,7 +57,8 @@ export async function takeTurn(
   const { interface: name } = await run.next("interface");
   const { pid } = await run.next("starting");
   await run.next("spare", { where: ({ state }) => state === "ready" });
-  await sh(lab, `taskset -a -c -p ${INTERRUPT_CPU} ${pid}`);
+  // Its other threads compile for it and collect garbage, beside it if they can.
+  await sh(lab, `taskset -c -p ${INTERRUPT_CPU} ${pid}`);
   await use({ ...await layOut(lab, name, options), run });
   const ended = run.events.filter(({ type }) => type === "ended").map(() => "ring3's driver ended");
   return [...ended, ...await stopRun(run, lab)];
