@@ -21,9 +21,6 @@ import { answeringCpu, type Card, type DriverName, DRIVERS, startAnswering, take
 const RESPOND = `${CHECKOUT}/build/bench/respond`;
 const RESPOND_PORT = 5002;
 
-/** How long each kind runs before it is measured, milliseconds: a driver is compiled while it runs. */
-const WARM_MS = 5000;
-
 /** What is measured: streams from the guest and to it, and requests of one byte and of many. */
 export const KINDS = {
   "stream out": { unit: "Mb/s" },
@@ -92,8 +89,9 @@ export interface TcpBench {
 export interface TcpBenchOptions extends LabOptions {
   /** Times that both drivers take their turn. */
   rounds: number;
-  /** Length of each kind, milliseconds. */
+  /** Length of each kind, milliseconds, and how long it runs before that: a driver is compiled while it runs. */
   measured: number;
+  warm: number;
 }
 
 /** One kind in one turn. */
@@ -190,6 +188,8 @@ class Iperf implements AsyncDisposable {
   }
 }
 
+type Lengths = Pick<TcpBenchOptions, "measured" | "warm">;
+
 interface Places {
   /** Program that requests, and the port of this machine that leads to the one that responds. */
   program: string;
@@ -201,12 +201,13 @@ interface Places {
 async function measureTurn(
   lab: Lab,
   card: Card,
-  { measured, program, requests, streams }: TcpBenchOptions & Places,
+  { measured, warm, program, requests, streams }: TcpBenchOptions & Places,
 ): Promise<Record<Kind, Measured>> {
   await using sampler = new Sampler(lab, card.irq);
   const stream = (options: readonly string[]) =>
-    measureStream(lab, sampler, { port: streams, measured, options });
-  const request = (size: number) => measureRequests(sampler, { program, port: requests, size, measured });
+    measureStream(lab, sampler, { port: streams, measured, warm, options });
+  const request = (size: number) =>
+    measureRequests(sampler, { program, port: requests, size, measured, warm });
   return {
     "stream out": await stream([]),
     "stream in": await stream(["--reverse"]),
@@ -218,7 +219,7 @@ async function measureTurn(
 async function measureStream(
   lab: Lab,
   sampler: Sampler,
-  { port, measured, options }: { port: number; measured: number; options: readonly string[] },
+  { port, measured, warm, options }: Lengths & { port: number; options: readonly string[] },
 ): Promise<Measured> {
   const iperf = async (ms: number) => {
     const { host } = nicNetwork(0);
@@ -231,7 +232,7 @@ async function measureStream(
     if (error === undefined && end.sum_received) return { received: end.sum_received, sent: end.sum_sent };
     throw new UserError(`iperf3 in the lab does not get through: ${error ?? stderr.trim()}`);
   };
-  await iperf(WARM_MS);
+  await iperf(warm);
   const before = await sampler.take();
   const { received, sent } = await iperf(measured);
   const { busy } = activityBetween(before, await sampler.take());
@@ -240,10 +241,10 @@ async function measureStream(
 
 async function measureRequests(
   sampler: Sampler,
-  { program, port, size, measured }: { program: string; port: number; size: number; measured: number },
+  { program, port, size, measured, warm }: Lengths & { program: string; port: number; size: number },
 ): Promise<Measured> {
   const child = new Deno.Command(program, {
-    args: [port, size, WARM_MS, measured].map((number) => `${number}`),
+    args: [port, size, warm, measured].map((number) => `${number}`),
     stdin: "null",
     stdout: "piped",
     stderr: "piped",

@@ -113,7 +113,9 @@ const tcpCommand = defineCommand({
       { value: "PATH" },
     ),
   },
-  notes: ["5 s of each kind after 5 s that do not count (--quick: 2 s). It takes iperf3 on this machine."],
+  notes: [
+    "5 s of each kind after 5 s that do not count (--quick: 2 s each). It takes iperf3 on this machine.",
+  ],
   async main({ options }) {
     const { quick } = options;
     const run = async (lab: LabOptions) => {
@@ -121,6 +123,7 @@ const tcpCommand = defineCommand({
         ...lab,
         rounds: quick ? 1 : options.rounds,
         measured: quick ? 2000 : 5000,
+        warm: quick ? 2000 : 5000,
       });
       const iommu = result.iommu ? "on" : "off";
       const out = options.out ?? (quick ? undefined : `${checkout()}/bench/results/tcp-iommu-${iommu}`);
