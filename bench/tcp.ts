@@ -204,6 +204,8 @@ async function measureTurn(
   { measured, warm, program, requests, streams }: TcpBenchOptions & Places,
 ): Promise<Record<Kind, Measured>> {
   await using sampler = new Sampler(lab, card.irq);
+  // The first kind would else be of a driver that has hardly run.
+  await measureStream(lab, sampler, { port: streams, measured: warm, warm, options: ["--bidir"] });
   const stream = (options: readonly string[]) =>
     measureStream(lab, sampler, { port: streams, measured, warm, options });
   const request = (size: number) =>

@@ -20,8 +20,8 @@ const ECHO = `${CHECKOUT}/build/bench/echo`;
 /** The port at which `bench/outside/load.c` wants its answers. */
 const ECHO_PORT = 7;
 
-/** How long a driver is loaded before it is measured, milliseconds, and with how many datagrams a second. */
-const WARM = { ms: 5000, rate: 12_000 };
+/** With how many datagrams a second a driver is loaded before it is measured. */
+const WARM_RATE = 12_000;
 
 /** How long a load runs before it is measured, milliseconds. */
 const SETTLE_MS = 1000;
@@ -101,8 +101,9 @@ export interface UdpBenchOptions extends LabOptions {
   loads: readonly number[];
   /** Times that both drivers take their turn. */
   rounds: number;
-  /** Length of one load, milliseconds. */
+  /** Length of one load, and of what comes before them all, milliseconds. */
   measured: number;
+  warm: number;
 }
 
 /** ring3's own counters. */
@@ -200,10 +201,10 @@ type Fixed = Pick<LoadOptions, "program" | "sockets" | "mac" | "from" | "to" | "
 async function measureTurn(
   lab: Lab,
   card: Card,
-  { loads, measured, load }: UdpBenchOptions & { load: Fixed },
+  { loads, measured, warm, load }: UdpBenchOptions & { load: Fixed },
 ): Promise<Turn> {
   await using sampler = new Sampler(lab, card.irq);
-  await putLoad({ ...load, rate: WARM.rate, warm: 0, measured: WARM.ms });
+  await putLoad({ ...load, rate: WARM_RATE, warm: 0, measured: warm });
   const before = await sampler.take();
   await new Promise((resolve) => setTimeout(resolve, measured));
   const idle = activityBetween(before, await sampler.take());

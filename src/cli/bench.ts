@@ -87,6 +87,7 @@ const udpCommand = defineCommand({
         loads: quick ? [2000, 8000, 16_000, 32_000] : LOADS,
         rounds: quick ? 1 : options.rounds,
         measured: quick ? 2000 : 3000,
+        warm: quick ? 8000 : 20_000,
       });
       const iommu = result.iommu ? "on" : "off";
       const out = options.out ??
