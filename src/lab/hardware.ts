@@ -155,11 +155,14 @@ export function deviceArguments(hardware: Hardware, disks: readonly DiskFile[]):
   return argv;
 }
 
+/** What offsets and lengths in a log are counted in, bytes. */
+export const LOG_SECTOR = 512;
+
 /** To this machine's own disk nothing is flushed. To a log flushes must go, since it is to tell of them. */
 function driveText({ path, log }: DiskFile): string {
   const file = escape(path);
   if (log === undefined) return `file=${file},format=raw,cache=unsafe`;
-  return `driver=blklogwrites,cache=writeback,` +
+  return `driver=blklogwrites,log-sector-size=${LOG_SECTOR},cache=writeback,` +
     `file.driver=raw,file.file.driver=file,file.file.filename=${file},file.cache.no-flush=on,` +
     `log.driver=file,log.filename=${escape(log)},log.cache.no-flush=on`;
 }
