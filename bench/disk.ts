@@ -11,7 +11,7 @@ import { drawChart } from "../src/plot/mod.ts";
 import { type LabOptions, startLab } from "../src/run/lab.ts";
 import { DriverRun } from "../src/soak/driver_run.ts";
 import { kernelComplaints, sh, stopRun } from "../src/soak/lab.ts";
-import { quantile } from "../src/statistics.ts";
+import { formatTable, type Spread, spreadOf } from "./table.ts";
 
 /** The program that reads, in the guest: `bench/inside/read.c`. */
 const READ = `${CHECKOUT}/build/bench/read`;
@@ -55,13 +55,6 @@ export interface Side {
   cpu: Spread;
   /** Processor time of one request, seconds. */
   cost: Spread;
-}
-
-/** A median and what it lies between. */
-export interface Spread {
-  min: number;
-  median: number;
-  max: number;
 }
 
 /** One size. */
@@ -183,10 +176,7 @@ async function read(
 }
 
 function sideOf(lines: readonly Line[]): Side {
-  const spread = (value: (line: Line) => number): Spread => {
-    const sorted = lines.map(value).toSorted((a, b) => a - b);
-    return { min: sorted[0], median: quantile(sorted, 0.5), max: sorted[sorted.length - 1] };
-  };
+  const spread = (value: (line: Line) => number): Spread => spreadOf(lines.map(value));
   return {
     throughput: spread(({ bytes, seconds }) => bytes / seconds),
     cpu: spread(({ busy, seconds }) => busy / seconds),
@@ -213,18 +203,13 @@ export function formatDiskBench(result: DiskBench): string {
     ].map((cell) => `${cell}`)
   );
   const head = ["sectors", "kernel MiB/s", "ring3 MiB/s", "ratio", "kernel µs CPU", "ring3 µs CPU", "ratio"];
-  const widths = head.map((cell, i) => Math.max(cell.length, ...rows.map((row) => row[i].length)));
-  const line = (cells: readonly string[]) =>
-    `| ${cells.map((cell, i) => cell.padStart(widths[i])).join(" | ")} |`;
   return [
     `Sequential reads of the ${disk} disk, one after the other, on Linux ${kernel} (${accelerator}, IOMMU ` +
     `${iommu ? "on" : "off"}): medians of ${rounds} ${
       rounds === 1 ? "round" : "rounds"
     } in one boot, processor time a request`,
     "",
-    line(head),
-    line(widths.map((width) => `${"-".repeat(width - 1)}:`)),
-    ...rows.map(line),
+    formatTable(head, rows),
     ...problems.map((problem) => `\n${problem}`),
   ].join("\n");
 }

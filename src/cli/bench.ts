@@ -1,10 +1,12 @@
 /** `ring3 bench`: what it costs to have a driver outside the kernel, measured beside the kernel's own. */
-import { dirname } from "node:path";
 import { benchDisk, type DiskName, DISKS, formatDiskBench, plotDiskBench, SIZES } from "../../bench/disk.ts";
+import { writeResults } from "../../bench/results.ts";
+import { benchTcp, formatTcpBench } from "../../bench/tcp.ts";
+import { benchUdp, formatUdpBench, LOADS, plotUdpBench } from "../../bench/udp.ts";
 import { USAGE, UserError } from "../error.ts";
 import { checkout } from "../lab/checkout.ts";
 import type { LabOptions } from "../run/lab.ts";
-import { type Command, defineCommand, defineGroup, text } from "./args.ts";
+import { type Command, defineCommand, defineGroup, integer, text } from "./args.ts";
 import { IN_LAB_OPTIONS, inLab } from "./in_lab.ts";
 
 const diskCommand = defineCommand({
@@ -41,14 +43,97 @@ const diskCommand = defineCommand({
         longest: quick ? 300 : 2000,
       });
       if (out === undefined) return result;
-      await Deno.mkdir(dirname(out), { recursive: true });
-      await Deno.writeTextFile(`${out}.md`, `${formatDiskBench(result)}\n`);
-      await Deno.writeTextFile(`${out}.svg`, plotDiskBench(result));
-      await Deno.writeTextFile(`${out}.json`, `${JSON.stringify(result, null, 2)}\n`);
-      lab.progress(`written: ${out}.md, .svg and .json`);
+      const [markdown, svg] = [formatDiskBench(result), plotDiskBench(result)];
+      const written = await writeResults(out, { markdown, svg, json: result });
+      lab.progress(`written: ${written.join(", ")}`);
       return result;
     };
     return await inLab(options, { run, format: formatDiskBench });
+  },
+});
+
+const ROUNDS = {
+  rounds: integer("Times that both drivers take their turn (--quick: one)", {
+    value: "N",
+    min: 1,
+    max: 100,
+    default: 5,
+  }),
+};
+
+const udpCommand = defineCommand({
+  name: "ring3 bench udp",
+  summary:
+    "echo datagrams under load from idle to past saturation, through the kernel's e1000 and ring3's in turn",
+  options: {
+    ...IN_LAB_OPTIONS,
+    size: integer("Bytes of a datagram's payload", { value: "BYTES", min: 20, max: 1472, default: 1024 }),
+    ...ROUNDS,
+    out: text(
+      "Path of the .md, .svg and .json, without the ending; default bench/results/udp-BYTES-iommu-on or -off, " +
+        "with --quick none",
+      { value: "PATH" },
+    ),
+  },
+  notes: [
+    `${LOADS[0]} to ${LOADS[LOADS.length - 1]} datagrams a second, 3 s each (--quick: 4 loads, 2 s).`,
+  ],
+  async main({ options }) {
+    const { quick, size } = options;
+    const run = async (lab: LabOptions) => {
+      const result = await benchUdp({
+        ...lab,
+        size,
+        loads: quick ? [2000, 8000, 16_000, 32_000] : LOADS,
+        rounds: quick ? 1 : options.rounds,
+        measured: quick ? 2000 : 3000,
+        warm: quick ? 8000 : 20_000,
+      });
+      const iommu = result.iommu ? "on" : "off";
+      const out = options.out ??
+        (quick ? undefined : `${checkout()}/bench/results/udp-${size}-iommu-${iommu}`);
+      if (out === undefined) return result;
+      const [markdown, svg] = [formatUdpBench(result), plotUdpBench(result)];
+      const written = await writeResults(out, { markdown, svg, json: result });
+      lab.progress(`written: ${written.join(", ")}`);
+      return result;
+    };
+    return await inLab(options, { run, format: formatUdpBench });
+  },
+});
+
+const tcpCommand = defineCommand({
+  name: "ring3 bench tcp",
+  summary:
+    "TCP streams both ways, and requests one after the other, through the kernel's e1000 and ring3's in turn",
+  options: {
+    ...IN_LAB_OPTIONS,
+    ...ROUNDS,
+    out: text(
+      "Path of the .md and .json, without the ending; default bench/results/tcp-iommu-on or -off, with --quick none",
+      { value: "PATH" },
+    ),
+  },
+  notes: [
+    "5 s of each kind after 5 s that do not count (--quick: 2 s each). It takes iperf3 on this machine.",
+  ],
+  async main({ options }) {
+    const { quick } = options;
+    const run = async (lab: LabOptions) => {
+      const result = await benchTcp({
+        ...lab,
+        rounds: quick ? 1 : options.rounds,
+        measured: quick ? 2000 : 5000,
+        warm: quick ? 2000 : 5000,
+      });
+      const iommu = result.iommu ? "on" : "off";
+      const out = options.out ?? (quick ? undefined : `${checkout()}/bench/results/tcp-iommu-${iommu}`);
+      if (out === undefined) return result;
+      const written = await writeResults(out, { markdown: formatTcpBench(result), json: result });
+      lab.progress(`written: ${written.join(", ")}`);
+      return result;
+    };
+    return await inLab(options, { run, format: formatTcpBench });
   },
 });
 
@@ -56,5 +141,9 @@ const diskCommand = defineCommand({
 export const benchCommand: Command = defineGroup({
   name: "ring3 bench",
   summary: "Measure drivers beside those of the kernel, in the lab",
-  commands: { disk: () => Promise.resolve(diskCommand) },
+  commands: {
+    disk: () => Promise.resolve(diskCommand),
+    udp: () => Promise.resolve(udpCommand),
+    tcp: () => Promise.resolve(tcpCommand),
+  },
 });

@@ -472,7 +472,7 @@ export async function freePort(protocol: "tcp" | "udp"): Promise<number> {
     await new Promise<void>((resolve) => socket.bind(0, "127.0.0.1", resolve));
     return socket.address().port;
   } finally {
-    socket.close();
+    await new Promise<void>((resolve) => socket.close(resolve));
   }
 }
 

@@ -145,6 +145,13 @@ Deno.test("hardware: every device has an address, a slot and an id of its own", 
   assertEquals(deviceArguments({ ...hardware, nic: [], disk: [], iommu: false }, []), []);
 });
 
+Deno.test("a card's wire is sockets if they are given, and the other cards' are their own", () => {
+  const sockets = { 1: { card: "/a,b", outside: "/c" } };
+  const argv = deviceArguments({ ...parseHardware({ nic: ["e1000", "e1000"] }), sockets }, []);
+  assert(argv.some((text) => text.startsWith("user,id=net0,")));
+  assert(argv.includes("dgram,id=net1,local.type=unix,local.path=/a,,b,remote.type=unix,remote.path=/c"));
+});
+
 Deno.test("a comma in a path does not end a QEMU option", () => {
   assertEquals(escape("/a,b/c"), "/a,,b/c");
 });

@@ -1,0 +1,23 @@
+/** What benchmarks print of figures: a median with what it lies between, and tables of Markdown. */
+import { quantile } from "../src/statistics.ts";
+
+/** A median and what it lies between. */
+export interface Spread {
+  min: number;
+  median: number;
+  max: number;
+}
+
+/** The spread of some values, in any order and at least one. */
+export function spreadOf(values: readonly number[]): Spread {
+  const sorted = values.toSorted((a, b) => a - b);
+  return { min: sorted[0], median: quantile(sorted, 0.5), max: sorted[sorted.length - 1] };
+}
+
+/** A table of Markdown whose columns are as wide as their widest cell; numbers to the right. */
+export function formatTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = head.map((cell, i) => Math.max(cell.length, ...rows.map((row) => row[i].length)));
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell, i) => cell.padStart(widths[i])).join(" | ")} |`;
+  return [line(head), line(widths.map((width) => `${"-".repeat(width - 1)}:`)), ...rows.map(line)].join("\n");
+}
