@@ -103,6 +103,14 @@ export async function buildBench(): Promise<string> {
   return await buildProgram("bench", { sources: "bench/inside", what: "the benchmarks' programs" });
 }
 
+/** Builds what benchmarks run beside the lab, and returns its directory. @throws {UserError} if it does not build. */
+export async function buildOutside(): Promise<string> {
+  return await buildProgram("bench-outside", {
+    sources: "bench/outside",
+    what: "the benchmarks' programs outside the lab",
+  });
+}
+
 /** Builds the e1000 driver in C and the library it is compared over, and returns their directory. @throws {UserError} if they do not build. */
 export async function buildReference(): Promise<string> {
   return await buildProgram("reference", { sources: "bench/reference", what: "the reference driver" });

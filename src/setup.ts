@@ -4,9 +4,9 @@ import type { Progress } from "./progress.ts";
 
 /**
  * What it is needed for: to boot the lab, to build the module and libring3, to build a kernel, to run natively,
- * to check the sources.
+ * to check the sources, to be at the other end of benchmarks.
  */
-export type Purpose = "lab" | "build" | "kernel" | "native" | "check";
+export type Purpose = "lab" | "build" | "kernel" | "native" | "check" | "bench";
 
 /** An executable on the PATH, or an absolute path, and the Debian package it comes from. */
 interface Requirement {
@@ -56,6 +56,7 @@ const REQUIREMENTS: Record<Purpose, Requirement[]> = {
     { file: "spin", package: "spin" },
     { file: "chromium", package: "chromium" },
   ],
+  bench: [{ file: "iperf3", package: "iperf3" }],
 };
 
 /** Where Debian keeps programs; the last two are not on every user's PATH. */

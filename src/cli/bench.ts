@@ -2,12 +2,14 @@
 import { benchDisk, type DiskName, DISKS, formatDiskBench, plotDiskBench, SIZES } from "../../bench/disk.ts";
 import { BATCHES, benchPacket, formatPacketBench, plotPacketBench } from "../../bench/packet.ts";
 import { writeResults } from "../../bench/results.ts";
+import { benchTcp, formatTcpBench } from "../../bench/tcp.ts";
+import { benchUdp, formatUdpBench, LOADS, plotUdpBench } from "../../bench/udp.ts";
 import { USAGE, UserError } from "../error.ts";
 import { checkout } from "../lab/checkout.ts";
 import type { LabOptions } from "../run/lab.ts";
 import { progressOnStderr } from "../progress.ts";
 import { need } from "../setup.ts";
-import { type Command, defineCommand, defineGroup, flag, text } from "./args.ts";
+import { type Command, defineCommand, defineGroup, flag, integer, text } from "./args.ts";
 import { IN_LAB_OPTIONS, inLab } from "./in_lab.ts";
 
 const diskCommand = defineCommand({
@@ -53,6 +55,91 @@ const diskCommand = defineCommand({
   },
 });
 
+const ROUNDS = {
+  rounds: integer("Times that both drivers take their turn (--quick: one)", {
+    value: "N",
+    min: 1,
+    max: 100,
+    default: 5,
+  }),
+};
+
+const udpCommand = defineCommand({
+  name: "ring3 bench udp",
+  summary:
+    "echo datagrams under load from idle to past saturation, through the kernel's e1000 and ring3's in turn",
+  options: {
+    ...IN_LAB_OPTIONS,
+    size: integer("Bytes of a datagram's payload", { value: "BYTES", min: 20, max: 1472, default: 1024 }),
+    ...ROUNDS,
+    out: text(
+      "Path of the .md, .svg and .json, without the ending; default bench/results/udp-BYTES-iommu-on or -off, " +
+        "with --quick none",
+      { value: "PATH" },
+    ),
+  },
+  notes: [
+    `${LOADS[0]} to ${LOADS[LOADS.length - 1]} datagrams a second, 3 s each (--quick: 4 loads, 2 s).`,
+  ],
+  async main({ options }) {
+    const { quick, size } = options;
+    const run = async (lab: LabOptions) => {
+      const result = await benchUdp({
+        ...lab,
+        size,
+        loads: quick ? [2000, 8000, 16_000, 32_000] : LOADS,
+        rounds: quick ? 1 : options.rounds,
+        measured: quick ? 2000 : 3000,
+        warm: quick ? 8000 : 20_000,
+      });
+      const iommu = result.iommu ? "on" : "off";
+      const out = options.out ??
+        (quick ? undefined : `${checkout()}/bench/results/udp-${size}-iommu-${iommu}`);
+      if (out === undefined) return result;
+      const [markdown, svg] = [formatUdpBench(result), plotUdpBench(result)];
+      const written = await writeResults(out, { markdown, svg, json: result });
+      lab.progress(`written: ${written.join(", ")}`);
+      return result;
+    };
+    return await inLab(options, { run, format: formatUdpBench });
+  },
+});
+
+const tcpCommand = defineCommand({
+  name: "ring3 bench tcp",
+  summary:
+    "TCP streams both ways, and requests one after the other, through the kernel's e1000 and ring3's in turn",
+  options: {
+    ...IN_LAB_OPTIONS,
+    ...ROUNDS,
+    out: text(
+      "Path of the .md and .json, without the ending; default bench/results/tcp-iommu-on or -off, with --quick none",
+      { value: "PATH" },
+    ),
+  },
+  notes: [
+    "5 s of each kind after 5 s that do not count (--quick: 2 s each). It takes iperf3 on this machine.",
+  ],
+  async main({ options }) {
+    const { quick } = options;
+    const run = async (lab: LabOptions) => {
+      const result = await benchTcp({
+        ...lab,
+        rounds: quick ? 1 : options.rounds,
+        measured: quick ? 2000 : 5000,
+        warm: quick ? 2000 : 5000,
+      });
+      const iommu = result.iommu ? "on" : "off";
+      const out = options.out ?? (quick ? undefined : `${checkout()}/bench/results/tcp-iommu-${iommu}`);
+      if (out === undefined) return result;
+      const written = await writeResults(out, { markdown: formatTcpBench(result), json: result });
+      lab.progress(`written: ${written.join(", ")}`);
+      return result;
+    };
+    return await inLab(options, { run, format: formatTcpBench });
+  },
+});
+
 const packetCommand = defineCommand({
   name: "ring3 bench packet",
   summary: "what a packet costs in the driver's process, against the same driver in C, on this machine",
@@ -95,5 +182,10 @@ const packetCommand = defineCommand({
 export const benchCommand: Command = defineGroup({
   name: "ring3 bench",
   summary: "Measure drivers beside those of the kernel, in the lab, and beside C",
-  commands: { disk: () => Promise.resolve(diskCommand), packet: () => Promise.resolve(packetCommand) },
+  commands: {
+    disk: () => Promise.resolve(diskCommand),
+    udp: () => Promise.resolve(udpCommand),
+    tcp: () => Promise.resolve(tcpCommand),
+    packet: () => Promise.resolve(packetCommand),
+  },
 });

@@ -13,6 +13,8 @@ export interface Hardware {
   readonly nic: readonly Nic[];
   /** The cards, or those of these indices, hear each other, as on one wire, and nobody else. */
   readonly oneWire: boolean | readonly number[];
+  /** Cards by index whose wire is a pair of sockets, with a program of the caller's at the other end. */
+  readonly sockets: Readonly<Record<number, FrameSockets>>;
   /** Empty disks of 1 GiB. */
   readonly disk: readonly Disk[];
   /** An Intel IOMMU with interrupt remapping. */
@@ -25,10 +27,19 @@ export interface Hardware {
   readonly kernel: string;
 }
 
+/** Paths of two Unix datagram sockets that carry a frame in each datagram. */
+export interface FrameSockets {
+  /** Made by the lab: what is sent to it the card receives, or has it wait while it has no room. */
+  readonly card: string;
+  /** Where what the card sends goes; lost while nobody has made it. */
+  readonly outside: string;
+}
+
 /** What there is when nothing is chosen. RING3_KERNEL in the environment names another kernel for everything. */
 export const DEFAULT_HARDWARE: Hardware = {
   nic: ["e1000"],
   oneWire: false,
+  sockets: {},
   disk: [],
   iommu: true,
   smp: 2,
@@ -82,6 +93,7 @@ export function disksFor(match: readonly { vendor: number; device: number }[]): 
 export function parseHardware(flags: HardwareFlags): Hardware {
   return {
     oneWire: DEFAULT_HARDWARE.oneWire,
+    sockets: DEFAULT_HARDWARE.sockets,
     nic: list(flags.nic, { flag: "--nic", known: Object.keys(NIC_MODELS) as Nic[] }) ?? DEFAULT_HARDWARE.nic,
     disk: list(flags.disk, { flag: "--disk", known: DISKS }) ?? DEFAULT_HARDWARE.disk,
     iommu: onOff(flags.iommu) ?? DEFAULT_HARDWARE.iommu,
@@ -112,9 +124,13 @@ export function deviceArguments(hardware: Hardware, disks: readonly DiskFile[]):
     device(
       `pcie-root-port,id=nicport${index},chassis=${1 + index},slot=${1 + index},addr=${hex(0x10 + index)}`,
     );
+    const sockets = hardware.sockets[index];
     argv.push(
       "-netdev",
-      isWired(hardware, index)
+      sockets
+        ? `dgram,id=net${index},local.type=unix,local.path=${escape(sockets.card)},` +
+          `remote.type=unix,remote.path=${escape(sockets.outside)}`
+        : isWired(hardware, index)
         ? `hubport,id=net${index},hubid=0`
         : `user,id=net${index},net=${network},host=${host},dhcpstart=${guest}`,
     );
@@ -139,11 +155,14 @@ export function deviceArguments(hardware: Hardware, disks: readonly DiskFile[]):
   return argv;
 }
 
+/** What offsets and lengths in a log are counted in, bytes. */
+export const LOG_SECTOR = 512;
+
 /** To this machine's own disk nothing is flushed. To a log flushes must go, since it is to tell of them. */
 function driveText({ path, log }: DiskFile): string {
   const file = escape(path);
   if (log === undefined) return `file=${file},format=raw,cache=unsafe`;
-  return `driver=blklogwrites,cache=writeback,` +
+  return `driver=blklogwrites,log-sector-size=${LOG_SECTOR},cache=writeback,` +
     `file.driver=raw,file.file.driver=file,file.file.filename=${file},file.cache.no-flush=on,` +
     `log.driver=file,log.filename=${escape(log)},log.cache.no-flush=on`;
 }

@@ -431,6 +431,9 @@ function qemuArguments(parts: Parts, directory: string, disks: readonly DiskFile
     // And it knows the kernel's lines by the time that they begin with.
     "printk.time=1",
     "panic=-1",
+    // The counters of emulated processors are one and the same, which Linux does not believe of AMD's unless told:
+    // each look at the time would be one at an emulated HPET, for which processors wait for each other.
+    ...(parts.accelerator === "tcg" ? ["tsc=reliable"] : []),
     hardware.iommu ? "intel_iommu=on" : "intel_iommu=off",
   ];
   // deno-fmt-ignore
@@ -469,7 +472,7 @@ export async function freePort(protocol: "tcp" | "udp"): Promise<number> {
     await new Promise<void>((resolve) => socket.bind(0, "127.0.0.1", resolve));
     return socket.address().port;
   } finally {
-    socket.close();
+    await new Promise<void>((resolve) => socket.close(resolve));
   }
 }
 

@@ -21,6 +21,9 @@ import { losePower, type PowerLoss } from "./write_log.ts";
 /** `limits.stall` of the manifest, milliseconds: that of users. */
 const STALL_MS = 1000;
 
+/** Of so many cuts one at least must be told of by its log, or the disk could have lost nothing at any. */
+const TELLING_CUTS = 3;
+
 /**
  * Longest time to a kill: by chance from a driver's start or from when it is ready, so that some die while they
  * come up, and some before there is a spare.
@@ -99,6 +102,9 @@ export async function soakSqlite(options: SqliteSoakOptions): Promise<SqliteSoak
   for (const [cut, count] of killsBeforeCuts(options).entries()) await soak.untilCut(count, cut);
   const { kernel, accelerator, sqlite } = await soak.afterLast();
   const { problems, looks, recoveries } = soak;
+  if (cuts >= TELLING_CUTS && looks.every(({ loss }) => !loss)) {
+    problems.push(`cuts: the disk's log could tell of none of ${cuts}, so that none could cost it anything`);
+  }
   return {
     soak: "sqlite",
     ok: problems.length === 0,
@@ -381,6 +387,7 @@ export function formatSqliteSoak(result: SqliteSoak): string {
         `${cuts}, after ${writes} writes and ${flushes} flushes of the disk; of what came after the last flush ` +
         `${lost} blocks of 4 KiB were lost and ${kept} kept` +
         (whole > 0 ? `; at ${whole} cuts the disk kept everything` : ""),
+      ok: !failed("cuts:"),
     },
     { name: "disk", found: failed("disk:") ? "requests failed" : "no I/O error", ok: !failed("disk:") },
     {

@@ -5,6 +5,7 @@
  * `blklogwrites` makes it.
  */
 import { UserError } from "../error.ts";
+import { LOG_SECTOR } from "../lab/mod.ts";
 
 const MAGIC = 0x6a736677736872n;
 const VERSION = 1n;
@@ -84,10 +85,10 @@ function readEntries(log: Deno.FsFile): Entry[] | undefined {
   if (size === 0) return [];
   const head = new DataView(new ArrayBuffer(HEAD));
   readAt(log, 0, new Uint8Array(head.buffer));
-  const sector = head.getUint32(24, true);
-  if (head.getBigUint64(0, true) !== MAGIC || head.getBigUint64(8, true) !== VERSION || sector < HEAD) {
-    // The head is written with the first flush.
-    if (head.getBigUint64(0, true) === 0n) return undefined;
+  const [magic, version] = [0, 8].map((offset) => head.getBigUint64(offset, true));
+  // The head is written with the first flush.
+  const sector = magic === 0n ? LOG_SECTOR : head.getUint32(24, true);
+  if (magic !== 0n && (magic !== MAGIC || version !== VERSION || sector < HEAD)) {
     throw new UserError("The log of the disk's writes is not in the format of dm-log-writes, version 1");
   }
   const entries: Entry[] = [];

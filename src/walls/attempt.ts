@@ -24,6 +24,12 @@ export interface Attempt {
   stops: readonly Stop[];
 }
 
+/** `limits.start` of hostile drivers: what is looked at is how they end, on a kernel with every check too. */
+export const START = "2min";
+
+/** How long the supervisor and such a driver may take until it is up, milliseconds. */
+export const START_MS = 300_000;
+
 /** What one of its walls did. */
 export interface Stopped {
   wall: WallName;

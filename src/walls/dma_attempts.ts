@@ -10,6 +10,7 @@ import { DriverRun } from "../soak/driver_run.ts";
 import { sh } from "../soak/lab.ts";
 import { DEVICE, keepQuiet, OURS, PEER } from "../soak/wire.ts";
 import type { Reason } from "../supervisor/schema.ts";
+import { START, START_MS } from "./attempt.ts";
 
 /**
  * What a lab of these attempts is booted with, all on one wire: the card of the hostile driver, one for somebody
@@ -36,7 +37,7 @@ const STAMP = 1024;
 const RUN = 16;
 
 /** How long an attempt may take until something comes of it, and how long what comes after is waited for; ms. */
-const DEADLINE = 60_000;
+const DEADLINE = 180_000;
 const SETTLE = 1500;
 
 /** What became of an attempt. */
@@ -118,14 +119,14 @@ async function attempt(
     grant: { bars: [{ bar: 0, length: "128KiB" }], interrupts: 1, dma: "128KiB", port: { kind: "net" } },
     iommu,
     // Nothing but what its device does is to end it, and that once.
-    limits: { stall: "0s" },
+    limits: { stall: "0s", start: START },
     restart: { on: "never" },
     options: { access, address: secret.address, header: datagramHeader(STAMP).toHex() },
   });
   const file = `/tmp/walls/dma-${access}.json`;
   await lab.exec(["tee", file], { stdin: manifest });
   await using driver = DriverRun.start(lab, [file, "--device", DEVICE, "--no-dhcp"]);
-  const { interface: name } = await driver.next("interface");
+  const { interface: name } = await driver.next("interface", { ms: START_MS });
   const mac = (await sh(lab, `cat /sys/class/net/${name}/address`)).trim();
   await sh(lab, `${FAR} ip neighbour replace ${OURS} lladdr ${mac} dev far0`);
   const ended = driver.next("ended", { ms: DEADLINE }).then(({ reason }) => reason, () => null);

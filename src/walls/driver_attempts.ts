@@ -5,7 +5,7 @@
 import type { Lab } from "../lab/mod.ts";
 import { DriverRun } from "../soak/driver_run.ts";
 import { sh } from "../soak/lab.ts";
-import type { Attempt, AttemptResult, WallName } from "./attempt.ts";
+import { type Attempt, type AttemptResult, START, START_MS, type WallName } from "./attempt.ts";
 import { LANGUAGE_ATTEMPTS, type LanguageAttempt } from "./language_attempts.ts";
 import { wallsOf } from "./native_attempts.ts";
 
@@ -13,7 +13,7 @@ import { wallsOf } from "./native_attempts.ts";
 const FOLDER = "/tmp/walls/drivers/hostile";
 const MANIFEST = "/tmp/walls/hostile.json";
 
-/** How long a driver may take to start and to come to its end, milliseconds: on a kernel with every check, minutes. */
+/** How long a driver may take to its end once it is up, milliseconds: minutes if the kernel checks everything. */
 const END_MS = 180_000;
 
 /** When a driver has begun to serve, milliseconds after it was brought up. */
@@ -76,7 +76,7 @@ async function start(
     driver: "drivers/hostile/driver.ts",
     match: [{ vendor: "0x8086", device: "0x100f" }],
     grant: { bars: [{ bar: 0, length: "128KiB" }], interrupts: 1, dma: "128KiB", port: { kind: "net" } },
-    limits: { stall },
+    limits: { stall, start: START },
     restart: { on: "never" },
   };
   await sh(lab, `mkdir -p ${FOLDER}`);
@@ -108,7 +108,7 @@ export async function tryLanguage(
   attempts: readonly LanguageAttempt[] = LANGUAGE_ATTEMPTS,
 ): Promise<AttemptResult[]> {
   await using run = await start(lab, languageDriver(attempts), { device });
-  await run.next("ready");
+  await run.next("ready", { ms: START_MS });
   const said = run.events.flatMap((event) =>
     event.type === "log" && event.text.startsWith("attempt ")
       ? [event.text.replace(/^attempt \d+: /, "")]
@@ -160,12 +160,16 @@ export async function tryFatal(lab: Lab, device: string, attempt: FatalAttempt):
   const { source, stall } = attempt;
   const once = `setTimeout(() => { ${source} }, ${SERVED_MS});`;
   await using run = await start(lab, driverSource(once), { device, stall });
+  await run.next("ready", { ms: START_MS });
+  const ending = run.next("ended", { ms: END_MS }).then((ended) => ended.reason, () => undefined);
   // Somebody asks for a neighbour, so that there is work for it; it may have ended before that.
-  run.next("interface").then(({ interface: name }) =>
-    sh(lab, `ip address add 10.9.8.1/24 dev ${name} && ping -q -c 3 -W 2 10.9.8.2 > /dev/null || true`)
-  ).catch(() => {});
-  const reason = await run.next("ended", { ms: END_MS }).then((ended) => ended.reason, () => undefined);
-  const outcome = reason ? `${reason.kind}: ${reason.text}` : `it goes on after ${END_MS / 1000} s`;
+  const asked = run.next("interface").then(({ interface: name }) =>
+    sh(lab, `ip address add 10.9.8.1/24 dev ${name}; ping -q -w 10 10.9.8.2 || true`)
+  ).catch(String);
+  const reason = await ending;
+  const outcome = reason
+    ? `${reason.kind}: ${reason.text}`
+    : `it goes on after ${END_MS / 1000} s, asked for a neighbour: ${await asked}`;
   const lines = run.events.filter(({ type }) => type === "log").length;
   const [{ wall, evidence }] = attempt.stops;
   return {

@@ -1,6 +1,8 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { type DiskBench, formatDiskBench, plotDiskBench, type Side, SIZES } from "../../bench/disk.ts";
 import { buildBench } from "../../src/build.ts";
+import { freePort } from "../../src/lab/mod.ts";
+import { lines } from "../../src/lines.ts";
 
 const one = (median: number) => ({ min: median, median, max: median });
 const side = (throughput: number, cost: number): Side => ({
@@ -68,5 +70,32 @@ Deno.test("the program that reads tells what it read, and what it cannot", async
     assertEquals((await read(`${2 ** 20}`, "60000", "9000")).stderr, "read: 9000: not 1 to 8192 sectors\n");
   } finally {
     await Deno.remove(file);
+  }
+});
+
+Deno.test("the program that echoes sends every datagram back, and says what it takes", async () => {
+  const program = `${await buildBench()}/echo`;
+  const port = await freePort("udp");
+  const echo = new Deno.Command(program, { args: [`${port}`], stdout: "piped" }).spawn();
+  try {
+    for await (const line of lines(echo.stdout)) {
+      assertEquals(line, "ready");
+      break;
+    }
+    const socket = Deno.listenDatagram({ transport: "udp", hostname: "127.0.0.1", port: 0 });
+    const to = { transport: "udp", hostname: "127.0.0.1", port } as const;
+    for (const size of [0, 1, 1024]) {
+      const sent = crypto.getRandomValues(new Uint8Array(size));
+      await socket.send(sent, to);
+      const [received, from] = await socket.receive();
+      assertEquals([received, { ...from }], [sent, to]);
+    }
+    socket.close();
+    const taken = await new Deno.Command(program, { args: [`${port}`] }).output();
+    assertEquals(new TextDecoder().decode(taken.stderr), `echo: ${port}: Address already in use\n`);
+    assertEquals((await new Deno.Command(program).output()).code, 64);
+  } finally {
+    echo.kill();
+    await echo.status;
   }
 });

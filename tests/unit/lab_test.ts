@@ -136,10 +136,20 @@ Deno.test("hardware: every device has an address, a slot and an id of its own", 
   assert(argv.includes("e1000-82545em,id=nic0,netdev=net0,bus=nicport0,romfile="));
   assert(argv.some((text) => text.startsWith("file=/b,,c,")));
   const logged = argv.find((text) => text.includes("log.filename=/l,,m,"));
-  assert(/driver=blklogwrites,cache=writeback,.*filename=\/d,.*,id=drive2$/.test(`${logged}`), logged);
+  assert(
+    /driver=blklogwrites,log-sector-size=512,cache=writeback,.*filename=\/d,.*,id=drive2$/.test(`${logged}`),
+    logged,
+  );
   assert(argv.includes("ide-hd,id=disk2,drive=drive2,bus=ide.0,unit=1"));
   assertEquals(argv.filter((text) => text.startsWith("intel-iommu")).length, 1);
   assertEquals(deviceArguments({ ...hardware, nic: [], disk: [], iommu: false }, []), []);
+});
+
+Deno.test("a card's wire is sockets if they are given, and the other cards' are their own", () => {
+  const sockets = { 1: { card: "/a,b", outside: "/c" } };
+  const argv = deviceArguments({ ...parseHardware({ nic: ["e1000", "e1000"] }), sockets }, []);
+  assert(argv.some((text) => text.startsWith("user,id=net0,")));
+  assert(argv.includes("dgram,id=net1,local.type=unix,local.path=/a,,b,remote.type=unix,remote.path=/c"));
 });
 
 Deno.test("a comma in a path does not end a QEMU option", () => {

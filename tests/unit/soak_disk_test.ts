@@ -293,6 +293,14 @@ Deno.test("a write that was forced is not lost, whether its log says so or what 
   assertEquals([loss?.lost, loss?.kept], [1, 0]);
 });
 
+Deno.test("of a disk that was never flushed, whose log has no head yet, everything may be lost", async () => {
+  const log = logged([{ sector: 8, content: content(1) }, { sector: 16, content: content(2) }]);
+  log.fill(0, 0, SECTOR);
+  const { blocks, loss } = await after(log, [0.5, 0.1, 0.9]);
+  assertEquals(blocks.slice(0, 4), [9, 9, 2, 9]);
+  assertEquals(loss, { writes: 2, flushes: 0, kept: 1, lost: 1 });
+});
+
 Deno.test("a log with a gap tells nothing, an empty one of no write, and another file is none", async () => {
   const { blocks, loss } = await after(logged([{ sector: 8, content: content(1) }, undefined, FLUSH]), [0]);
   assertEquals([blocks[1], loss], [9, undefined]);

@@ -1,0 +1,70 @@
+/** What the lab's kernel has counted, read by a program that stays: to start one costs more than it tells. */
+import { z } from "zod";
+import { UserError } from "../src/error.ts";
+import { CHECKOUT } from "../src/lab/guest.ts";
+import type { Lab } from "../src/lab/mod.ts";
+import { lines } from "../src/lines.ts";
+
+/** The program: `bench/inside/sample.c`. */
+const SAMPLE = `${CHECKOUT}/build/bench/sample`;
+
+const sampleSchema = z.object({
+  seconds: z.number(),
+  idle: z.array(z.number()),
+  interrupts: z.number(),
+  receives: z.number(),
+  switches: z.number(),
+});
+
+/** Since the lab's boot; `idle` is of each processor, seconds; the rest as in `bench/inside/sample.c`. */
+export type Sample = z.infer<typeof sampleSchema>;
+
+/** What happened between two samples. */
+export interface Activity {
+  /** Processors that were not idle, 1 being all of one. */
+  busy: number;
+  /** Interrupts of the card, runs of the receive softirq, and switches of context, in all. */
+  interrupts: number;
+  receives: number;
+  switches: number;
+}
+
+/** Reads samples. Dispose of it to end it. */
+export class Sampler implements AsyncDisposable {
+  readonly #child: Deno.ChildProcess;
+  readonly #ask: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #said: AsyncGenerator<string>;
+
+  /** @param irq Line whose interrupts are counted. */
+  constructor(lab: Lab, irq: number) {
+    this.#child = lab.spawn([SAMPLE, `${irq}`], { stdin: "piped", stdout: "piped", stderr: "inherit" });
+    this.#ask = this.#child.stdin.getWriter();
+    this.#said = lines(this.#child.stdout);
+  }
+
+  /** Takes one now. @throws {UserError} if the program has ended. */
+  async take(): Promise<Sample> {
+    await this.#ask.write(new TextEncoder().encode("\n"));
+    const { value, done } = await this.#said.next();
+    if (done) throw new UserError("The program that reads the lab's counters has ended");
+    return sampleSchema.parse(JSON.parse(value));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#ask.close().catch(() => {});
+    await this.#child.status;
+    await this.#said.return(undefined);
+  }
+}
+
+/** The difference of two samples. */
+export function activityBetween(before: Sample, after: Sample): Activity {
+  const seconds = after.seconds - before.seconds;
+  const idle = after.idle.reduce((sum, value, cpu) => sum + value - before.idle[cpu], 0);
+  return {
+    busy: Math.max(0, after.idle.length - idle / seconds),
+    interrupts: after.interrupts - before.interrupts,
+    receives: after.receives - before.receives,
+    switches: after.switches - before.switches,
+  };
+}

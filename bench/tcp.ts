@@ -1,0 +1,329 @@
+/**
+ * TCP through a card, as in SUD's table: streams both ways, and one request and response after the other. The
+ * kernel's own driver and ring3's in turn, in one boot, on one card.
+ */
+import { z } from "zod";
+import { buildBench, buildOutside } from "../src/build.ts";
+import { sendSignal } from "../src/child.ts";
+import { UserError } from "../src/error.ts";
+import { CHECKOUT } from "../src/lab/guest.ts";
+import { freePort, type Lab, nicNetwork } from "../src/lab/mod.ts";
+import { lines } from "../src/lines.ts";
+import { type LabOptions, startLab } from "../src/run/lab.ts";
+import { need } from "../src/setup.ts";
+import { kernelComplaints } from "../src/soak/lab.ts";
+import { DEVICE, keepQuiet } from "../src/soak/wire.ts";
+import { activityBetween, Sampler } from "./sampler.ts";
+import { formatTable, type Spread, spreadOf } from "./table.ts";
+import { answeringCpu, type Card, type DriverName, DRIVERS, startAnswering, takeTurn } from "./turns.ts";
+
+/** The program that answers requests, in the guest: `bench/inside/respond.c`. */
+const RESPOND = `${CHECKOUT}/build/bench/respond`;
+const RESPOND_PORT = 5002;
+
+/** What is measured: streams from the guest and to it, and requests of one byte and of many. */
+export const KINDS = {
+  "stream out": { unit: "Mb/s" },
+  "stream in": { unit: "Mb/s" },
+  "request of 1 byte": { unit: "1/s", size: 1 },
+  "request of 1,024 bytes": { unit: "1/s", size: 1024 },
+} as const;
+
+/** One of them. */
+export type Kind = keyof typeof KINDS;
+
+/** What `request` says. */
+const requestSchema = z.object({
+  transactions: z.number(),
+  seconds: z.number().positive(),
+  p50_us: z.number(),
+  p99_us: z.number(),
+});
+
+/** What is used of what iperf3 says. */
+const iperfSchema = z.object({
+  error: z.string().optional(),
+  end: z.object({
+    sum_received: z.object({ bits_per_second: z.number() }),
+    sum_sent: z.object({ retransmits: z.number().optional() }),
+  }).partial().default({}),
+});
+
+/** What one driver did, each value with its spread over the rounds. */
+export interface Side {
+  /** Megabits or transactions a second. */
+  rate: Spread;
+  /** Processors of the lab that were busy meanwhile, 1 being all of one. */
+  cpu: Spread;
+  /** Processor time of a megabit or a transaction, microseconds. */
+  cost: Spread;
+  /** Round trips, microseconds; null for streams. */
+  p50: Spread | null;
+  p99: Spread | null;
+  /** Segments that were sent again; null where nobody tells. */
+  retransmits: Spread | null;
+}
+
+/** One kind. */
+export interface Row {
+  kind: Kind;
+  kernel: Side;
+  ring3: Side;
+}
+
+/** What was measured. */
+export interface TcpBench {
+  bench: "tcp";
+  ok: boolean;
+  /** What went wrong beside the figures, a line each. */
+  problems: string[];
+  kernel: string;
+  accelerator: string;
+  iommu: boolean;
+  processors: number;
+  rounds: number;
+  rows: Row[];
+}
+
+/** How to measure. */
+export interface TcpBenchOptions extends LabOptions {
+  /** Times that both drivers take their turn. */
+  rounds: number;
+  /** Length of each kind, milliseconds, and how long it runs before that: a driver is compiled while it runs. */
+  measured: number;
+  warm: number;
+}
+
+/** One kind in one turn. */
+interface Measured {
+  rate: number;
+  busy: number;
+  p50?: number;
+  p99?: number;
+  retransmits?: number;
+}
+
+/**
+ * Boots a lab with one card and has both drivers serve it in turn.
+ * @throws {UserError} if the lab or a driver does not come up, or a connection fails.
+ */
+export async function benchTcp(options: TcpBenchOptions): Promise<TcpBench> {
+  const { rounds, hardware, progress, yes } = options;
+  await need(["bench"], { progress, yes });
+  await buildBench();
+  const program = `${await buildOutside()}/request`;
+  await using lab = await startLab({ ...options, hardware: { ...hardware, nic: ["e1000"], disk: [] } });
+  await keepQuiet(lab);
+  await startAnswering(lab, [RESPOND, `${RESPOND_PORT}`]);
+  await using far = await Iperf.start();
+  const { guest: address } = nicNetwork(0);
+  const requests = await lab.forward(RESPOND_PORT, { through: 0, address });
+  const measured: Record<DriverName, Record<Kind, Measured>[]> = { kernel: [], ring3: [] };
+  const problems: string[] = [];
+  for (let round = 1; round <= rounds; round++) {
+    for (const driver of DRIVERS) {
+      progress(`round ${round} of ${rounds}: ${driver === "kernel" ? "the kernel's driver" : "ring3's"}`);
+      const use = async (card: Card) => {
+        measured[driver].push(
+          await measureTurn(lab, card, { ...options, program, requests, streams: far.port }),
+        );
+      };
+      problems.push(...await takeTurn(lab, driver, { device: DEVICE, address, use }));
+    }
+  }
+  problems.push(...kernelComplaints(lab));
+  const side = (driver: DriverName, kind: Kind) => sideOf(measured[driver].map((turn) => turn[kind]));
+  return {
+    bench: "tcp",
+    ok: problems.length === 0,
+    problems,
+    kernel: lab.kernel.release,
+    accelerator: lab.accelerator,
+    iommu: hardware.iommu,
+    processors: hardware.smp,
+    rounds,
+    rows: (Object.keys(KINDS) as Kind[]).map((kind) => ({
+      kind,
+      kernel: side("kernel", kind),
+      ring3: side("ring3", kind),
+    })),
+  };
+}
+
+/** iperf3's server on this machine. */
+class Iperf implements AsyncDisposable {
+  readonly port: number;
+  readonly #child: Deno.ChildProcess;
+  readonly #reading: Promise<void>;
+
+  private constructor(port: number, child: Deno.ChildProcess, said: AsyncGenerator<string>) {
+    this.port = port;
+    this.#child = child;
+    // Read on, so that it never waits for us.
+    this.#reading = (async () => {
+      for await (const _ of said);
+    })();
+  }
+
+  static async start(): Promise<Iperf> {
+    const port = await freePort("tcp");
+    const child = new Deno.Command("iperf3", {
+      args: ["--server", "--bind", "127.0.0.1", "--port", `${port}`, "--forceflush"],
+      stdin: "null",
+      stdout: "piped",
+      stderr: "inherit",
+    }).spawn();
+    const said = lines(child.stdout);
+    for (;;) {
+      const { value, done } = await said.next();
+      if (done) throw new UserError("iperf3 does not start on this machine; its words are above");
+      if (value.includes("Server listening")) return new Iperf(port, child, said);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    sendSignal(this.#child, "SIGTERM");
+    await this.#child.status;
+    await this.#reading;
+  }
+}
+
+type Lengths = Pick<TcpBenchOptions, "measured" | "warm">;
+
+interface Places {
+  /** Program that requests, and the port of this machine that leads to the one that responds. */
+  program: string;
+  requests: number;
+  /** Port of iperf3's server. */
+  streams: number;
+}
+
+async function measureTurn(
+  lab: Lab,
+  card: Card,
+  { measured, warm, program, requests, streams }: TcpBenchOptions & Places,
+): Promise<Record<Kind, Measured>> {
+  await using sampler = new Sampler(lab, card.irq);
+  // The first kind would else be of a driver that has hardly run.
+  await measureStream(lab, sampler, { port: streams, measured: warm, warm, options: ["--bidir"] });
+  const stream = (options: readonly string[]) =>
+    measureStream(lab, sampler, { port: streams, measured, warm, options });
+  const request = (size: number) =>
+    measureRequests(sampler, { program, port: requests, size, measured, warm });
+  return {
+    "stream out": await stream([]),
+    "stream in": await stream(["--reverse"]),
+    "request of 1 byte": await request(KINDS["request of 1 byte"].size),
+    "request of 1,024 bytes": await request(KINDS["request of 1,024 bytes"].size),
+  };
+}
+
+async function measureStream(
+  lab: Lab,
+  sampler: Sampler,
+  { port, measured, warm, options }: Lengths & { port: number; options: readonly string[] },
+): Promise<Measured> {
+  const iperf = async (ms: number) => {
+    const { host } = nicNetwork(0);
+    const { stdout, stderr } = await lab.exec(
+      // deno-fmt-ignore
+      ["taskset", "-c", `${answeringCpu(lab)}`, "iperf3", "--client", host, "--port", `${port}`, "--time", `${ms / 1000}`,
+       "--json", ...options],
+    );
+    const { error, end } = iperfSchema.parse(JSON.parse(stdout || "{}"));
+    if (error === undefined && end.sum_received) return { received: end.sum_received, sent: end.sum_sent };
+    throw new UserError(`iperf3 in the lab does not get through: ${error ?? stderr.trim()}`);
+  };
+  await iperf(warm);
+  const before = await sampler.take();
+  const { received, sent } = await iperf(measured);
+  const { busy } = activityBetween(before, await sampler.take());
+  return { rate: received.bits_per_second / 1e6, busy, retransmits: sent?.retransmits };
+}
+
+async function measureRequests(
+  sampler: Sampler,
+  { program, port, size, measured, warm }: Lengths & { program: string; port: number; size: number },
+): Promise<Measured> {
+  const child = new Deno.Command(program, {
+    args: [port, size, warm, measured].map((number) => `${number}`),
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const said = new Response(child.stderr).text();
+  const samples = [];
+  let last = "";
+  for await (const line of lines(child.stdout)) {
+    if (line === "begin" || line === "end") samples.push(await sampler.take());
+    else last = line;
+  }
+  const { code } = await child.status;
+  if (code !== 0) {
+    throw new UserError(`Requests do not get through: ${(await said).trim() || `status ${code}`}`);
+  }
+  const { transactions, seconds, p50_us, p99_us } = requestSchema.parse(JSON.parse(last));
+  const { busy } = activityBetween(samples[0], samples[1]);
+  return { rate: transactions / seconds, busy, p50: p50_us, p99: p99_us };
+}
+
+function sideOf(rounds: readonly Measured[]): Side {
+  const maybe = (key: "p50" | "p99" | "retransmits") => {
+    const values = rounds.flatMap((one) => one[key] ?? []);
+    return values.length === 0 ? null : spreadOf(values);
+  };
+  return {
+    rate: spreadOf(rounds.map(({ rate }) => rate)),
+    cpu: spreadOf(rounds.map(({ busy }) => busy)),
+    cost: spreadOf(rounds.map(({ busy, rate }) => busy * 1e6 / rate)),
+    p50: maybe("p50"),
+    p99: maybe("p99"),
+    retransmits: maybe("retransmits"),
+  };
+}
+
+/** The figures as a table of Markdown: medians, for the rates with what they lie between. */
+export function formatTcpBench(result: TcpBench): string {
+  const { kernel, accelerator, iommu, processors, rounds, rows, problems } = result;
+  const text = (value: Spread | null, digits: number) => value ? value.median.toFixed(digits) : "";
+  const range = ({ min, median, max }: Spread) =>
+    `${median.toFixed(0)} (${min.toFixed(0)}–${max.toFixed(0)})`;
+  const head = ["", "unit", "kernel", "ring3", "ratio"].concat(
+    ["busy", "µs each", "p50 µs", "p99 µs", "sent again"].flatMap((
+      name,
+    ) => [`kernel ${name}`, `ring3 ${name}`]),
+  );
+  const cells = ({ cpu, cost, p50, p99, retransmits }: Side) => [
+    text(cpu, 2),
+    text(cost, 1),
+    text(p50, 0),
+    text(p99, 0),
+    text(retransmits, 0),
+  ];
+  return [
+    `TCP on Linux ${kernel} (${accelerator}, ${processors} ` +
+    `${processors === 1 ? "processor" : "processors"}, IOMMU ${
+      iommu ? "on" : "off"
+    }): medians of ${rounds} ` +
+    `${
+      rounds === 1 ? "round" : "rounds"
+    } in one boot; busy: processors; µs each: processor time of a megabit ` +
+    "or a transaction",
+    "",
+    formatTable(
+      head,
+      rows.map(({ kind, kernel, ring3 }) => {
+        const [left, right] = [cells(kernel), cells(ring3)];
+        return [
+          kind,
+          KINDS[kind].unit,
+          range(kernel.rate),
+          range(ring3.rate),
+          (ring3.rate.median / kernel.rate.median).toFixed(2),
+          ...left.flatMap((cell, i) => [cell, right[i]]),
+        ];
+      }),
+    ),
+    ...problems.map((problem) => `\n${problem}`),
+  ].join("\n");
+}
