@@ -462,11 +462,13 @@ dissect:
 /* Begin a frame: its headers are copied, so that the device cannot change them later. */
 static struct sk_buff *r3_rx_begin(struct r3_net *net, const u8 *data, u32 length, bool last)
 {
-	struct sk_buff *skb = napi_alloc_skb(&net->napi, R3_RX_COPY);
+	const bool whole = last && length <= R3_RX_COPY;
+	/* R3_RX_HEAD and what goes around it are 512 bytes, which is half of what one more would take and clear. */
+	struct sk_buff *skb = napi_alloc_skb(&net->napi, whole ? max_t(u32, length, R3_RX_HEAD) : R3_RX_HEAD);
 
 	if (!skb)
 		return NULL;
-	if (last && length <= R3_RX_COPY) {
+	if (whole) {
 		skb_put_data(skb, data, length);
 		return skb;
 	}
