@@ -665,13 +665,44 @@ static u32 r3_wait_events(struct r3_grant *grant, u32 *irqs)
 	return events;
 }
 
+/* From this on a timeout is kept by ticks: late by an eighth at most, at a fraction of what a timer costs. */
+#define R3_WAIT_TICKS_US	(100 * USEC_PER_MSEC)
+
+struct r3_wait_time {
+	bool ticks;
+	long left;	/* of them */
+	ktime_t until;	/* where it is a timer */
+};
+
+static void r3_wait_begin(struct r3_wait_time *time, u32 timeout_us)
+{
+	time->ticks = timeout_us >= R3_WAIT_TICKS_US;
+	if (timeout_us == R3_WAIT_FOREVER)
+		time->left = MAX_SCHEDULE_TIMEOUT;
+	else if (time->ticks)
+		/* The present tick is over in part. */
+		time->left = usecs_to_jiffies(timeout_us) + 1;
+	else
+		time->until = ktime_add_us(ktime_get(), timeout_us);
+}
+
+/* Sleep until woken, or returns false when the time is over. */
+static bool r3_wait_schedule(struct r3_wait_time *time)
+{
+	if (!time->ticks)
+		return schedule_hrtimeout_range(&time->until, 50 * NSEC_PER_USEC, HRTIMER_MODE_ABS);
+	time->left = schedule_timeout(time->left);
+	return time->left;
+}
+
 static long r3_wait_sleep(struct r3_grant *grant, struct r3_wait *args)
 {
-	ktime_t until = ktime_add_us(ktime_get(), args->timeout_us);
+	struct r3_wait_time time;
 	bool slept = false;
 	DEFINE_WAIT(wait);
 	long ret = 0;
 
+	r3_wait_begin(&time, args->timeout_us);
 	for (;;) {
 		/* Idle, unless the look below finds something; before the barrier that pairs with the wakers'. */
 		WRITE_ONCE(grant->stall.since, 0);
@@ -691,9 +722,7 @@ static long r3_wait_sleep(struct r3_grant *grant, struct r3_wait *args)
 			break;
 		}
 		slept = true;
-		if (args->timeout_us == R3_WAIT_FOREVER) {
-			schedule();
-		} else if (!schedule_hrtimeout_range(&until, 50 * NSEC_PER_USEC, HRTIMER_MODE_ABS)) {
+		if (!r3_wait_schedule(&time)) {
 			args->events = r3_wait_events(grant, &args->irqs) | R3_EVENT_TIMEOUT;
 			break;
 		}

@@ -116,6 +116,11 @@ export async function buildReference(): Promise<string> {
   return await buildProgram("reference", { sources: "bench/reference", what: "the reference driver" });
 }
 
+/** Builds what QEMU loads to count, and returns its directory. @throws {UserError} if it does not build. */
+export async function buildPlugin(): Promise<string> {
+  return await buildProgram("bench-plugin", { sources: "bench/plugin", what: "the benchmarks' plugin" });
+}
+
 /** Builds the attempts of native code on the walls, and returns their directory. @throws {UserError} if they do not build. */
 export async function buildWalls(): Promise<string> {
   return await buildProgram("walls", { sources: "src/walls/native", what: "the attempts on the walls" });

@@ -9,7 +9,7 @@ export const MACHINE_VARIABLE = "RING3_MACHINE";
 
 const machine = Deno.env.get(MACHINE_VARIABLE) ?? "";
 
-/** Names the cgroup below which this supervisor has one made for each process; not set where there is none. */
+/** What the cgroups that this supervisor has made, one for each process, begin with; not set where there can be none. */
 export const CGROUP_VARIABLE = "RING3_CGROUP";
 
 /** The mount point of sysfs. */

@@ -55,6 +55,9 @@ int cgroup_make(const struct cgroup_limits *limits)
 	limit(fd, "pids.max", limits->threads);
 	snprintf(quota, sizeof(quota), "%lu %d", limits->cpu * (CPU_PERIOD / 1000), CPU_PERIOD);
 	put(fd, "cpu.max", quota);
+	/* Nobody asks what it waits for, and the scheduler sums that up at each switch. Not before Linux 6.1. */
+	if (!faccessat(fd, "cgroup.pressure", F_OK, 0))
+		put(fd, "cgroup.pressure", "0");
 	return fd;
 }
 

@@ -504,7 +504,8 @@ struct r3_port_report {
 /*
  * The data path's one call. First it takes the completions of the channels in
  * kick (on this CPU, before it returns). Then, if nothing has happened and
- * timeout_us is not zero, it unmasks the interrupts and sleeps.
+ * timeout_us is not zero, it unmasks the interrupts and sleeps. A timeout from
+ * 100 ms on may come late by an eighth of it.
  * -EINTR on a signal, -EINVAL for a channel that is not there.
  */
 struct r3_wait {

@@ -1,4 +1,5 @@
 /** `ring3 bench`: what it costs to have a driver outside the kernel, measured beside the kernel's own. */
+import { benchCost, BURSTS, formatCostBench, plotCostBench } from "../../bench/cost.ts";
 import { benchDisk, type DiskName, DISKS, formatDiskBench, plotDiskBench, SIZES } from "../../bench/disk.ts";
 import { BATCHES, benchPacket, formatPacketBench, plotPacketBench } from "../../bench/packet.ts";
 import { writeResults } from "../../bench/results.ts";
@@ -178,6 +179,47 @@ const packetCommand = defineCommand({
   },
 });
 
+/** A plugin counts for one processor. */
+const { smp: _smp, ...COST_OPTIONS } = IN_LAB_OPTIONS;
+
+const costCommand = defineCommand({
+  name: "ring3 bench cost",
+  summary:
+    "count the guest's instructions for each datagram echoed, through the kernel's e1000 and ring3's in turn",
+  options: {
+    ...COST_OPTIONS,
+    out: text(
+      "Path of the .md, .svg and .json, without the ending; default bench/results/cost-iommu-on or -off, with " +
+        "--quick none",
+      { value: "PATH" },
+    ),
+  },
+  notes: [
+    `Bursts of ${BURSTS.join(", ")}; 5 rounds with 12 stretches of 256 datagrams each (--quick: 1 with 8).`,
+  ],
+  async main({ options }) {
+    const { quick } = options;
+    const run = async (lab: LabOptions) => {
+      const result = await benchCost({
+        ...lab,
+        rounds: quick ? 1 : 5,
+        stretches: quick ? 8 : 12,
+        datagrams: 256,
+        warm: 12_288,
+        idle: 2000,
+      });
+      const out = options.out ??
+        (quick ? undefined : `${checkout()}/bench/results/cost-iommu-${result.iommu ? "on" : "off"}`);
+      if (out === undefined) return result;
+      const [markdown, svg] = [formatCostBench(result), plotCostBench(result)];
+      const written = await writeResults(out, { markdown, svg, json: result });
+      lab.progress(`written: ${written.join(", ")}`);
+      return result;
+    };
+    return await inLab(options, { run, format: formatCostBench });
+  },
+});
+
 /** The command. */
 export const benchCommand: Command = defineGroup({
   name: "ring3 bench",
@@ -187,5 +229,6 @@ export const benchCommand: Command = defineGroup({
     udp: () => Promise.resolve(udpCommand),
     tcp: () => Promise.resolve(tcpCommand),
     packet: () => Promise.resolve(packetCommand),
+    cost: () => Promise.resolve(costCommand),
   },
 });

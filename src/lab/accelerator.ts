@@ -9,12 +9,15 @@ export type Accelerator = "kvm" | "tcg";
 /** What a kernel of this size takes to boot on KVM, several times over. */
 const PATIENCE_MS = 6000;
 
-/** The arguments that choose an accelerator. */
-export function acceleratorArguments(accelerator: Accelerator): string[] {
+/** The arguments that choose an accelerator, and with emulation whether processors share a thread. */
+export function acceleratorArguments(
+  accelerator: Accelerator,
+  { thread = "multi" }: { thread?: "single" | "multi" } = {},
+): string[] {
   return accelerator === "kvm"
     // The emulated IOMMU cannot remap interrupts of an interrupt controller inside the kernel.
     ? ["-M", "q35,kernel-irqchip=split", "-accel", "kvm", "-cpu", "host"]
-    : ["-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max"];
+    : ["-M", "q35", "-accel", `tcg,thread=${thread}`, "-cpu", "max"];
 }
 
 /** The accelerator that works here, found by booting on it once per kernel of this machine. */

@@ -25,6 +25,11 @@ export interface Hardware {
   readonly memory: number;
   /** "6.1", "6.12", "sanitizer", or the path of a directory with a kernel: see `findKernel`. */
   readonly kernel: string;
+  /**
+   * A plugin of QEMU's emulator, as `-plugin` takes it: a path and its arguments, see {@link escape}. All processors
+   * are then emulated, by one thread.
+   */
+  readonly plugin?: string;
 }
 
 /** Paths of two Unix datagram sockets that carry a frame in each datagram. */

@@ -96,7 +96,9 @@ export async function boot(hardware: Partial<Hardware>, options: BootOptions): P
   const chosen = { ...DEFAULT_HARDWARE, ...hardware };
   const kernel = await findKernel(chosen.kernel, options.progress);
   const image = await buildImage(kernel, options.progress);
-  const accelerator = await chooseAccelerator({ image: kernel.image, initramfs: image.initramfs });
+  const accelerator = chosen.plugin !== undefined
+    ? "tcg"
+    : await chooseAccelerator({ image: kernel.image, initramfs: image.initramfs });
   const parts = { hardware: chosen, kernel, image, accelerator, disks: options.disks };
   return await startAgain(() => Lab.start(parts), options.progress);
 }
@@ -439,7 +441,8 @@ function qemuArguments(parts: Parts, directory: string, disks: readonly DiskFile
   // deno-fmt-ignore
   return [
     "qemu-system-x86_64", "-name", "ring3-lab", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-    ...acceleratorArguments(parts.accelerator),
+    ...acceleratorArguments(parts.accelerator, { thread: hardware.plugin === undefined ? "multi" : "single" }),
+    ...(hardware.plugin === undefined ? [] : ["-plugin", hardware.plugin]),
     "-smp", `${hardware.smp}`, "-m", `${hardware.memory}`,
     "-kernel", kernel.image, "-initrd", image.initramfs, "-append", append.join(" "),
     "-pidfile", `${directory}/pid`,

@@ -45,10 +45,10 @@ export const FILTER_FD = 4;
 
 let cgroups = 0;
 
-/** A name for the cgroup of a process, below the one that is this supervisor's; none if it has none. */
+/** A name for the cgroup of a process, which begins with that of this supervisor's; none if it has none. */
 function nextCgroup(): string[] {
   const own = Deno.env.get(CGROUP_VARIABLE);
-  return own ? ["--cgroup", `${own}/${++cgroups}`] : [];
+  return own ? ["--cgroup", `${own}-${++cgroups}`] : [];
 }
 
 /** Arguments of `ring3-launch` up to the program. @param control Descriptor of the process's control socket. */

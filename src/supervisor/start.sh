@@ -2,8 +2,9 @@
 # Runs a command in a mount namespace of its own, in which $RING3_MACHINE holds /sys, /proc and /dev/kmsg a second
 # time. Deno denies all three to every process that lacks any permission; below another name it can be given parts.
 set -e
-# Limits of memory, threads and time take a cgroup for each driver, below one that holds no process itself.
-# As a service, the supervisor has been given the cgroup that it is in, and leaves it for one beside the drivers'.
+# Limits of memory, threads and time take a cgroup for each driver, below one that holds no process itself. All are
+# on one level: the scheduler goes through every level each time that a driver sleeps or wakes. As a service, the
+# supervisor has been given the cgroup that it is in, and leaves it for one beside the drivers'.
 root=/sys/fs/cgroup
 if [ -w $root/cgroup.subtree_control ]; then
 	if [ -n "$RING3_DELEGATED" ]; then
@@ -11,17 +12,15 @@ if [ -w $root/cgroup.subtree_control ]; then
 		mkdir -p "$root/supervisor"
 		echo $$ > "$root/supervisor/cgroup.procs"
 	fi
-	export RING3_CGROUP="$root/ring3/$$"
-	mkdir -p "$RING3_CGROUP"
-	for parent in "$root" "$root/ring3" "$RING3_CGROUP"; do
-		# Without one of them the launcher says what this machine lacks.
-		for controller in cpu memory pids; do
-			{ echo "+$controller" > "$parent/cgroup.subtree_control"; } 2> /dev/null || :
-		done
+	export RING3_CGROUP="$root/ring3-$$"
+	# Without one of them the launcher says what this machine lacks.
+	for controller in cpu memory pids; do
+		{ echo "+$controller" > "$root/cgroup.subtree_control"; } 2> /dev/null || :
 	done
 	# Those of supervisors that were killed.
-	for other in "$root"/ring3/*/; do
-		[ -d "/proc/${other##*/ring3/}" ] || rmdir "$other"*/ "$other" 2> /dev/null || :
+	for other in "$root"/ring3-*-*/; do
+		pid=${other#"$root/ring3-"}
+		[ -d "/proc/${pid%%-*}" ] || rmdir "$other" 2> /dev/null || :
 	done
 fi
 mkdir -p "$RING3_MACHINE/sys" "$RING3_MACHINE/proc"

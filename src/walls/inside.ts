@@ -7,6 +7,7 @@
  * the PCI addresses of the card to attack, of one with an MSI-X table, and of somebody else's, whose interface that
  * is.
  */
+import { basename, dirname } from "node:path";
 import {
   type Claim,
   ControlSocket,
@@ -353,7 +354,9 @@ async function cgroups(): Promise<string[]> {
   const own = Deno.env.get(CGROUP_VARIABLE);
   if (!own) throw new Error("This machine has no cgroups");
   const found: string[] = [];
-  for await (const { name, isDirectory } of Deno.readDir(own)) if (isDirectory) found.push(`${own}/${name}`);
+  for await (const { name, isDirectory } of Deno.readDir(dirname(own))) {
+    if (isDirectory && name.startsWith(`${basename(own)}-`)) found.push(`${dirname(own)}/${name}`);
+  }
   return found;
 }
 

@@ -1,6 +1,7 @@
 // The lab's parts that need no lab.
 import { assert, assertEquals, assertNotEquals, assertRejects, assertThrows } from "@std/assert";
 import { UserError } from "../../src/error.ts";
+import { acceleratorArguments } from "../../src/lab/accelerator.ts";
 import { cached, cacheKey, cacheRoot } from "../../src/lab/cache.ts";
 import { run } from "../../src/lab/command.ts";
 import { cpio } from "../../src/lab/cpio.ts";
@@ -150,6 +151,12 @@ Deno.test("a card's wire is sockets if they are given, and the other cards' are 
   const argv = deviceArguments({ ...parseHardware({ nic: ["e1000", "e1000"] }), sockets }, []);
   assert(argv.some((text) => text.startsWith("user,id=net0,")));
   assert(argv.includes("dgram,id=net1,local.type=unix,local.path=/a,,b,remote.type=unix,remote.path=/c"));
+});
+
+Deno.test("a plugin's processors share a thread, others do not", () => {
+  const thread = (argv: string[]) => argv[argv.indexOf("-accel") + 1];
+  assertEquals(thread(acceleratorArguments("tcg")), "tcg,thread=multi");
+  assertEquals(thread(acceleratorArguments("tcg", { thread: "single" })), "tcg,thread=single");
 });
 
 Deno.test("a comma in a path does not end a QEMU option", () => {
