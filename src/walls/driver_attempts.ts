@@ -91,6 +91,7 @@ const EQUIVALENTS: readonly [gain: RegExp, native: string][] = [
   [/network|socket/, "connect to a port of the machine"],
   [/process/, "run /bin/sh"],
   [/thread/, "thread bomb"],
+  [/time/, "burn all processors"],
   [/memory/, "memory bomb"],
   [/./, "read /etc/passwd"],
 ];
@@ -137,13 +138,6 @@ export const FATAL_ATTEMPTS: readonly FatalAttempt[] = [
     as: "burn all processors",
     what: "time of others",
     source: "for (;;);",
-    stops: [{ wall: "module", evidence: /^stall: / }],
-  },
-  {
-    name: "loop in promises",
-    as: "burn all processors",
-    what: "time of others",
-    source: "const again = (): Promise<void> => Promise.resolve().then(again); again();",
     stops: [{ wall: "module", evidence: /^stall: / }],
   },
   {

@@ -174,4 +174,13 @@ export const LANGUAGE_ATTEMPTS: readonly LanguageAttempt[] = [
   poisons("the device's class", "device.constructor.prototype.bar = () => {};"),
   poisons("the port's class", "port.constructor.prototype.config = () => {};"),
   poisons("the rings' class", "port.tx.constructor.prototype.publish = () => {};"),
+  {
+    name: "loop in promises",
+    what: "time of others",
+    source: `const again = () => Promise.resolve().then(again);
+again();
+await new Promise((_, no) => setTimeout(() => no(new Error("the host's timers go on")), 50));`,
+    // The host takes its turns among those of promises, however many there are.
+    expect: /^Error: the host's timers go on/,
+  },
 ];
