@@ -145,11 +145,12 @@ export async function runLoop(driver: Runnable, { grant, clock, onReady, onSigna
   for (;;) {
     // Turns make objects: with none to take, rounds follow each other and nothing is ever collected.
     if (settling) await settleTurns();
-    if (failure) throw failure.error;
-    if (stale && !configuring) {
+    if (stale && !configuring && !failure) {
       void configure();
       await settleTurns();
     }
+    // Rounds do not look at this, and the first of them may sleep.
+    if (failure) throw failure.error;
     while (!round());
   }
 }

@@ -124,6 +124,16 @@ Deno.test("a changed configuration is applied, and polled after, before the next
   assertEquals(log.slice(3), ["poll", "configure", "poll"]);
 });
 
+Deno.test("a configuration that fails ends the driver before the next sleep", async () => {
+  let times = 0;
+  const { grant, error } = await follow([{ events: EVENT.CONFIG }, {}, {}], {
+    configure() {
+      if (++times > 1) throw new Error("no such speed");
+    },
+  });
+  assertEquals([error.message, grant.asked.length], ["no such speed", 1]);
+});
+
 Deno.test("configurations do not overlap, and the last one is not missed", async () => {
   const log: string[] = [];
   let running = 0;
