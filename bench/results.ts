@@ -3,17 +3,18 @@ import { dirname } from "node:path";
 
 /** What was measured, in up to three forms. */
 export interface Results {
-  markdown: string;
+  /** Tables, if there are any. */
+  markdown?: string;
   /** A chart, if there is one. */
   svg?: string;
   /** Anything that JSON can hold. */
   json: unknown;
 }
 
-/** Writes `PATH.md`, `PATH.svg` if there is a chart, and `PATH.json`, making the folder; returns their paths. */
+/** Writes `PATH.md`, `PATH.svg` and `PATH.json`, as far as there are any, making the folder; returns their paths. */
 export async function writeResults(path: string, { markdown, svg, json }: Results): Promise<string[]> {
   const texts = {
-    md: `${markdown}\n`,
+    ...(markdown === undefined ? {} : { md: `${markdown}\n` }),
     ...(svg === undefined ? {} : { svg }),
     json: `${JSON.stringify(json, null, 2)}\n`,
   };

@@ -1,5 +1,5 @@
 /** `ring3 soak`: drivers ended again and again in the lab, and what that does to those who use them. */
-import { dirname } from "node:path";
+import { writeResults } from "../../bench/results.ts";
 import { checkout } from "../lab/checkout.ts";
 import { USAGE, UserError } from "../error.ts";
 import type { Disk } from "../lab/mod.ts";
@@ -53,10 +53,8 @@ const recoverCommand = defineCommand({
         sampleEvery: quick ? 3 : 50,
       });
       if (out === undefined) return result;
-      await Deno.mkdir(dirname(out), { recursive: true });
-      await Deno.writeTextFile(`${out}.svg`, plotRecoverSoak(result));
-      await Deno.writeTextFile(`${out}.json`, `${JSON.stringify(result, null, 2)}\n`);
-      lab.progress(`written: ${out}.svg and ${out}.json`);
+      const written = await writeResults(out, { svg: plotRecoverSoak(result), json: result });
+      lab.progress(`written: ${written.join(", ")}`);
       return result;
     };
     return await inLab(options, { run, format: formatRecoverSoak });
