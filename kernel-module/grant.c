@@ -60,6 +60,7 @@ void r3_grant_unhold(struct r3_grant *grant, unsigned int noio)
 void r3_grant_event(struct r3_grant *grant, u32 event)
 {
 	atomic_or(event, &grant->events);
+	/* As in r3_grant_wake(). */
 	smp_mb__after_atomic();
 	r3_stall_watch(grant);
 	wake_up_all(&grant->wait);
@@ -70,6 +71,7 @@ void r3_grant_wake(struct r3_grant *grant)
 	/* Pairs with prepare_to_wait() in WAIT: it sees the counter, or we see it waiting, and idle. */
 	smp_mb();
 	r3_stall_watch(grant);
+	/* The barrier above is what this needs. */
 	if (waitqueue_active(&grant->wait))
 		wake_up_all(&grant->wait);
 }

@@ -36,6 +36,7 @@ static irqreturn_t r3_irq_handler(int irq, void *data)
 	spin_unlock(&vector->lock);
 
 	atomic64_inc(&grant->claim->irqs);
+	/* Pairs with the one in r3_stall_settle(): it sees what is pending, or the watch sees it idle. */
 	smp_mb__after_atomic();
 	r3_stall_watch(grant);
 	wake_up_all(&grant->wait);
@@ -75,6 +76,7 @@ static void r3_vector_arm(struct r3_vector *vector)
 	}
 	spin_unlock_irqrestore(&vector->lock, flags);
 	if (asserted) {
+		/* As in r3_irq_handler(). */
 		smp_mb();
 		r3_stall_watch(vector->grant);
 	}

@@ -121,9 +121,10 @@ static u32 r3_tx_room(const struct r3_net *net)
 /* Room for any frame: its segments and a context entry. */
 static bool r3_tx_has_room(const struct r3_net *net)
 {
+	if (r3_tx_room(net) < R3_SEGMENTS + 1)
+		return false;
 	/* Pairs with the release in r3_tx_release(): the id is in place. */
-	return r3_tx_room(net) >= R3_SEGMENTS + 1 &&
-	       smp_load_acquire(&net->free_in) != net->free_out;
+	return smp_load_acquire(&net->free_in) != net->free_out;
 }
 
 static void r3_tx_unmap(struct r3_net *net, struct r3_tx_frame *frame)
