@@ -37,7 +37,7 @@ const STAMP = 1024;
 const RUN = 16;
 
 /** How long an attempt may take until something comes of it, and how long what comes after is waited for; ms. */
-const DEADLINE = 180_000;
+const DEADLINE = 60_000;
 const SETTLE = 1500;
 
 /** What became of an attempt. */
