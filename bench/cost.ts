@@ -6,16 +6,24 @@ import { buildBench, buildPlugin } from "../src/build.ts";
 import { UserError } from "../src/error.ts";
 import { CHECKOUT } from "../src/lab/guest.ts";
 import { escape, type Lab, nicNetwork } from "../src/lab/mod.ts";
-import { lines } from "../src/lines.ts";
 import { drawChart } from "../src/plot/mod.ts";
 import { type LabOptions, startLab } from "../src/run/lab.ts";
-import { kernelComplaints, sh } from "../src/soak/lab.ts";
+import { sh } from "../src/soak/lab.ts";
 import { DEVICE, keepQuiet } from "../src/soak/wire.ts";
 import { AddressMap, type Area, AREAS } from "./areas.ts";
 import { BURST_MAC, BurstSender, type Echoes } from "./bursts.ts";
+import { type Card, startAnswering, takeCard } from "./card.ts";
+import {
+  compared,
+  type Comparison,
+  type DriverName,
+  DRIVERS,
+  machineText,
+  roundsText,
+  takeTurns,
+} from "./compare.ts";
 import { type Block, takeMoment } from "./counts.ts";
 import { formatTable, type Spread, spreadOf } from "./table.ts";
-import { type Card, type DriverName, DRIVERS, takeTurn } from "./turns.ts";
 
 /** The program that answers, in the guest: `bench/inside/echo.c`. */
 const ECHO = `${CHECKOUT}/build/bench/echo`;
@@ -30,7 +38,7 @@ const REST_MS = 50;
 /** Functions that are listed. */
 const LISTED = 40;
 
-/** Functions whose calls are told of: switches, interrupts, polls, ring3's call, and where that sleeps. */
+/** Functions whose calls are told of: switches, interrupts, polls, and ring3's call. */
 const CALLS = [
   "finish_task_switch.isra.0",
   "common_interrupt",
@@ -41,7 +49,6 @@ const CALLS = [
   "e1000_intr [e1000]",
   "r3_irq_handler [ring3]",
   "r3_grant_ioctl [ring3]",
-  "r3_wait_sleep [ring3]",
   "r3_net_poll [ring3]",
 ] as const;
 
@@ -71,14 +78,8 @@ export interface Point {
 }
 
 /** What was measured. */
-export interface CostBench {
+export interface CostBench extends Comparison {
   bench: "cost";
-  ok: boolean;
-  /** What went wrong beside the figures, a line each. */
-  problems: string[];
-  kernel: string;
-  iommu: boolean;
-  rounds: number;
   /** Datagrams of one stretch, and stretches of one turn. */
   datagrams: number;
   stretches: number;
@@ -119,7 +120,7 @@ interface Turn {
  * @throws {UserError} if the lab or a driver does not come up, or too little comes back.
  */
 export async function benchCost(options: CostBenchOptions): Promise<CostBench> {
-  const { rounds, hardware, progress, datagrams, stretches } = options;
+  const { hardware, datagrams, stretches } = options;
   await buildBench();
   const plugin = `${await buildPlugin()}/cost.so`;
   await using cleaning = new AsyncDisposableStack();
@@ -141,37 +142,18 @@ export async function benchCost(options: CostBenchOptions): Promise<CostBench> {
     }),
   );
   await keepQuiet(lab);
-  await startEcho(lab);
+  await startAnswering(lab, [ECHO, `${ECHO_PORT}`]);
   const { host: from, guest: to } = nicNetwork(0);
-  const turns: Record<DriverName, Turn[]> = { kernel: [], ring3: [] };
-  const problems: string[] = [];
-  for (let round = 1; round <= rounds; round++) {
-    for (const driver of DRIVERS) {
-      progress(`round ${round} of ${rounds}: ${driver === "kernel" ? "the kernel's driver" : "ring3's"}`);
-      const use = async (card: Card) => {
-        await using sender = new BurstSender({
-          sockets,
-          mac: card.mac,
-          from,
-          to,
-          port: ECHO_PORT,
-          size: SIZE,
-        });
-        turns[driver].push(await measureTurn({ lab, card, sender, counts }, options));
-      };
-      const turn = { device: DEVICE, address: to, neighbours: { [from]: BURST_MAC } };
-      problems.push(...await takeTurn(lab, driver, { ...turn, use }));
-    }
-  }
-  problems.push(...kernelComplaints(lab));
+  const use = async (card: Card) => {
+    await using sender = new BurstSender({ sockets, mac: card.mac, from, to, port: ECHO_PORT, size: SIZE });
+    return await measureTurn({ lab, card, sender, counts }, options);
+  };
+  const taking = { device: DEVICE, address: to, neighbours: { [from]: BURST_MAC }, use };
+  const { result: turns, problems } = await takeTurns(options, (driver) => takeCard(lab, driver, taking));
   const idle = (driver: DriverName) => spreadOf(turns[driver].map(({ idle }) => idle));
   return {
     bench: "cost",
-    ok: problems.length === 0,
-    problems,
-    kernel: lab.kernel.release,
-    iommu: hardware.iommu,
-    rounds,
+    ...compared(lab, { rounds: options.rounds, problems }),
     datagrams,
     stretches,
     idle: { kernel: idle("kernel"), ring3: idle("ring3") },
@@ -181,13 +163,6 @@ export async function benchCost(options: CostBenchOptions): Promise<CostBench> {
       ring3: sideOf(turns.ring3, burst),
     })),
   };
-}
-
-/** Starts the program that answers; it ends with the lab. */
-async function startEcho(lab: Lab): Promise<void> {
-  const { stdout } = lab.spawn([ECHO, `${ECHO_PORT}`], { stdin: "null", stdout: "piped", stderr: "inherit" });
-  const { value } = await lines(stdout).next();
-  if (value !== "ready") throw new UserError("The program that echoes did not start");
 }
 
 interface Measuring {
@@ -314,7 +289,7 @@ function largest(values: ReadonlyMap<string, number>, least: number): Record<str
 
 /** The figures as tables of Markdown: medians, and what ring3 takes more than the kernel's driver. */
 export function formatCostBench(result: CostBench): string {
-  const { kernel, iommu, rounds, stretches, datagrams, points, idle, problems } = result;
+  const { stretches, datagrams, points, idle, problems } = result;
   const count = (value: number) => value.toFixed(0);
   const spread = ({ min, median, max }: Spread) => `${count(median)} (${count(min)}–${count(max)})`;
   const totals = points.map((point) => [
@@ -327,10 +302,8 @@ export function formatCostBench(result: CostBench): string {
     (counted(point.ring3) / counted(point.kernel)).toFixed(3),
   ]);
   return [
-    `Guest instructions for each echo of ${SIZE} bytes on Linux ${kernel}, one processor, IOMMU ` +
-    `${
-      iommu ? "on" : "off"
-    }: medians of ${rounds} × ${stretches} stretches of ${datagrams} datagrams, in one boot`,
+    `Guest instructions for each echo of ${SIZE} bytes on ${machineText(result)}: ${roundsText(result)} of ` +
+    `${stretches} stretches of ${datagrams} datagrams each, in one boot`,
     "",
     formatTable([
       "burst",
@@ -397,14 +370,14 @@ function mostDifferent(points: readonly Point[]): string[] {
 }
 
 /** Instructions over the size of a burst, of both. */
-export function plotCostBench({ kernel, iommu, points }: CostBench): string {
+export function plotCostBench(result: CostBench): string {
   const series = (name: string, driver: DriverName) => ({
     name,
-    points: points.map((point) => [point.burst, point[driver].total.median / 1000] as const),
+    points: result.points.map((point) => [point.burst, point[driver].total.median / 1000] as const),
   });
   return drawChart({
     title: `Guest instructions for each UDP echo, ${SIZE} bytes`,
-    subtitle: `Linux ${kernel}, one emulated processor, IOMMU ${iommu ? "on" : "off"}; medians`,
+    subtitle: `${machineText(result)}; ${roundsText(result)}`,
     x: { label: "datagrams in a burst", scale: "log" },
     y: { label: "thousand instructions", domain: [0, 0] },
     series: [series("kernel's driver", "kernel"), series("ring3", "ring3")],

@@ -10,7 +10,17 @@ import type { Lab } from "../src/lab/mod.ts";
 import { drawChart } from "../src/plot/mod.ts";
 import { type LabOptions, startLab } from "../src/run/lab.ts";
 import { DriverRun } from "../src/soak/driver_run.ts";
-import { kernelComplaints, sh, stopRun } from "../src/soak/lab.ts";
+import { sh } from "../src/soak/lab.ts";
+import {
+  compared,
+  type Comparison,
+  type DriverName,
+  endRun,
+  machineText,
+  roundsText,
+  type Taken,
+  takeTurns,
+} from "./compare.ts";
 import { formatTable, type Spread, spreadOf } from "./table.ts";
 
 /** The program that reads, in the guest: `bench/inside/read.c`. */
@@ -66,16 +76,9 @@ export interface Point {
 }
 
 /** What was measured. */
-export interface DiskBench {
+export interface DiskBench extends Comparison {
   bench: "disk";
-  ok: boolean;
-  /** What went wrong beside the figures, a line each. */
-  problems: string[];
   disk: DiskName;
-  kernel: string;
-  accelerator: string;
-  iommu: boolean;
-  rounds: number;
   points: Point[];
 }
 
@@ -96,46 +99,47 @@ export interface DiskBenchOptions extends LabOptions {
  * @throws {UserError} if the lab or a driver does not come up, or the disk cannot be read.
  */
 export async function benchDisk(options: DiskBenchOptions): Promise<DiskBench> {
-  const { disk, sizes, rounds, progress } = options;
+  const { disk, sizes } = options;
   await buildBench();
   await using lab = await startLab({
     ...options,
     hardware: { ...options.hardware, nic: [], disk: [disk] },
   });
-  const lines = { kernel: [] as Line[], ring3: [] as Line[] };
-  const problems: string[] = [];
   await sh(lab, DISKS[disk].modules.map((name) => `modprobe ${name}`).join("; "));
   const address = await addressOf(lab, disk);
   // A disk that was never written has nothing that would have to be read.
   await sh(lab, `head -c ${options.range} /dev/urandom > /dev/${await diskOf(lab, address)}; sync`);
-  for (let round = 1; round <= rounds; round++) {
-    progress(`round ${round} of ${rounds}: the kernel's driver`);
-    lines.kernel.push(...await measure(lab, await diskOf(lab, address), options));
-    progress(`round ${round} of ${rounds}: ring3's`);
-    const run = DriverRun.start(lab, [disk, "--device", address, "--take"]);
-    await using _ = run;
-    const { disk: name } = await run.next("disk");
-    lines.ring3.push(...await measure(lab, name, options));
-    problems.push(...run.events.filter(({ type }) => type === "ended").map(() => "ring3's driver ended"));
-    problems.push(...await stopRun(run, lab));
-  }
-  problems.push(...kernelComplaints(lab));
-  const points = sizes.map((sectors): Point => ({
-    sectors,
-    kernel: sideOf(lines.kernel.filter((line) => line.sectors === sectors)),
-    ring3: sideOf(lines.ring3.filter((line) => line.sectors === sectors)),
-  }));
+  const { result: turns, problems } = await takeTurns(
+    options,
+    (driver) => takeDisk(lab, driver, { ...options, address }),
+  );
+  const side = (driver: DriverName, sectors: number) =>
+    sideOf(turns[driver].flat().filter((line) => line.sectors === sectors));
   return {
     bench: "disk",
-    ok: problems.length === 0,
-    problems,
+    ...compared(lab, { rounds: options.rounds, problems }),
     disk,
-    kernel: lab.kernel.release,
-    accelerator: lab.accelerator,
-    iommu: options.hardware.iommu,
-    rounds,
-    points,
+    points: sizes.map((sectors) => ({
+      sectors,
+      kernel: side("kernel", sectors),
+      ring3: side("ring3", sectors),
+    })),
   };
+}
+
+async function takeDisk(
+  lab: Lab,
+  driver: DriverName,
+  options: DiskBenchOptions & { address: string },
+): Promise<Taken<Line[]>> {
+  const { disk, address } = options;
+  if (driver === "kernel") {
+    return { result: await measure(lab, await diskOf(lab, address), options), problems: [] };
+  }
+  const run = DriverRun.start(lab, [disk, "--device", address, "--take"]);
+  await using _ = run;
+  const { disk: name } = await run.next("disk");
+  return { result: await measure(lab, name, options), problems: await endRun(lab, run) };
 }
 
 async function addressOf(lab: Lab, disk: DiskName): Promise<string> {
@@ -186,7 +190,7 @@ function sideOf(lines: readonly Line[]): Side {
 
 /** The figures as a table of Markdown: medians, and ring3's share of the kernel's. */
 export function formatDiskBench(result: DiskBench): string {
-  const { disk, kernel, accelerator, iommu, rounds, points, problems } = result;
+  const { disk, points, problems } = result;
   const rate = ({ median }: Spread) => (median / 2 ** 20).toFixed(1);
   const micro = ({ median }: Spread) => (median * 1e6).toFixed(0);
   const ratio = (point: Point, of: keyof Side) =>
@@ -204,10 +208,8 @@ export function formatDiskBench(result: DiskBench): string {
   );
   const head = ["sectors", "kernel MiB/s", "ring3 MiB/s", "ratio", "kernel µs CPU", "ring3 µs CPU", "ratio"];
   return [
-    `Sequential reads of the ${disk} disk, one after the other, on Linux ${kernel} (${accelerator}, IOMMU ` +
-    `${iommu ? "on" : "off"}): medians of ${rounds} ${
-      rounds === 1 ? "round" : "rounds"
-    } in one boot, processor time a request`,
+    `Sequential reads of the ${disk} disk, one after the other, on ${machineText(result)}: ` +
+    `${roundsText(result)} in one boot, processor time a request`,
     "",
     formatTable(head, rows),
     ...problems.map((problem) => `\n${problem}`),
@@ -215,14 +217,14 @@ export function formatDiskBench(result: DiskBench): string {
 }
 
 /** Throughput of both over the size of a request. */
-export function plotDiskBench({ disk, kernel, accelerator, points }: DiskBench): string {
+export function plotDiskBench(result: DiskBench): string {
   const series = (name: string, side: (point: Point) => Side) => ({
     name,
-    points: points.map((point) => [point.sectors, side(point).throughput.median / 2 ** 20] as const),
+    points: result.points.map((point) => [point.sectors, side(point).throughput.median / 2 ** 20] as const),
   });
   return drawChart({
-    title: `Sequential reads, ${disk}`,
-    subtitle: `Linux ${kernel}, ${accelerator}; one request at a time, medians`,
+    title: `Sequential reads, ${result.disk}, one after the other`,
+    subtitle: `${machineText(result)}; ${roundsText(result)}`,
     x: { label: "request, sectors of 512 bytes", scale: "log" },
     y: { label: "throughput, MiB/s" },
     series: [series("kernel's driver", ({ kernel }) => kernel), series("ring3", ({ ring3 }) => ring3)],

@@ -1,8 +1,7 @@
 /** Load from outside the lab: `bench/outside/load.c` at the other end of a card's wire. */
 import { z } from "zod";
-import { UserError } from "../src/error.ts";
 import type { FrameSockets } from "../src/lab/mod.ts";
-import { lines } from "../src/lines.ts";
+import { runOutside } from "./outside.ts";
 
 /** MAC address that the program sends from. */
 export const LOAD_MAC = "52:55:00:00:00:02";
@@ -47,22 +46,12 @@ export interface LoadOptions {
 
 /** Puts a load on the card. @throws {UserError} if the program fails. */
 export async function putLoad(options: LoadOptions): Promise<LoadResult> {
-  const { program, sockets, mac, from, to, size, rate, warm, measured } = options;
-  const numbers = [size, rate, warm, measured].map((number) => `${number}`);
-  const child = new Deno.Command(program, {
-    args: [sockets.outside, sockets.card, mac, from, to, ...numbers],
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  const said = new Response(child.stderr).text();
-  let result: LoadResult | undefined;
-  for await (const line of lines(child.stdout)) {
-    if (line === "begin") await options.begin?.();
-    else if (line === "end") await options.end?.();
-    else result = loadSchema.parse(JSON.parse(line));
-  }
-  const { code } = await child.status;
-  if (code === 0 && result) return result;
-  throw new UserError(`Cannot load the card: ${(await said).trim() || `status ${code}`}`);
+  const { program, sockets, mac, from, to, size, rate, warm, measured, begin, end } = options;
+  return await runOutside(program, {
+    args: [sockets.outside, sockets.card, mac, from, to, size, rate, warm, measured],
+    schema: loadSchema,
+    failure: "Cannot load the card",
+    begin,
+    end,
+  });
 }

@@ -9,6 +9,8 @@ import { checkout } from "../src/lab/checkout.ts";
 import { lines } from "../src/lines.ts";
 import { drawChart } from "../src/plot/mod.ts";
 import type { Progress } from "../src/progress.ts";
+import { v8Flags } from "../src/supervisor/compile.ts";
+import { roundsText } from "./compare.ts";
 import { formatTable, type Spread, spreadOf } from "./table.ts";
 
 /** What is done with packets: out of the card, into it, or both with each. */
@@ -166,7 +168,7 @@ class Driver implements AsyncDisposable {
 }
 
 /** V8 as the supervisor has it run a driver, and with a line for each collection. */
-const V8_FLAGS = "--max-old-space-size=64,--disallow-code-generation-from-strings,--trace-gc";
+const V8_FLAGS = [...v8Flags({ heap: 64 * 2 ** 20, jit: true }), "--trace-gc"];
 
 /**
  * Has both drivers move packets in turn.
@@ -177,7 +179,7 @@ export async function benchPacket(options: PacketBenchOptions): Promise<PacketBe
   const built = await buildReference();
   // deno-fmt-ignore
   const command = [
-    Deno.execPath(), "run", "-A", "--quiet", "--no-code-cache", `--v8-flags=${V8_FLAGS}`,
+    Deno.execPath(), "run", "-A", "--quiet", "--no-code-cache", `--v8-flags=${V8_FLAGS.join()}`,
     `${checkout()}/bench/packet_driver.ts`, `${built}/libring3.so`,
   ];
   const cells = paths.flatMap((path) => batches.map((batch) => ({ path, batch })));
@@ -241,7 +243,8 @@ function sideOf(rounds: readonly Outcome[]): Side {
 }
 
 /** The figures as tables of Markdown. */
-export function formatPacketBench({ processor, deno, v8, rounds, points }: PacketBench): string {
+export function formatPacketBench(result: PacketBench): string {
+  const { processor, deno, v8, points } = result;
   const range = ({ min, median, max }: Spread) =>
     `${median.toFixed(1)} (${min.toFixed(1)}–${max.toFixed(1)})`;
   const count = (value: number | null) => value === null ? "–" : value.toFixed(1);
@@ -261,8 +264,7 @@ export function formatPacketBench({ processor, deno, v8, rounds, points }: Packe
     [p50, p99, p999, max].map(({ median }) => median.toFixed(0));
   return [
     `Cost of a packet in the driver's process, of e1000 in C (gcc -O2) and in TypeScript (Deno ${deno}, V8 ` +
-    `${v8}) over a null card: medians of ${rounds} ${rounds === 1 ? "round" : "rounds"} (least–most), ` +
-    processor,
+    `${v8}) over a null card: ${roundsText(result)} (least–most), ${processor}`,
     "",
     // deno-fmt-ignore
     formatTable([
@@ -284,17 +286,17 @@ export function formatPacketBench({ processor, deno, v8, rounds, points }: Packe
 }
 
 /** Cost of a packet of both over the size of a batch. */
-export function plotPacketBench({ processor, deno, rounds, points }: PacketBench): string {
+export function plotPacketBench(result: PacketBench): string {
   const series = (["receive", "transmit"] as const).flatMap((path) =>
     (["c", "ring3"] as const).map((side) => ({
       name: `${path}, ${side === "c" ? "C" : "ring3"}`,
-      points: points.filter((point) => point.path === path)
+      points: result.points.filter((point) => point.path === path)
         .map((point) => [point.batch, point[side].cost.median] as const),
     }))
   );
   return drawChart({
     title: "Cost of a packet in the driver's process, e1000",
-    subtitle: `null card, ${processor}, Deno ${deno}; medians of ${rounds}`,
+    subtitle: `null card, ${result.processor}, Deno ${result.deno}; ${roundsText(result)}`,
     x: { label: "packets in a batch", scale: "log" },
     y: { label: "nanoseconds a packet", scale: "log" },
     series,

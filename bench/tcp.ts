@@ -11,11 +11,12 @@ import { freePort, type Lab, nicNetwork } from "../src/lab/mod.ts";
 import { lines } from "../src/lines.ts";
 import { type LabOptions, startLab } from "../src/run/lab.ts";
 import { need } from "../src/setup.ts";
-import { kernelComplaints } from "../src/soak/lab.ts";
 import { DEVICE, keepQuiet } from "../src/soak/wire.ts";
-import { activityBetween, Sampler } from "./sampler.ts";
+import { answeringCpu, type Card, startAnswering, takeCard } from "./card.ts";
+import { compared, type Comparison, type DriverName, machineText, roundsText, takeTurns } from "./compare.ts";
+import { runOutside } from "./outside.ts";
+import { activityBetween, type Sample, Sampler } from "./sampler.ts";
 import { formatTable, type Spread, spreadOf } from "./table.ts";
-import { answeringCpu, type Card, type DriverName, DRIVERS, startAnswering, takeTurn } from "./turns.ts";
 
 /** The program that answers requests, in the guest: `bench/inside/respond.c`. */
 const RESPOND = `${CHECKOUT}/build/bench/respond`;
@@ -72,16 +73,8 @@ export interface Row {
 }
 
 /** What was measured. */
-export interface TcpBench {
+export interface TcpBench extends Comparison {
   bench: "tcp";
-  ok: boolean;
-  /** What went wrong beside the figures, a line each. */
-  problems: string[];
-  kernel: string;
-  accelerator: string;
-  iommu: boolean;
-  processors: number;
-  rounds: number;
   rows: Row[];
 }
 
@@ -108,7 +101,7 @@ interface Measured {
  * @throws {UserError} if the lab or a driver does not come up, or a connection fails.
  */
 export async function benchTcp(options: TcpBenchOptions): Promise<TcpBench> {
-  const { rounds, hardware, progress, yes } = options;
+  const { hardware, progress, yes } = options;
   await need(["bench"], { progress, yes });
   await buildBench();
   const program = `${await buildOutside()}/request`;
@@ -118,30 +111,13 @@ export async function benchTcp(options: TcpBenchOptions): Promise<TcpBench> {
   await using far = await Iperf.start();
   const { guest: address } = nicNetwork(0);
   const requests = await lab.forward(RESPOND_PORT, { through: 0, address });
-  const measured: Record<DriverName, Record<Kind, Measured>[]> = { kernel: [], ring3: [] };
-  const problems: string[] = [];
-  for (let round = 1; round <= rounds; round++) {
-    for (const driver of DRIVERS) {
-      progress(`round ${round} of ${rounds}: ${driver === "kernel" ? "the kernel's driver" : "ring3's"}`);
-      const use = async (card: Card) => {
-        measured[driver].push(
-          await measureTurn(lab, card, { ...options, program, requests, streams: far.port }),
-        );
-      };
-      problems.push(...await takeTurn(lab, driver, { device: DEVICE, address, use }));
-    }
-  }
-  problems.push(...kernelComplaints(lab));
+  const use = (card: Card) => measureTurn(lab, card, { ...options, program, requests, streams: far.port });
+  const taking = { device: DEVICE, address, use };
+  const { result: measured, problems } = await takeTurns(options, (driver) => takeCard(lab, driver, taking));
   const side = (driver: DriverName, kind: Kind) => sideOf(measured[driver].map((turn) => turn[kind]));
   return {
     bench: "tcp",
-    ok: problems.length === 0,
-    problems,
-    kernel: lab.kernel.release,
-    accelerator: lab.accelerator,
-    iommu: hardware.iommu,
-    processors: hardware.smp,
-    rounds,
+    ...compared(lab, { rounds: options.rounds, problems }),
     rows: (Object.keys(KINDS) as Kind[]).map((kind) => ({
       kind,
       kernel: side("kernel", kind),
@@ -245,24 +221,15 @@ async function measureRequests(
   sampler: Sampler,
   { program, port, size, measured, warm }: Lengths & { program: string; port: number; size: number },
 ): Promise<Measured> {
-  const child = new Deno.Command(program, {
-    args: [port, size, warm, measured].map((number) => `${number}`),
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  const said = new Response(child.stderr).text();
-  const samples = [];
-  let last = "";
-  for await (const line of lines(child.stdout)) {
-    if (line === "begin" || line === "end") samples.push(await sampler.take());
-    else last = line;
-  }
-  const { code } = await child.status;
-  if (code !== 0) {
-    throw new UserError(`Requests do not get through: ${(await said).trim() || `status ${code}`}`);
-  }
-  const { transactions, seconds, p50_us, p99_us } = requestSchema.parse(JSON.parse(last));
+  const samples: Sample[] = [];
+  const look = async () => void samples.push(await sampler.take());
+  const { transactions, seconds, p50_us, p99_us } = await runOutside(program, {
+    args: [port, size, warm, measured],
+    schema: requestSchema,
+    failure: "Requests do not get through",
+    begin: look,
+    end: look,
+  });
   const { busy } = activityBetween(samples[0], samples[1]);
   return { rate: transactions / seconds, busy, p50: p50_us, p99: p99_us };
 }
@@ -284,7 +251,7 @@ function sideOf(rounds: readonly Measured[]): Side {
 
 /** The figures as a table of Markdown: medians, for the rates with what they lie between. */
 export function formatTcpBench(result: TcpBench): string {
-  const { kernel, accelerator, iommu, processors, rounds, rows, problems } = result;
+  const { rows, problems } = result;
   const text = (value: Spread | null, digits: number) => value ? value.median.toFixed(digits) : "";
   const range = ({ min, median, max }: Spread) =>
     `${median.toFixed(0)} (${min.toFixed(0)}–${max.toFixed(0)})`;
@@ -301,14 +268,10 @@ export function formatTcpBench(result: TcpBench): string {
     text(retransmits, 0),
   ];
   return [
-    `TCP on Linux ${kernel} (${accelerator}, ${processors} ` +
-    `${processors === 1 ? "processor" : "processors"}, IOMMU ${
-      iommu ? "on" : "off"
-    }): medians of ${rounds} ` +
-    `${
-      rounds === 1 ? "round" : "rounds"
-    } in one boot; busy: processors; µs each: processor time of a megabit ` +
-    "or a transaction",
+    `TCP on ${machineText(result)}: ${
+      roundsText(result)
+    } in one boot; busy: processors; µs each: processor ` +
+    "time of a megabit or a transaction",
     "",
     formatTable(
       head,

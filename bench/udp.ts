@@ -7,12 +7,21 @@ import { CHECKOUT } from "../src/lab/guest.ts";
 import { type Lab, nicNetwork } from "../src/lab/mod.ts";
 import { drawChart } from "../src/plot/mod.ts";
 import { type LabOptions, startLab } from "../src/run/lab.ts";
-import { kernelComplaints } from "../src/soak/lab.ts";
 import { DEVICE, keepQuiet } from "../src/soak/wire.ts";
+import { type Card, startAnswering, takeCard } from "./card.ts";
+import {
+  compared,
+  type Comparison,
+  type DriverName,
+  DRIVERS,
+  machineText,
+  OWNERS,
+  roundsText,
+  takeTurns,
+} from "./compare.ts";
 import { LOAD_MAC, type LoadOptions, type LoadResult, putLoad } from "./load.ts";
 import { type Activity, activityBetween, type Sample, Sampler } from "./sampler.ts";
 import { formatTable, type Spread, spreadOf } from "./table.ts";
-import { type Card, type DriverName, DRIVERS, startAnswering, takeTurn } from "./turns.ts";
 
 /** The program that answers, in the guest: `bench/inside/echo.c`. */
 const ECHO = `${CHECKOUT}/build/bench/echo`;
@@ -76,16 +85,8 @@ export interface Point {
 }
 
 /** What was measured. */
-export interface UdpBench {
+export interface UdpBench extends Comparison {
   bench: "udp";
-  ok: boolean;
-  /** What went wrong beside the figures, a line each. */
-  problems: string[];
-  kernel: string;
-  accelerator: string;
-  iommu: boolean;
-  processors: number;
-  rounds: number;
   /** Bytes of a datagram's payload. */
   size: number;
   /** Processors that were busy without any load. */
@@ -132,7 +133,7 @@ interface Turn {
  * @throws {UserError} if the lab or a driver does not come up, or the load does not run.
  */
 export async function benchUdp(options: UdpBenchOptions): Promise<UdpBench> {
-  const { loads, rounds, size, hardware, progress } = options;
+  const { loads, size, hardware } = options;
   await buildBench();
   const program = `${await buildOutside()}/load`;
   const directory = await Deno.makeTempDir();
@@ -148,39 +149,25 @@ export async function benchUdp(options: UdpBenchOptions): Promise<UdpBench> {
   await keepQuiet(lab);
   await startAnswering(lab, [ECHO, `${ECHO_PORT}`]);
   const { host: from, guest: to } = nicNetwork(0);
-  const turns: Record<DriverName, Turn[]> = { kernel: [], ring3: [] };
-  const problems: string[] = [];
-  for (let round = 1; round <= rounds; round++) {
-    for (const driver of DRIVERS) {
-      progress(`round ${round} of ${rounds}: ${ownerOf(driver)}`);
-      const use = async (card: Card) => {
-        const load = { program, sockets, mac: card.mac, from, to, size };
-        turns[driver].push(await measureTurn(lab, card, { ...options, load }));
-      };
-      const turn = { device: DEVICE, address: to, neighbours: { [from]: LOAD_MAC } };
-      problems.push(...await takeTurn(lab, driver, { ...turn, use }));
-    }
-  }
+  const use = (card: Card) => {
+    const load = { program, sockets, mac: card.mac, from, to, size };
+    return measureTurn(lab, card, { ...options, load });
+  };
+  const taking = { device: DEVICE, address: to, neighbours: { [from]: LOAD_MAC }, use };
+  const { result: turns, problems } = await takeTurns(options, (driver) => takeCard(lab, driver, taking));
   for (const driver of DRIVERS) {
     const wrong = turns[driver].flatMap(({ measured }) => measured).reduce(
       (sum, { load }) => sum + load.wrong,
       0,
     );
-    if (wrong > 0) problems.push(`${ownerOf(driver)}: ${wrong} datagrams came back that were not as sent`);
+    if (wrong > 0) problems.push(`${OWNERS[driver]}: ${wrong} datagrams came back that were not as sent`);
   }
-  problems.push(...kernelComplaints(lab));
   const side = (driver: DriverName, index: number) =>
     sideOf(turns[driver].map(({ measured }) => measured[index]));
   const idle = (driver: DriverName) => spreadOf(turns[driver].map(({ idle }) => idle.busy));
   return {
     bench: "udp",
-    ok: problems.length === 0,
-    problems,
-    kernel: lab.kernel.release,
-    accelerator: lab.accelerator,
-    iommu: hardware.iommu,
-    processors: hardware.smp,
-    rounds,
+    ...compared(lab, { rounds: options.rounds, problems }),
     size,
     idle: { kernel: idle("kernel"), ring3: idle("ring3") },
     points: loads.map((offered, index) => ({
@@ -189,10 +176,6 @@ export async function benchUdp(options: UdpBenchOptions): Promise<UdpBench> {
       ring3: side("ring3", index),
     })),
   };
-}
-
-function ownerOf(driver: DriverName): string {
-  return driver === "kernel" ? "the kernel's driver" : "ring3's";
 }
 
 type Fixed = Pick<LoadOptions, "program" | "sockets" | "mac" | "from" | "to" | "size">;
@@ -269,7 +252,7 @@ export function peakOf(points: readonly Point[], driver: DriverName): Point {
 
 /** The figures as tables of Markdown: medians, for the rates with what they lie between. */
 export function formatUdpBench(result: UdpBench): string {
-  const { kernel, accelerator, iommu, processors, rounds, size, points, idle, problems } = result;
+  const { size, points, idle, problems } = result;
   const text = (value: Spread | null, digits: number, factor = 1) =>
     value ? (value.median * factor).toFixed(digits) : "";
   const range = ({ min, median, max }: Spread) =>
@@ -282,11 +265,7 @@ export function formatUdpBench(result: UdpBench): string {
   };
   const heads = (...names: string[]) => names.flatMap((name) => [`kernel ${name}`, `ring3 ${name}`]);
   return [
-    `UDP echo of ${size} bytes on Linux ${kernel} (${accelerator}, ${processors} ` +
-    `${processors === 1 ? "processor" : "processors"}, IOMMU ${
-      iommu ? "on" : "off"
-    }): medians of ${rounds} ` +
-    `${rounds === 1 ? "round" : "rounds"} in one boot`,
+    `UDP echo of ${size} bytes on ${machineText(result)}: ${roundsText(result)} in one boot`,
     "",
     ...summary(points),
     `Processors busy without load: kernel ${text(idle.kernel, 3)}, ring3 ${text(idle.ring3, 3)}.`,
@@ -345,15 +324,17 @@ function summary(points: readonly Point[]): string[] {
 }
 
 /** What came back over what was offered, of both. */
-export function plotUdpBench({ size, kernel, accelerator, iommu, points }: UdpBench): string {
+export function plotUdpBench(result: UdpBench): string {
   const series = (name: string, side: (point: Point) => Side) => ({
     name,
-    points: points.map(side).map(({ offered, rate }) => [offered.median / 1000, rate.median / 1000] as const)
+    points: result.points.map(side).map(({ offered, rate }) =>
+      [offered.median / 1000, rate.median / 1000] as const
+    )
       .toSorted(([a], [b]) => a - b),
   });
   return drawChart({
-    title: `UDP echo, ${size} bytes`,
-    subtitle: `Linux ${kernel}, ${accelerator}, IOMMU ${iommu ? "on" : "off"}; medians`,
+    title: `UDP echo, ${result.size} bytes`,
+    subtitle: `${machineText(result)}; ${roundsText(result)}`,
     x: { label: "offered, thousand datagrams/s", domain: [0, 0] },
     y: { label: "came back, thousand datagrams/s", domain: [0, 0] },
     series: [series("kernel's driver", ({ kernel }) => kernel), series("ring3", ({ ring3 }) => ring3)],

@@ -1,30 +1,29 @@
 /** `ring3 bench`: what it costs to have a driver outside the kernel, measured beside the kernel's own. */
 import { benchCost, BURSTS, formatCostBench, plotCostBench } from "../../bench/cost.ts";
 import { benchDisk, type DiskName, DISKS, formatDiskBench, plotDiskBench, SIZES } from "../../bench/disk.ts";
-import { BATCHES, benchPacket, formatPacketBench, plotPacketBench } from "../../bench/packet.ts";
-import { writeResults } from "../../bench/results.ts";
+import {
+  BATCHES,
+  benchPacket,
+  formatPacketBench,
+  type PacketBench,
+  plotPacketBench,
+} from "../../bench/packet.ts";
 import { benchTcp, formatTcpBench } from "../../bench/tcp.ts";
 import { benchUdp, formatUdpBench, LOADS, plotUdpBench } from "../../bench/udp.ts";
 import { USAGE, UserError } from "../error.ts";
-import { checkout } from "../lab/checkout.ts";
-import type { LabOptions } from "../run/lab.ts";
 import { progressOnStderr } from "../progress.ts";
 import { need } from "../setup.ts";
-import { type Command, defineCommand, defineGroup, flag, integer, text } from "./args.ts";
+import { type Command, defineCommand, defineGroup, flag, integer } from "./args.ts";
 import { IN_LAB_OPTIONS, inLab } from "./in_lab.ts";
+import { type Keeping, keepResult, outOption } from "./results.ts";
+
+const ALL_FORMS = ".md, .svg and .json";
 
 const diskCommand = defineCommand({
   name: "ring3 bench disk",
   summary: "read a disk in requests of 1 to 8,192 sectors, through the kernel's driver and ring3's in turn",
   positionals: [{ name: "disk", description: Object.keys(DISKS).join(" or ") }],
-  options: {
-    ...IN_LAB_OPTIONS,
-    out: text(
-      "Path of the .md, .svg and .json, without the ending; default bench/results/disk-DISK, with " +
-        "--quick none",
-      { value: "PATH" },
-    ),
-  },
+  options: { ...IN_LAB_OPTIONS, ...outOption(ALL_FORMS, "disk-DISK") },
   notes: [
     "64 MiB at each size, or as much as is read in 2 s; 5 rounds (--quick: 8 sizes, 0.3 s, 1 round).",
   ],
@@ -36,23 +35,22 @@ const diskCommand = defineCommand({
     }
     const disk = name as DiskName;
     const { quick } = options;
-    const out = options.out ?? (quick ? undefined : `${checkout()}/bench/results/disk-${disk}`);
-    const run = async (lab: LabOptions) => {
-      const result = await benchDisk({
-        ...lab,
-        disk,
-        sizes: quick ? [1, 2, 8, 32, 128, 512, 2048, 8192] : SIZES,
-        rounds: quick ? 1 : 5,
-        range: 64 * 2 ** 20,
-        longest: quick ? 300 : 2000,
-      });
-      if (out === undefined) return result;
-      const [markdown, svg] = [formatDiskBench(result), plotDiskBench(result)];
-      const written = await writeResults(out, { markdown, svg, json: result });
-      lab.progress(`written: ${written.join(", ")}`);
-      return result;
-    };
-    return await inLab(options, { run, format: formatDiskBench });
+    return await inLab(options, {
+      run: (lab) =>
+        benchDisk({
+          ...lab,
+          disk,
+          sizes: quick ? [1, 2, 8, 32, 128, 512, 2048, 8192] : SIZES,
+          rounds: quick ? 1 : 5,
+          range: 64 * 2 ** 20,
+          longest: quick ? 300 : 2000,
+        }),
+      format: formatDiskBench,
+      keep: {
+        name: () => `disk-${disk}`,
+        forms: (result) => ({ md: formatDiskBench(result), svg: plotDiskBench(result) }),
+      },
+    });
   },
 });
 
@@ -65,6 +63,11 @@ const ROUNDS = {
   }),
 };
 
+/** Part of the name of results that are of one setting of the IOMMU. */
+function iommuPart({ iommu }: { iommu: boolean }): string {
+  return `iommu-${iommu ? "on" : "off"}`;
+}
+
 const udpCommand = defineCommand({
   name: "ring3 bench udp",
   summary:
@@ -73,36 +76,29 @@ const udpCommand = defineCommand({
     ...IN_LAB_OPTIONS,
     size: integer("Bytes of a datagram's payload", { value: "BYTES", min: 20, max: 1472, default: 1024 }),
     ...ROUNDS,
-    out: text(
-      "Path of the .md, .svg and .json, without the ending; default bench/results/udp-BYTES-iommu-on or -off, " +
-        "with --quick none",
-      { value: "PATH" },
-    ),
+    ...outOption(ALL_FORMS, "udp-BYTES-iommu-on or -off"),
   },
   notes: [
     `${LOADS[0]} to ${LOADS[LOADS.length - 1]} datagrams a second, 3 s each (--quick: 4 loads, 2 s).`,
   ],
   async main({ options }) {
     const { quick, size } = options;
-    const run = async (lab: LabOptions) => {
-      const result = await benchUdp({
-        ...lab,
-        size,
-        loads: quick ? [2000, 8000, 16_000, 32_000] : LOADS,
-        rounds: quick ? 1 : options.rounds,
-        measured: quick ? 2000 : 3000,
-        warm: quick ? 8000 : 20_000,
-      });
-      const iommu = result.iommu ? "on" : "off";
-      const out = options.out ??
-        (quick ? undefined : `${checkout()}/bench/results/udp-${size}-iommu-${iommu}`);
-      if (out === undefined) return result;
-      const [markdown, svg] = [formatUdpBench(result), plotUdpBench(result)];
-      const written = await writeResults(out, { markdown, svg, json: result });
-      lab.progress(`written: ${written.join(", ")}`);
-      return result;
-    };
-    return await inLab(options, { run, format: formatUdpBench });
+    return await inLab(options, {
+      run: (lab) =>
+        benchUdp({
+          ...lab,
+          size,
+          loads: quick ? [2000, 8000, 16_000, 32_000] : LOADS,
+          rounds: quick ? 1 : options.rounds,
+          measured: quick ? 2000 : 3000,
+          warm: quick ? 8000 : 20_000,
+        }),
+      format: formatUdpBench,
+      keep: {
+        name: (result) => `udp-${size}-${iommuPart(result)}`,
+        forms: (result) => ({ md: formatUdpBench(result), svg: plotUdpBench(result) }),
+      },
+    });
   },
 });
 
@@ -113,31 +109,22 @@ const tcpCommand = defineCommand({
   options: {
     ...IN_LAB_OPTIONS,
     ...ROUNDS,
-    out: text(
-      "Path of the .md and .json, without the ending; default bench/results/tcp-iommu-on or -off, with --quick none",
-      { value: "PATH" },
-    ),
+    ...outOption(".md and .json", "tcp-iommu-on or -off"),
   },
   notes: [
     "5 s of each kind after 5 s that do not count (--quick: 2 s each). It takes iperf3 on this machine.",
   ],
   async main({ options }) {
     const { quick } = options;
-    const run = async (lab: LabOptions) => {
-      const result = await benchTcp({
-        ...lab,
-        rounds: quick ? 1 : options.rounds,
-        measured: quick ? 2000 : 5000,
-        warm: quick ? 2000 : 5000,
-      });
-      const iommu = result.iommu ? "on" : "off";
-      const out = options.out ?? (quick ? undefined : `${checkout()}/bench/results/tcp-iommu-${iommu}`);
-      if (out === undefined) return result;
-      const written = await writeResults(out, { markdown: formatTcpBench(result), json: result });
-      lab.progress(`written: ${written.join(", ")}`);
-      return result;
-    };
-    return await inLab(options, { run, format: formatTcpBench });
+    const length = quick ? 2000 : 5000;
+    return await inLab(options, {
+      run: (lab) => benchTcp({ ...lab, rounds: quick ? 1 : options.rounds, measured: length, warm: length }),
+      format: formatTcpBench,
+      keep: {
+        name: (result) => `tcp-${iommuPart(result)}`,
+        forms: (result) => ({ md: formatTcpBench(result) }),
+      },
+    });
   },
 });
 
@@ -148,17 +135,14 @@ const packetCommand = defineCommand({
     quick: flag("much less of everything: to see that it works"),
     json: flag("print one JSON object"),
     yes: flag("install what is missing without asking"),
-    out: text(
-      "Path of the .md, .svg and .json, without the ending; default bench/results/packet, with --quick none",
-      { value: "PATH" },
-    ),
+    ...outOption(ALL_FORMS, "packet"),
   },
   notes: [
     "5 rounds of 2 million packets at batches of 1 to 256 (--quick: 1 round of 100,000 at 1 and 32). It takes no " +
     "lab and no privileges.",
   ],
   async main({ options }) {
-    const { quick, json, yes } = options;
+    const { quick, json, yes, out } = options;
     const progress = progressOnStderr();
     await need(["build"], { yes, progress });
     const result = await benchPacket({
@@ -169,11 +153,11 @@ const packetCommand = defineCommand({
       counts: quick ? 1 : 3,
       progress,
     });
-    const out = options.out ?? (quick ? undefined : `${checkout()}/bench/results/packet`);
-    if (out !== undefined) {
-      const [markdown, svg] = [formatPacketBench(result), plotPacketBench(result)];
-      progress(`written: ${(await writeResults(out, { markdown, svg, json: result })).join(", ")}`);
-    }
+    const keeping: Keeping<PacketBench> = {
+      name: () => "packet",
+      forms: (result) => ({ md: formatPacketBench(result), svg: plotPacketBench(result) }),
+    };
+    await keepResult(result, { ...keeping, out, quick, progress });
     console.log(json ? JSON.stringify(result) : formatPacketBench(result));
     return 0;
   },
@@ -188,35 +172,29 @@ const costCommand = defineCommand({
     "count the guest's instructions for each datagram echoed, through the kernel's e1000 and ring3's in turn",
   options: {
     ...COST_OPTIONS,
-    out: text(
-      "Path of the .md, .svg and .json, without the ending; default bench/results/cost-iommu-on or -off, with " +
-        "--quick none",
-      { value: "PATH" },
-    ),
+    ...outOption(ALL_FORMS, "cost-iommu-on or -off"),
   },
   notes: [
     `Bursts of ${BURSTS.join(", ")}; 5 rounds with 12 stretches of 256 datagrams each (--quick: 1 with 8).`,
   ],
   async main({ options }) {
     const { quick } = options;
-    const run = async (lab: LabOptions) => {
-      const result = await benchCost({
-        ...lab,
-        rounds: quick ? 1 : 5,
-        stretches: quick ? 8 : 12,
-        datagrams: 256,
-        warm: 12_288,
-        idle: 2000,
-      });
-      const out = options.out ??
-        (quick ? undefined : `${checkout()}/bench/results/cost-iommu-${result.iommu ? "on" : "off"}`);
-      if (out === undefined) return result;
-      const [markdown, svg] = [formatCostBench(result), plotCostBench(result)];
-      const written = await writeResults(out, { markdown, svg, json: result });
-      lab.progress(`written: ${written.join(", ")}`);
-      return result;
-    };
-    return await inLab(options, { run, format: formatCostBench });
+    return await inLab(options, {
+      run: (lab) =>
+        benchCost({
+          ...lab,
+          rounds: quick ? 1 : 5,
+          stretches: quick ? 8 : 12,
+          datagrams: 256,
+          warm: 12_288,
+          idle: 2000,
+        }),
+      format: formatCostBench,
+      keep: {
+        name: (result) => `cost-${iommuPart(result)}`,
+        forms: (result) => ({ md: formatCostBench(result), svg: plotCostBench(result) }),
+      },
+    });
   },
 });
 

@@ -5,6 +5,7 @@ import type { LabOptions } from "../run/lab.ts";
 import { flag } from "./args.ts";
 import { HARDWARE_OPTIONS } from "./hardware_options.ts";
 import { untilInterrupted } from "./interrupted.ts";
+import { type Keeping, keepResult } from "./results.ts";
 
 /** Cards and disks are each command's own. */
 const { nic: _nic, disk: _disk, ...MACHINE } = HARDWARE_OPTIONS;
@@ -17,6 +18,8 @@ export const IN_LAB_OPTIONS = {
 };
 
 interface Flags {
+  quick?: boolean;
+  out?: string;
   json: boolean;
   yes: boolean;
   iommu?: string;
@@ -25,20 +28,29 @@ interface Flags {
   kernel?: string;
 }
 
+/** Something to do in a lab. */
+interface Work<T> {
+  run: (options: LabOptions) => Promise<T>;
+  format: (result: T) => string;
+  /** What is kept of its result, if anything is. */
+  keep?: Keeping<T>;
+}
+
 /** Does something in a lab until it is done or the user has had enough; the exit status. */
 export async function inLab<T extends { ok: boolean }>(
   flags: Flags,
-  { run, format }: { run: (options: LabOptions) => Promise<T>; format: (result: T) => string },
+  { run, format, keep }: Work<T>,
 ): Promise<number> {
   const hardware = parseHardware(flags);
   const { signal } = untilInterrupted();
   const interrupted = new Promise<undefined>((resolve) =>
     signal.addEventListener("abort", () => resolve(undefined))
   );
-  const options = { hardware, yes: flags.yes, progress: progressOnStderr(), signal };
+  const progress = progressOnStderr();
   // The lab ends with this process.
-  const result = await Promise.race([run(options), interrupted]);
+  const result = await Promise.race([run({ hardware, yes: flags.yes, progress, signal }), interrupted]);
   if (!result) return 130;
+  if (keep) await keepResult(result, { ...keep, out: flags.out, quick: flags.quick, progress });
   console.log(flags.json ? JSON.stringify(result) : format(result));
   return result.ok ? 0 : 1;
 }

@@ -1,19 +1,17 @@
 /** `ring3 soak`: drivers ended again and again in the lab, and what that does to those who use them. */
-import { writeResults } from "../../bench/results.ts";
-import { checkout } from "../lab/checkout.ts";
 import { USAGE, UserError } from "../error.ts";
 import type { Disk } from "../lab/mod.ts";
-import type { LabOptions } from "../run/lab.ts";
 import { formatFioSoak, soakFio } from "../soak/fio.ts";
 import { formatRecoverSoak, plotRecoverSoak, soakRecover } from "../soak/recover.ts";
 import { formatSqliteSoak, soakSqlite } from "../soak/sqlite.ts";
 import { formatStallSoak, soakStall } from "../soak/stall.ts";
 import { formatTcpSoak, soakTcp } from "../soak/tcp.ts";
-import { type Command, defineCommand, defineGroup, duration, integer, text } from "./args.ts";
+import { type Command, defineCommand, defineGroup, duration, integer } from "./args.ts";
 import { IN_LAB_OPTIONS, inLab } from "./in_lab.ts";
+import { outOption } from "./results.ts";
 
-/** Where the results of a whole soak are kept, without an ending. */
-const RESULTS = "bench/results/soak-recover";
+/** Name of the results of a whole soak of recoveries. */
+const RECOVERIES = "soak-recover";
 
 const tcpCommand = defineCommand({
   name: "ring3 soak tcp",
@@ -32,32 +30,19 @@ const tcpCommand = defineCommand({
 const recoverCommand = defineCommand({
   name: "ring3 soak recover",
   summary: "kill the driver 1,000 times, and see how long recovery takes and what is left",
-  options: {
-    ...IN_LAB_OPTIONS,
-    out: text(`Path of the .svg and .json, without the ending; default ${RESULTS}, with --quick none`, {
-      value: "PATH",
-    }),
-  },
+  options: { ...IN_LAB_OPTIONS, ...outOption(".svg and .json", RECOVERIES) },
   notes: [
     "1,000 kills with a spare and 100 without (--quick: 30 and 10). Each waits until a spare is ready, so all of\n" +
     "it takes about an hour.",
   ],
   async main({ options }) {
     const { quick } = options;
-    const out = options.out ?? (quick ? undefined : `${checkout()}/${RESULTS}`);
-    const run = async (lab: LabOptions) => {
-      const result = await soakRecover({
-        ...lab,
-        cycles: quick ? 30 : 1000,
-        alone: quick ? 10 : 100,
-        sampleEvery: quick ? 3 : 50,
-      });
-      if (out === undefined) return result;
-      const written = await writeResults(out, { svg: plotRecoverSoak(result), json: result });
-      lab.progress(`written: ${written.join(", ")}`);
-      return result;
-    };
-    return await inLab(options, { run, format: formatRecoverSoak });
+    const [cycles, alone, sampleEvery] = quick ? [30, 10, 3] : [1000, 100, 50];
+    return await inLab(options, {
+      run: (lab) => soakRecover({ ...lab, cycles, alone, sampleEvery }),
+      format: formatRecoverSoak,
+      keep: { name: () => RECOVERIES, forms: (result) => ({ svg: plotRecoverSoak(result) }) },
+    });
   },
 });
 

@@ -44,17 +44,26 @@ export function moduleFlags({ file, imports, packages }: Version): string[] {
   ];
 }
 
-/**
- * Flags of `deno run` for a driver's process. V8's own compiled code is not kept: only the compiler could.
- * @param options `heap`: most memory for JavaScript objects, bytes; `jit`: whether V8 may compile.
- */
-export function runFlags(version: Version, { heap, jit }: { heap: number; jit: boolean }): string[] {
-  const v8 = [
+/** How V8 runs a driver. */
+export interface V8Limits {
+  /** Most memory for JavaScript objects, bytes. */
+  heap: number;
+  /** Whether it may compile. */
+  jit: boolean;
+}
+
+/** V8's flags for a driver. */
+export function v8Flags({ heap, jit }: V8Limits): string[] {
+  return [
     `--max-old-space-size=${Math.floor(heap / 2 ** 20)}`,
     "--disallow-code-generation-from-strings",
     ...(jit ? [] : ["--jitless"]),
   ];
-  return ["--no-prompt", "--no-code-cache", ...moduleFlags(version), `--v8-flags=${v8.join()}`];
+}
+
+/** Flags of `deno run` for a driver's process. V8's own compiled code is not kept: only the compiler could. */
+export function runFlags(version: Version, limits: V8Limits): string[] {
+  return ["--no-prompt", "--no-code-cache", ...moduleFlags(version), `--v8-flags=${v8Flags(limits).join()}`];
 }
 
 /** Environment of a process that reads them. */

@@ -201,7 +201,9 @@ Deno.test("costs are tables of both drivers with their ratios, and of where they
     ok: false,
     problems: ["ring3's driver ended"],
     kernel: "6.1",
+    accelerator: "tcg",
     iommu: false,
+    processors: 1,
     rounds: 5,
     datagrams: 1024,
     stretches: 5,
@@ -213,6 +215,7 @@ Deno.test("costs are tables of both drivers with their ratios, and of where they
     }],
   };
   const text = formatCostBench(result);
+  assertStringIncludes(text, "Linux 6.1 (tcg, 1 processor, IOMMU off): medians of 5 rounds of 5 stretches");
   assertStringIncludes(text, "20000 (19999–20001)");
   assertStringIncludes(text, "1.200 |");
   assertStringIncludes(text, "1.250 |");

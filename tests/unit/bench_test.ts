@@ -1,6 +1,8 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { type DiskBench, formatDiskBench, plotDiskBench, type Side, SIZES } from "../../bench/disk.ts";
+import { takeTurns } from "../../bench/compare.ts";
 import { buildBench } from "../../src/build.ts";
+import { keepResult } from "../../src/cli/results.ts";
 import { freePort } from "../../src/lab/mod.ts";
 import { lines } from "../../src/lines.ts";
 
@@ -19,6 +21,7 @@ const RESULT: DiskBench = {
   kernel: "6.1",
   accelerator: "tcg",
   iommu: true,
+  processors: 2,
   rounds: 5,
   points: [
     { sectors: 1, kernel: side(2, 0.0001), ring3: side(1, 0.0002) },
@@ -38,9 +41,42 @@ Deno.test("a disk's figures are a table of both drivers and their ratios, with w
     "|       1 |          2.0 |         1.0 |  0.50 |           100 |          200 |  2.00 |",
   );
   assertStringIncludes(text, "|    8192 |        400.0 |       401.0 |  1.00 |");
-  assertStringIncludes(text, "medians of 5 rounds");
+  assertStringIncludes(text, "Linux 6.1 (tcg, 2 processors, IOMMU on): medians of 5 rounds in one boot");
   assert(text.endsWith("\nring3's driver ended"));
   assertStringIncludes(plotDiskBench(RESULT), "kernel's driver");
+});
+
+Deno.test("both drivers take their turns in each round, and what went wrong in any is kept", async () => {
+  const said: string[] = [];
+  let turns = 0;
+  const { result, problems } = await takeTurns(
+    { rounds: 2, progress: (line) => void said.push(line) },
+    (driver) => Promise.resolve({ result: ++turns, problems: turns === 3 ? [`${driver} failed`] : [] }),
+  );
+  assertEquals(result, { kernel: [1, 3], ring3: [2, 4] });
+  assertEquals(problems, ["kernel failed"]);
+  assertEquals(said[3], "round 2 of 2: ring3's driver");
+});
+
+Deno.test("results of a whole run are written, those of a quick one only where they are told to", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const said: string[] = [];
+    const keeping = {
+      name: () => "never",
+      forms: () => ({ md: "| a |" }),
+      progress: (line: string) => void said.push(line),
+    };
+    await keepResult({ a: 1 }, { ...keeping, quick: true });
+    assertEquals(said, []);
+    const out = `${folder}/new/result`;
+    await keepResult({ a: 1 }, { ...keeping, quick: true, out });
+    assertEquals(said, [`written: ${out}.md, ${out}.json`]);
+    assertEquals(await Deno.readTextFile(`${out}.md`), "| a |\n");
+    assertEquals(JSON.parse(await Deno.readTextFile(`${out}.json`)), { a: 1 });
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 });
 
 Deno.test("the program that reads tells what it read, and what it cannot", async () => {

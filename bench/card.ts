@@ -1,15 +1,10 @@
-/** A network card in the lab, in the hands of the kernel's e1000 and of ring3's driver in turn, pinned alike. */
+/** A network card in the lab, in the hands of the kernel's e1000 or of ring3's driver, pinned alike. */
 import { UserError } from "../src/error.ts";
 import type { Lab } from "../src/lab/mod.ts";
 import { lines } from "../src/lines.ts";
 import { DriverRun } from "../src/soak/driver_run.ts";
-import { sh, stopRun } from "../src/soak/lab.ts";
-
-/** Who drives the card. */
-export const DRIVERS = ["kernel", "ring3"] as const;
-
-/** One of them. */
-export type DriverName = (typeof DRIVERS)[number];
+import { sh } from "../src/soak/lab.ts";
+import { type DriverName, endRun, type Taken } from "./compare.ts";
 
 /** Processor of the card's interrupt, and of the thread that is ring3's driver. */
 const INTERRUPT_CPU = 0;
@@ -36,19 +31,19 @@ export interface TurnOptions {
 }
 
 /**
- * Has a driver serve a card while `use` runs. What went wrong at its end, a line each.
+ * Has a driver serve a card while `use` runs.
  * @throws {UserError} if it does not come up.
  */
-export async function takeTurn(
+export async function takeCard<T>(
   lab: Lab,
   driver: DriverName,
-  { use, ...options }: TurnOptions & { use: (card: Card) => Promise<void> },
-): Promise<string[]> {
+  { use, ...options }: TurnOptions & { use: (card: Card) => Promise<T> },
+): Promise<Taken<T>> {
   const { device } = options;
   await sh(lab, "modprobe e1000");
   if (driver === "kernel") {
-    await use(await layOut(lab, await interfaceOf(lab, device), options));
-    return [];
+    const result = await use(await layOut(lab, await interfaceOf(lab, device), options));
+    return { result, problems: [] };
   }
   // The kernel's driver has it by now, so that it gets it back at the end.
   await interfaceOf(lab, device);
@@ -59,9 +54,8 @@ export async function takeTurn(
   await run.next("spare", { where: ({ state }) => state === "ready" });
   // Its other threads compile for it and collect garbage, beside it if they can.
   await sh(lab, `taskset -c -p ${INTERRUPT_CPU} ${pid}`);
-  await use({ ...await layOut(lab, name, options), run });
-  const ended = run.events.filter(({ type }) => type === "ended").map(() => "ring3's driver ended");
-  return [...ended, ...await stopRun(run, lab)];
+  const result = await use({ ...await layOut(lab, name, options), run });
+  return { result, problems: await endRun(lab, run) };
 }
 
 /** Processor for the program in the guest that answers: the last, which is the only one where there is one. */
