@@ -1,13 +1,10 @@
 /** Datagrams in bursts, from the other end of a card's wire: the next burst when all of the last are back. */
 import type { FrameSockets } from "../src/lab/mod.ts";
+import { foldSum, sumWords, UDP_AT, UDP_HEADERS, udpHeaders } from "../src/udp_frame.ts";
 
 /** MAC address and port that they are sent from. */
 export const BURST_MAC = "52:55:00:00:00:03";
 const OUR_PORT = 40_001;
-
-/** Bytes before the payload: Ethernet, IPv4 and UDP. */
-const HEADERS = 14 + 20 + 8;
-const UDP = 14 + 20;
 
 /** A burst that is not back after this is lost as far as it is missing, milliseconds. */
 const LOST_MS = 500;
@@ -58,7 +55,7 @@ export class BurstSender implements AsyncDisposable {
     this.#port = port;
     this.#frame = makeFrame({ mac, from, to, port, size });
     this.#view = new DataView(this.#frame.buffer);
-    this.#sum = sumOf(this.#frame.subarray(UDP - 8)) + 17 + 8 + size;
+    this.#sum = sumWords(this.#frame.subarray(UDP_AT - 8)) + 17 + 8 + size;
     this.#card = { transport: "unixpacket", path: sockets.card };
     this.#incoming = Deno.listenDatagram({ transport: "unixpacket", path: sockets.outside });
     this.#outgoing = Deno.listenDatagram({ transport: "unixpacket", path: `${sockets.outside}-out` });
@@ -101,20 +98,20 @@ export class BurstSender implements AsyncDisposable {
   }
 
   async #send(number: number): Promise<void> {
-    this.#view.setUint32(HEADERS, number);
-    const checksum = folded(this.#sum + (number >>> 16) + (number & 0xffff));
+    this.#view.setUint32(UDP_HEADERS, number);
+    const checksum = foldSum(this.#sum + (number >>> 16) + (number & 0xffff));
     // Zero would say that there is none; its other form means the same sum.
-    this.#view.setUint16(UDP + 6, checksum || 0xffff);
+    this.#view.setUint16(UDP_AT + 6, checksum || 0xffff);
     await this.#outgoing.send(this.#frame, this.#card);
   }
 
   async #receive(): Promise<void> {
     for await (const [frame] of this.#incoming) {
       const view = new DataView(frame.buffer, frame.byteOffset, frame.length);
-      const ours = frame.length >= HEADERS + 4 && view.getUint16(12) === 0x0800 && frame[23] === 17 &&
-        view.getUint16(UDP) === this.#port;
+      const ours = frame.length >= UDP_HEADERS + 4 && view.getUint16(12) === 0x0800 && frame[23] === 17 &&
+        view.getUint16(UDP_AT) === this.#port;
       if (!ours) continue;
-      const number = view.getUint32(HEADERS);
+      const number = view.getUint32(UDP_HEADERS);
       if (!this.#same(frame)) this.#wrong++;
       // One of a burst that was given up may still come.
       else if (!this.#missing.delete(number)) this.#wrong += number >= this.#first ? 1 : 0;
@@ -125,46 +122,16 @@ export class BurstSender implements AsyncDisposable {
   /** Whether it holds what was sent, but for the number. Shorter frames than this are padded. */
   #same(frame: Uint8Array): boolean {
     if (frame.length < this.#frame.length) return false;
-    for (let i = HEADERS + 4; i < this.#frame.length; i++) if (frame[i] !== this.#frame[i]) return false;
+    for (let i = UDP_HEADERS + 4; i < this.#frame.length; i++) if (frame[i] !== this.#frame[i]) return false;
     return true;
   }
 }
 
 /** A frame with everything but the datagram's number and the UDP checksum. */
-function makeFrame(
-  { mac, from, to, port, size }: Omit<BurstOptions, "sockets">,
-): Uint8Array<ArrayBuffer> {
-  const frame = new Uint8Array(HEADERS + size);
-  const view = new DataView(frame.buffer);
-  frame.set(bytesOf(mac, ":", 16), 0);
-  frame.set(bytesOf(BURST_MAC, ":", 16), 6);
-  view.setUint16(12, 0x0800);
-  view.setUint16(14, 0x4500);
-  view.setUint16(16, 20 + 8 + size);
-  view.setUint16(20, 0x4000); // not to be fragmented
-  view.setUint16(22, 64 << 8 | 17); // time to live, and UDP
-  frame.set(bytesOf(from, ".", 10), 26);
-  frame.set(bytesOf(to, ".", 10), 30);
-  view.setUint16(24, folded(sumOf(frame.subarray(14, UDP))));
-  view.setUint16(UDP, OUR_PORT);
-  view.setUint16(UDP + 2, port);
-  view.setUint16(UDP + 4, 8 + size);
-  for (let i = 4; i < size; i++) frame[HEADERS + i] = i * 7 + 1;
+function makeFrame({ mac, from, to, port, size }: Omit<BurstOptions, "sockets">): Uint8Array<ArrayBuffer> {
+  const frame = new Uint8Array(UDP_HEADERS + size);
+  const ends = [{ mac: BURST_MAC, address: from, port: OUR_PORT }, { mac, address: to, port }] as const;
+  frame.set(udpHeaders(...ends, size));
+  for (let i = 4; i < size; i++) frame[UDP_HEADERS + i] = i * 7 + 1;
   return frame;
-}
-
-function bytesOf(text: string, separator: string, radix: number): number[] {
-  return text.split(separator).map((part) => parseInt(part, radix));
-}
-
-/** Sum of words of 16 bits, for the Internet checksum. */
-function sumOf(bytes: Uint8Array): number {
-  let sum = 0;
-  for (let i = 0; i < bytes.length; i++) sum += (i & 1) === 0 ? bytes[i] << 8 : bytes[i];
-  return sum;
-}
-
-function folded(sum: number): number {
-  while (sum > 0xffff) sum = (sum & 0xffff) + Math.floor(sum / 0x10000);
-  return ~sum & 0xffff;
 }

@@ -10,6 +10,7 @@ import { DriverRun } from "../soak/driver_run.ts";
 import { sh } from "../soak/lab.ts";
 import { DEVICE, keepQuiet, OURS, PEER } from "../soak/wire.ts";
 import type { Reason } from "../supervisor/schema.ts";
+import { udpHeaders } from "../udp_frame.ts";
 import { START, START_MS } from "./attempt.ts";
 
 /**
@@ -131,7 +132,7 @@ async function attempt(
   await sh(lab, `${FAR} ip neighbour replace ${OURS} lladdr ${mac} dev far0`);
   const ended = driver.next("ended", { ms: DEADLINE }).then(({ reason }) => reason, () => null);
   const leaked = () => far.received.some((datagram) => holdsPartOf(datagram, content.toHex()));
-  if (access === "read") await Promise.race([ended, far.until(leaked, DEADLINE)]);
+  if (access === "read") await far.until(leaked, ended);
   else await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, 10 * SETTLE))]);
   await new Promise((resolve) => setTimeout(resolve, SETTLE));
   const reason = driver.last("ended")?.reason ?? null;
@@ -157,29 +158,10 @@ function holdsPartOf(text: string, secret: string): boolean {
   return false;
 }
 
-/**
- * Headers of Ethernet, IPv4 and UDP for so many bytes of payload to the far end, without a checksum of those: so
- * that what is there comes out at a socket.
- */
+/** Headers for so many bytes of payload to the far end, so that what is there comes out at a socket. */
 function datagramHeader(payload: number): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(42);
-  const view = new DataView(bytes.buffer);
-  bytes.fill(0xff, 0, 6);
-  bytes.set([0x02, 0, 0, 0, 0, 0x66], 6);
-  view.setUint16(12, 0x0800);
-  bytes.set([0x45, 0], 14);
-  view.setUint16(16, 28 + payload);
-  bytes.set([64, 17], 22); // time to live; UDP
-  bytes.set(OURS.split(".").map(Number), 26);
-  bytes.set(PEER.split(".").map(Number), 30);
-  let sum = 0;
-  for (let at = 14; at < 34; at += 2) sum += view.getUint16(at);
-  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >> 16);
-  view.setUint16(24, ~sum & 0xffff);
-  view.setUint16(34, PORT);
-  view.setUint16(36, PORT);
-  view.setUint16(38, 8 + payload);
-  return bytes;
+  const from = { mac: "02:00:00:00:00:66", address: OURS, port: PORT };
+  return udpHeaders(from, { mac: "ff:ff:ff:ff:ff:ff", address: PEER, port: PORT }, payload);
 }
 
 /** A process in the lab that keeps a page. */
@@ -261,18 +243,13 @@ class FarEnd implements AsyncDisposable {
     return new FarEnd(child, said);
   }
 
-  /** Resolves when that is so, looked at whenever a datagram has come, or after `ms`. */
-  async until(fits: () => boolean, ms: number): Promise<void> {
-    let late = false;
-    let timer;
-    const over = new Promise<void>((resolve) =>
-      timer = setTimeout(() => {
-        late = true;
-        resolve();
-      }, ms)
-    );
-    while (!late && !fits()) await Promise.race([this.#came.promise, over]);
-    clearTimeout(timer);
+  /** Resolves when that is so, looked at whenever a datagram has come, or when `over` does. */
+  async until(fits: () => boolean, over: Promise<unknown>): Promise<void> {
+    let isOver = false;
+    const ends = over.then(() => {
+      isOver = true;
+    });
+    while (!isOver && !fits()) await Promise.race([this.#came.promise, ends]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
