@@ -90,6 +90,20 @@ export function roundsText({ rounds }: Pick<Comparison, "rounds">): string {
   return `medians of ${counted(rounds, "round")}`;
 }
 
+/** Heads of columns that both drivers have: `kernel busy`, `ring3 busy`, and so on. */
+export function headsOf(names: readonly string[]): string[] {
+  return names.flatMap((name) => DRIVERS.map((driver) => `${driver} ${name}`));
+}
+
+/** What stands below them. */
+export function cellsOf<Side>(
+  { kernel, ring3 }: Record<DriverName, Side>,
+  cells: (side: Side) => readonly string[],
+): string[] {
+  const [left, right] = [cells(kernel), cells(ring3)];
+  return left.flatMap((cell, i) => [cell, right[i]]);
+}
+
 function counted(count: number, unit: string): string {
   return `${count} ${unit}${count === 1 ? "" : "s"}`;
 }

@@ -23,7 +23,7 @@ import {
   takeTurns,
 } from "./compare.ts";
 import { type Block, takeMoment } from "./counts.ts";
-import { formatTable, type Spread, spreadOf } from "./table.ts";
+import { formatTable, rangeText, type Spread, spreadOf } from "./table.ts";
 
 /** The program that answers, in the guest: `bench/inside/echo.c`. */
 const ECHO = `${CHECKOUT}/build/bench/echo`;
@@ -291,12 +291,11 @@ function largest(values: ReadonlyMap<string, number>, least: number): Record<str
 export function formatCostBench(result: CostBench): string {
   const { stretches, datagrams, points, idle, problems } = result;
   const count = (value: number) => value.toFixed(0);
-  const spread = ({ min, median, max }: Spread) => `${count(median)} (${count(min)}–${count(max)})`;
   const totals = points.map((point) => [
     count(point.burst),
     ...DRIVERS.flatMap((driver) => {
       const { user, kernel, total } = point[driver];
-      return [count(user.median), count(kernel.median), spread(total)];
+      return [count(user.median), count(kernel.median), rangeText(total)];
     }),
     (point.ring3.total.median / point.kernel.total.median).toFixed(3),
     (counted(point.ring3) / counted(point.kernel)).toFixed(3),
@@ -317,7 +316,9 @@ export function formatCostBench(result: CostBench): string {
       "ratio, each string instruction once",
     ], totals),
     "",
-    `Without traffic, instructions a second: kernel ${spread(idle.kernel)}, ring3 ${spread(idle.ring3)}.`,
+    `Without traffic, instructions a second: kernel ${rangeText(idle.kernel)}, ring3 ${
+      rangeText(idle.ring3)
+    }.`,
     "",
     "Where they are, means of the middle half of all stretches",
     "",

@@ -1,6 +1,6 @@
 /**
- * Sequential reads of a disk at the request sizes of Leslie et al. 2005, figure 2: the kernel's own driver and
- * ring3's in turn, in one boot, on one disk.
+ * Reads of a disk, one after the other at the request sizes of Leslie et al. 2005, figure 2, and at random: the
+ * kernel's own driver and ring3's in turn, in one boot, on one disk.
  */
 import { z } from "zod";
 import { buildBench } from "../src/build.ts";
@@ -12,16 +12,19 @@ import { type LabOptions, startLab } from "../src/run/lab.ts";
 import { DriverRun } from "../src/soak/driver_run.ts";
 import { sh } from "../src/soak/lab.ts";
 import {
+  cellsOf,
   compared,
   type Comparison,
   type DriverName,
   endRun,
+  headsOf,
   machineText,
   roundsText,
   type Taken,
   takeTurns,
 } from "./compare.ts";
-import { formatTable, type Spread, spreadOf } from "./table.ts";
+import { DEPTHS, type RandomReads, readRandomly } from "./random.ts";
+import { formatTable, rangeText, type Spread, spreadOf } from "./table.ts";
 
 /** The program that reads, in the guest: `bench/inside/read.c`. */
 const READ = `${CHECKOUT}/build/bench/read`;
@@ -75,11 +78,35 @@ export interface Point {
   ring3: Side;
 }
 
+/** What one driver did with random reads; each value has its spread over the rounds. */
+export interface RandomSide {
+  /** Requests a second. */
+  rate: Spread;
+  /** Processors that were busy meanwhile, 1 being all of one. */
+  cpu: Spread;
+  /** Processor time of one request, microseconds. */
+  cost: Spread;
+  /** Until a request has come back, microseconds: the longest of so many percent. */
+  p50: Spread;
+  p99: Spread;
+  p999: Spread;
+}
+
+/** Random reads at one depth. */
+export interface RandomPoint {
+  /** Requests under way at a time. */
+  depth: number;
+  kernel: RandomSide;
+  ring3: RandomSide;
+}
+
 /** What was measured. */
 export interface DiskBench extends Comparison {
   bench: "disk";
   disk: DiskName;
   points: Point[];
+  /** Of 4 KiB. */
+  random: RandomPoint[];
 }
 
 /** How to measure. */
@@ -90,8 +117,15 @@ export interface DiskBenchOptions extends LabOptions {
   rounds: number;
   /** Of the disk to read at each size, bytes. */
   range: number;
-  /** Longest time for one size, milliseconds. */
+  /** Longest time for one size, and time of random reads at one depth, milliseconds. */
   longest: number;
+  random: number;
+}
+
+/** One turn of a driver. */
+interface Turn {
+  lines: Line[];
+  random: RandomReads[];
 }
 
 /**
@@ -114,7 +148,9 @@ export async function benchDisk(options: DiskBenchOptions): Promise<DiskBench> {
     (driver) => takeDisk(lab, driver, { ...options, address }),
   );
   const side = (driver: DriverName, sectors: number) =>
-    sideOf(turns[driver].flat().filter((line) => line.sectors === sectors));
+    sideOf(turns[driver].flatMap(({ lines }) => lines).filter((line) => line.sectors === sectors));
+  const randomSide = (driver: DriverName, depth: number) =>
+    randomSideOf(turns[driver].flatMap(({ random }) => random).filter((reads) => reads.depth === depth));
   return {
     bench: "disk",
     ...compared(lab, { rounds: options.rounds, problems }),
@@ -124,6 +160,11 @@ export async function benchDisk(options: DiskBenchOptions): Promise<DiskBench> {
       kernel: side("kernel", sectors),
       ring3: side("ring3", sectors),
     })),
+    random: DEPTHS.map((depth) => ({
+      depth,
+      kernel: randomSide("kernel", depth),
+      ring3: randomSide("ring3", depth),
+    })),
   };
 }
 
@@ -131,7 +172,7 @@ async function takeDisk(
   lab: Lab,
   driver: DriverName,
   options: DiskBenchOptions & { address: string },
-): Promise<Taken<Line[]>> {
+): Promise<Taken<Turn>> {
   const { disk, address } = options;
   if (driver === "kernel") {
     return { result: await measure(lab, await diskOf(lab, address), options), problems: [] };
@@ -165,9 +206,15 @@ async function diskOf(lab: Lab, address: string): Promise<string> {
 }
 
 /** Reads for a while first: a driver is compiled while it runs, the more the more often. */
-async function measure(lab: Lab, disk: string, options: DiskBenchOptions): Promise<Line[]> {
+async function measure(lab: Lab, disk: string, options: DiskBenchOptions): Promise<Turn> {
   await read(lab, disk, { ...options, sizes: [8], longest: WARM_MS });
-  return await read(lab, disk, options);
+  const lines = await read(lab, disk, options);
+  const random: RandomReads[] = [];
+  const { range, random: measured } = options;
+  for (const depth of DEPTHS) {
+    random.push(await readRandomly(lab, disk, { depth, range, measured, warm: measured }));
+  }
+  return { lines, random };
 }
 
 async function read(
@@ -188,9 +235,21 @@ function sideOf(lines: readonly Line[]): Side {
   };
 }
 
-/** The figures as a table of Markdown: medians, and ring3's share of the kernel's. */
+function randomSideOf(rounds: readonly RandomReads[]): RandomSide {
+  const spread = (value: (reads: RandomReads) => number) => spreadOf(rounds.map(value));
+  return {
+    rate: spread(({ rate }) => rate),
+    cpu: spread(({ busy }) => busy),
+    cost: spread(({ busy, rate }) => busy * 1e6 / rate),
+    p50: spread(({ p50 }) => p50),
+    p99: spread(({ p99 }) => p99),
+    p999: spread(({ p999 }) => p999),
+  };
+}
+
+/** The figures as tables of Markdown: medians, and ring3's share of the kernel's. */
 export function formatDiskBench(result: DiskBench): string {
-  const { disk, points, problems } = result;
+  const { disk, points, random, problems } = result;
   const rate = ({ median }: Spread) => (median / 2 ** 20).toFixed(1);
   const micro = ({ median }: Spread) => (median * 1e6).toFixed(0);
   const ratio = (point: Point, of: keyof Side) =>
@@ -212,8 +271,28 @@ export function formatDiskBench(result: DiskBench): string {
     `${roundsText(result)} in one boot, processor time a request`,
     "",
     formatTable(head, rows),
+    "",
+    "Random reads of 4 KiB, at so many at a time: requests a second (least–most), processor time of each, and " +
+    "how long they took",
+    "",
+    formatRandom(random),
     ...problems.map((problem) => `\n${problem}`),
   ].join("\n");
+}
+
+function formatRandom(points: readonly RandomPoint[]): string {
+  const cells = ({ cost, p50, p99, p999 }: RandomSide) =>
+    [cost, p50, p99, p999].map(({ median }) => median.toFixed(0));
+  return formatTable(
+    ["depth", "kernel/s", "ring3/s", "ratio", ...headsOf(["µs CPU", "p50 µs", "p99 µs", "p99.9 µs"])],
+    points.map((point) => [
+      `${point.depth}`,
+      rangeText(point.kernel.rate),
+      rangeText(point.ring3.rate),
+      (point.ring3.rate.median / point.kernel.rate.median).toFixed(2),
+      ...cellsOf(point, cells),
+    ]),
+  );
 }
 
 /** Throughput of both over the size of a request. */

@@ -11,7 +11,7 @@ import { drawChart } from "../src/plot/mod.ts";
 import type { Progress } from "../src/progress.ts";
 import { v8Flags } from "../src/supervisor/compile.ts";
 import { roundsText } from "./compare.ts";
-import { formatTable, type Spread, spreadOf } from "./table.ts";
+import { formatTable, rangeText, type Spread, spreadOf } from "./table.ts";
 
 /** What is done with packets: out of the card, into it, or both with each. */
 export const PATHS = ["receive", "transmit", "forward"] as const;
@@ -245,15 +245,13 @@ function sideOf(rounds: readonly Outcome[]): Side {
 /** The figures as tables of Markdown. */
 export function formatPacketBench(result: PacketBench): string {
   const { processor, deno, v8, points } = result;
-  const range = ({ min, median, max }: Spread) =>
-    `${median.toFixed(1)} (${min.toFixed(1)}–${max.toFixed(1)})`;
   const count = (value: number | null) => value === null ? "–" : value.toFixed(1);
   const cost = points.map(({ path, batch, c, ring3, ratio, heap, collections, packets }) => [
     path,
     `${batch}`,
-    range(c.cost),
-    range(ring3.cost),
-    `${ratio.median.toFixed(2)} (${ratio.min.toFixed(2)}–${ratio.max.toFixed(2)})`,
+    rangeText(c.cost, 1),
+    rangeText(ring3.cost, 1),
+    rangeText(ratio, 2),
     count(c.instructions),
     count(ring3.instructions),
     c.instructions && ring3.instructions ? (ring3.instructions / c.instructions).toFixed(2) : "–",

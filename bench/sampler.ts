@@ -23,7 +23,7 @@ export type Sample = z.infer<typeof sampleSchema>;
 export interface Activity {
   /** Processors that were not idle, 1 being all of one. */
   busy: number;
-  /** Interrupts of the card, runs of the receive softirq, and switches of context, in all. */
+  /** Interrupts of the line, runs of the receive softirq, and switches of context, in all. */
   interrupts: number;
   receives: number;
   switches: number;
@@ -35,9 +35,13 @@ export class Sampler implements AsyncDisposable {
   readonly #ask: WritableStreamDefaultWriter<Uint8Array>;
   readonly #said: AsyncGenerator<string>;
 
-  /** @param irq Line whose interrupts are counted. */
-  constructor(lab: Lab, irq: number) {
-    this.#child = lab.spawn([SAMPLE, `${irq}`], { stdin: "piped", stdout: "piped", stderr: "inherit" });
+  /** @param irq Line whose interrupts are counted; those of all without it. */
+  constructor(lab: Lab, irq?: number) {
+    this.#child = lab.spawn([SAMPLE, ...irq === undefined ? [] : [`${irq}`]], {
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "inherit",
+    });
     this.#ask = this.#child.stdin.getWriter();
     this.#said = lines(this.#child.stdout);
   }

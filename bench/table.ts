@@ -14,6 +14,11 @@ export function spreadOf(values: readonly number[]): Spread {
   return { min: sorted[0], median: quantile(sorted, 0.5), max: sorted[sorted.length - 1] };
 }
 
+/** A median with what it lies between: `120 (100–130)`. */
+export function rangeText({ min, median, max }: Spread, digits = 0): string {
+  return `${median.toFixed(digits)} (${min.toFixed(digits)}–${max.toFixed(digits)})`;
+}
+
 /** A table of Markdown whose columns are as wide as their widest cell; numbers to the right. */
 export function formatTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = head.map((cell, i) => Math.max(cell.length, ...rows.map((row) => row[i].length)));

@@ -13,10 +13,19 @@ import { type LabOptions, startLab } from "../src/run/lab.ts";
 import { need } from "../src/setup.ts";
 import { DEVICE, keepQuiet } from "../src/soak/wire.ts";
 import { answeringCpu, type Card, startAnswering, takeCard } from "./card.ts";
-import { compared, type Comparison, type DriverName, machineText, roundsText, takeTurns } from "./compare.ts";
+import {
+  cellsOf,
+  compared,
+  type Comparison,
+  type DriverName,
+  headsOf,
+  machineText,
+  roundsText,
+  takeTurns,
+} from "./compare.ts";
 import { runOutside } from "./outside.ts";
 import { activityBetween, type Sample, Sampler } from "./sampler.ts";
-import { formatTable, type Spread, spreadOf } from "./table.ts";
+import { formatTable, rangeText, type Spread, spreadOf } from "./table.ts";
 
 /** The program that answers requests, in the guest: `bench/inside/respond.c`. */
 const RESPOND = `${CHECKOUT}/build/bench/respond`;
@@ -253,13 +262,7 @@ function sideOf(rounds: readonly Measured[]): Side {
 export function formatTcpBench(result: TcpBench): string {
   const { rows, problems } = result;
   const text = (value: Spread | null, digits: number) => value ? value.median.toFixed(digits) : "";
-  const range = ({ min, median, max }: Spread) =>
-    `${median.toFixed(0)} (${min.toFixed(0)}–${max.toFixed(0)})`;
-  const head = ["", "unit", "kernel", "ring3", "ratio"].concat(
-    ["busy", "µs each", "p50 µs", "p99 µs", "sent again"].flatMap((
-      name,
-    ) => [`kernel ${name}`, `ring3 ${name}`]),
-  );
+  const heads = headsOf(["busy", "µs each", "p50 µs", "p99 µs", "sent again"]);
   const cells = ({ cpu, cost, p50, p99, retransmits }: Side) => [
     text(cpu, 2),
     text(cost, 1),
@@ -274,18 +277,15 @@ export function formatTcpBench(result: TcpBench): string {
     "time of a megabit or a transaction",
     "",
     formatTable(
-      head,
-      rows.map(({ kind, kernel, ring3 }) => {
-        const [left, right] = [cells(kernel), cells(ring3)];
-        return [
-          kind,
-          KINDS[kind].unit,
-          range(kernel.rate),
-          range(ring3.rate),
-          (ring3.rate.median / kernel.rate.median).toFixed(2),
-          ...left.flatMap((cell, i) => [cell, right[i]]),
-        ];
-      }),
+      ["", "unit", "kernel", "ring3", "ratio", ...heads],
+      rows.map((row) => [
+        row.kind,
+        KINDS[row.kind].unit,
+        rangeText(row.kernel.rate),
+        rangeText(row.ring3.rate),
+        (row.ring3.rate.median / row.kernel.rate.median).toFixed(2),
+        ...cellsOf(row, cells),
+      ]),
     ),
     ...problems.map((problem) => `\n${problem}`),
   ].join("\n");

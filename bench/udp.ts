@@ -10,10 +10,12 @@ import { type LabOptions, startLab } from "../src/run/lab.ts";
 import { DEVICE, keepQuiet } from "../src/soak/wire.ts";
 import { type Card, startAnswering, takeCard } from "./card.ts";
 import {
+  cellsOf,
   compared,
   type Comparison,
   type DriverName,
   DRIVERS,
+  headsOf,
   machineText,
   OWNERS,
   roundsText,
@@ -21,7 +23,7 @@ import {
 } from "./compare.ts";
 import { LOAD_MAC, type LoadOptions, type LoadResult, putLoad } from "./load.ts";
 import { type Activity, activityBetween, type Sample, Sampler } from "./sampler.ts";
-import { formatTable, type Spread, spreadOf } from "./table.ts";
+import { formatTable, rangeText, type Spread, spreadOf } from "./table.ts";
 
 /** The program that answers, in the guest: `bench/inside/echo.c`. */
 const ECHO = `${CHECKOUT}/build/bench/echo`;
@@ -255,15 +257,8 @@ export function formatUdpBench(result: UdpBench): string {
   const { size, points, idle, problems } = result;
   const text = (value: Spread | null, digits: number, factor = 1) =>
     value ? (value.median * factor).toFixed(digits) : "";
-  const range = ({ min, median, max }: Spread) =>
-    `${median.toFixed(0)} (${min.toFixed(0)}–${max.toFixed(0)})`;
   const table = (head: readonly string[], row: (point: Point) => string[]) =>
     formatTable(["offered/s", ...head], points.map((point) => [`${point.offered}`, ...row(point)]));
-  const both = (point: Point, cells: (side: Side) => string[]) => {
-    const [left, right] = [cells(point.kernel), cells(point.ring3)];
-    return left.flatMap((cell, i) => [cell, right[i]]);
-  };
-  const heads = (...names: string[]) => names.flatMap((name) => [`kernel ${name}`, `ring3 ${name}`]);
   return [
     `UDP echo of ${size} bytes on ${machineText(result)}: ${roundsText(result)} in one boot`,
     "",
@@ -273,29 +268,30 @@ export function formatUdpBench(result: UdpBench): string {
     "Datagrams that came back a second, the share that did not, and the share that the card had no room for",
     "",
     table(
-      ["kernel", "ring3", "ratio", ...heads("lost %", "missed %")],
+      ["kernel", "ring3", "ratio", ...headsOf(["lost %", "missed %"])],
       (point) => [
-        range(point.kernel.rate),
-        range(point.ring3.rate),
+        rangeText(point.kernel.rate),
+        rangeText(point.ring3.rate),
         (point.ring3.rate.median / point.kernel.rate.median).toFixed(2),
-        ...both(point, ({ loss, missed }) => [text(loss, 1, 100), text(missed, 1, 100)]),
+        ...cellsOf(point, ({ loss, missed }) => [text(loss, 1, 100), text(missed, 1, 100)]),
       ],
     ),
     "",
     "Round trips, ms",
     "",
     table(
-      heads("p50", "p99", "p99.9"),
-      (point) => both(point, ({ p50, p99, p999 }) => [p50, p99, p999].map((value) => text(value, 2, 1e-3))),
+      headsOf(["p50", "p99", "p99.9"]),
+      (point) =>
+        cellsOf(point, ({ p50, p99, p999 }) => [p50, p99, p999].map((value) => text(value, 2, 1e-3))),
     ),
     "",
     "Processors busy, and for each datagram that came back: their time in µs, interrupts, runs of the receive " +
     "softirq, switches of context; ring3's WAIT calls, and those that slept",
     "",
     table(
-      [...heads("busy", "µs", "interrupts", "softirqs", "switches"), "WAITs", "slept"],
+      [...headsOf(["busy", "µs", "interrupts", "softirqs", "switches"]), "WAITs", "slept"],
       (point) => [
-        ...both(point, ({ cpu, cost, interrupts, receives, switches }) => [
+        ...cellsOf(point, ({ cpu, cost, interrupts, receives, switches }) => [
           text(cpu, 2),
           text(cost, 1),
           ...[interrupts, receives, switches].map((value) => text(value, 2)),

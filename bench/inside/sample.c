@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * sample IRQ
+ * sample [IRQ]
  *
  * For each line that it reads, a line of JSON of what /proc/stat has counted
  * since boot: seconds, the time on the monotonic clock; idle, for each
  * processor the seconds in which it was idle (which is counted by the clock,
- * busy time by ticks only); interrupts of the line IRQ; receives, runs of the
+ * busy time by ticks only); interrupts of the line IRQ, or of all; receives, runs of the
  * network's receive softirq; switches of context.
  */
 #include <errno.h>
@@ -23,14 +23,14 @@ static void die(const char *what)
 	exit(1);
 }
 
-/* The number at a place, from 0, of those that follow a line's name and their total. */
+/* The number at a place, from 0, of those that follow a line's name and their total; the total at -1. */
 static unsigned long long at(const char *line, long place)
 {
 	char *next;
 	unsigned long long value;
 
-	strtoull(strchr(line, ' '), &next, 10);
-	do {
+	value = strtoull(strchr(line, ' '), &next, 10);
+	while (place-- >= 0) {
 		const char *from = next;
 
 		value = strtoull(from, &next, 10);
@@ -38,7 +38,7 @@ static unsigned long long at(const char *line, long place)
 			fprintf(stderr, "sample: /proc/stat does not tell of number %ld of %.8s\n", place, line);
 			exit(1);
 		}
-	} while (place--);
+	}
 	return value;
 }
 
@@ -78,11 +78,11 @@ int main(int argc, char **argv)
 {
 	char line[16];
 
-	if (argc != 2 || atol(argv[1]) < 0) {
-		fprintf(stderr, "usage: sample IRQ\n");
+	if (argc > 2 || (argc == 2 && atol(argv[1]) < 0)) {
+		fprintf(stderr, "usage: sample [IRQ]\n");
 		return 64;
 	}
 	while (fgets(line, sizeof(line), stdin))
-		sample(atol(argv[1]));
+		sample(argc == 2 ? atol(argv[1]) : -1);
 	return 0;
 }

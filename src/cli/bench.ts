@@ -21,11 +21,13 @@ const ALL_FORMS = ".md, .svg and .json";
 
 const diskCommand = defineCommand({
   name: "ring3 bench disk",
-  summary: "read a disk in requests of 1 to 8,192 sectors, through the kernel's driver and ring3's in turn",
+  summary:
+    "read a disk in requests of 1 to 8,192 sectors and at random, through the kernel's driver and ring3's in turn",
   positionals: [{ name: "disk", description: Object.keys(DISKS).join(" or ") }],
   options: { ...IN_LAB_OPTIONS, ...outOption(ALL_FORMS, "disk-DISK") },
   notes: [
-    "64 MiB at each size, or as much as is read in 2 s; 5 rounds (--quick: 8 sizes, 0.3 s, 1 round).",
+    "64 MiB at each size, or as much as is read in 2 s, and 5 s of random reads at depths 1 and 32; 5 rounds\n" +
+    "(--quick: 8 sizes, 0.3 s and 2 s, 1 round).",
   ],
   async main({ positionals: [name], options }) {
     if (!Object.hasOwn(DISKS, name)) {
@@ -44,6 +46,7 @@ const diskCommand = defineCommand({
           rounds: quick ? 1 : 5,
           range: 64 * 2 ** 20,
           longest: quick ? 300 : 2000,
+          random: quick ? 2000 : 5000,
         }),
       format: formatDiskBench,
       keep: {

@@ -1,5 +1,12 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { type DiskBench, formatDiskBench, plotDiskBench, type Side, SIZES } from "../../bench/disk.ts";
+import {
+  type DiskBench,
+  formatDiskBench,
+  plotDiskBench,
+  type RandomSide,
+  type Side,
+  SIZES,
+} from "../../bench/disk.ts";
 import { takeTurns } from "../../bench/compare.ts";
 import { buildBench } from "../../src/build.ts";
 import { keepResult } from "../../src/cli/results.ts";
@@ -12,6 +19,11 @@ const side = (throughput: number, cost: number): Side => ({
   cpu: one(1),
   cost: one(cost),
 });
+
+const random = (rate: number): RandomSide => {
+  const [cpu, cost, p50, p99, p999] = [1, 1e6 / rate, 500, 900, 1200].map(one);
+  return { rate: one(rate), cpu, cost, p50, p99, p999 };
+};
 
 const RESULT: DiskBench = {
   bench: "disk",
@@ -27,6 +39,7 @@ const RESULT: DiskBench = {
     { sectors: 1, kernel: side(2, 0.0001), ring3: side(1, 0.0002) },
     { sectors: 8192, kernel: side(400, 0.01), ring3: side(401, 0.009) },
   ],
+  random: [{ depth: 32, kernel: random(2000), ring3: random(1000) }],
 };
 
 Deno.test("the request sizes are the paper's", () => {
@@ -41,6 +54,10 @@ Deno.test("a disk's figures are a table of both drivers and their ratios, with w
     "|       1 |          2.0 |         1.0 |  0.50 |           100 |          200 |  2.00 |",
   );
   assertStringIncludes(text, "|    8192 |        400.0 |       401.0 |  1.00 |");
+  assertStringIncludes(
+    text,
+    "|    32 | 2000 (2000–2000) | 1000 (1000–1000) |  0.50 |           500 |         1000 |",
+  );
   assertStringIncludes(text, "Linux 6.1 (tcg, 2 processors, IOMMU on): medians of 5 rounds in one boot");
   assert(text.endsWith("\nring3's driver ended"));
   assertStringIncludes(plotDiskBench(RESULT), "kernel's driver");
@@ -77,6 +94,21 @@ Deno.test("results of a whole run are written, those of a quick one only where t
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+});
+
+Deno.test("the program that samples tells of one interrupt's line, or of all", async () => {
+  const program = `${await buildBench()}/sample`;
+  const sample = async (...args: string[]) => {
+    const child = new Deno.Command(program, { args, stdin: "piped", stdout: "piped", stderr: "null" })
+      .spawn();
+    await new Blob(["\n"]).stream().pipeTo(child.stdin).catch(() => {});
+    const { code, stdout } = await child.output();
+    return code === 0 ? JSON.parse(new TextDecoder().decode(stdout)).interrupts : code;
+  };
+  const total = Number(/^intr (\d+)/m.exec(await Deno.readTextFile("/proc/stat"))![1]);
+  assert(await sample() >= total);
+  assert(await sample("0") < total);
+  assertEquals(await sample("-1"), 64);
 });
 
 Deno.test("the program that reads tells what it read, and what it cannot", async () => {
