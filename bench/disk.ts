@@ -2,10 +2,8 @@
  * Reads of a disk, one after the other at the request sizes of Leslie et al. 2005, figure 2, and at random: the
  * kernel's own driver and ring3's in turn, in one boot, on one disk.
  */
-import { z } from "zod";
 import { buildBench } from "../src/build.ts";
 import { UserError } from "../src/error.ts";
-import { CHECKOUT } from "../src/lab/guest.ts";
 import type { Lab } from "../src/lab/mod.ts";
 import { drawChart } from "../src/plot/mod.ts";
 import { type LabOptions, startLab } from "../src/run/lab.ts";
@@ -24,10 +22,10 @@ import {
   takeTurns,
 } from "./compare.ts";
 import { DEPTHS, type RandomReads, readRandomly } from "./random.ts";
+import { Reader, type Reads } from "./reader.ts";
 import { formatTable, rangeText, type Spread, spreadOf } from "./table.ts";
 
-/** The program that reads, in the guest: `bench/inside/read.c`. */
-const READ = `${CHECKOUT}/build/bench/read`;
+const SECTOR = 512;
 
 /** How long a disk is read before it is measured, milliseconds. */
 const WARM_MS = 5000;
@@ -48,17 +46,6 @@ export const SIZES: readonly number[] = [
   40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 896, 1024, 1280, 1536,
   1792, 2048, 2560, 3072, 3584, 4096, 5120, 6144, 7168, 8192,
 ];
-
-/** What `read` says of one size. */
-const lineSchema = z.object({
-  sectors: z.number(),
-  requests: z.number(),
-  bytes: z.number(),
-  seconds: z.number().positive(),
-  busy: z.number(),
-});
-
-type Line = z.infer<typeof lineSchema>;
 
 /** What one driver did at one size; each value is the median of the rounds, with the least and the most. */
 export interface Side {
@@ -124,7 +111,7 @@ export interface DiskBenchOptions extends LabOptions {
 
 /** One turn of a driver. */
 interface Turn {
-  lines: Line[];
+  sequential: Reads[];
   random: RandomReads[];
 }
 
@@ -148,7 +135,9 @@ export async function benchDisk(options: DiskBenchOptions): Promise<DiskBench> {
     (driver) => takeDisk(lab, driver, { ...options, address }),
   );
   const side = (driver: DriverName, sectors: number) =>
-    sideOf(turns[driver].flatMap(({ lines }) => lines).filter((line) => line.sectors === sectors));
+    sideOf(
+      turns[driver].flatMap(({ sequential }) => sequential).filter((reads) => reads.sectors === sectors),
+    );
   const randomSide = (driver: DriverName, depth: number) =>
     randomSideOf(turns[driver].flatMap(({ random }) => random).filter((reads) => reads.depth === depth));
   return {
@@ -207,27 +196,22 @@ async function diskOf(lab: Lab, address: string): Promise<string> {
 
 /** Reads for a while first: a driver is compiled while it runs, the more the more often. */
 async function measure(lab: Lab, disk: string, options: DiskBenchOptions): Promise<Turn> {
-  await read(lab, disk, { ...options, sizes: [8], longest: WARM_MS });
-  const lines = await read(lab, disk, options);
+  const { sizes, range, longest, random: measured } = options;
+  await using reader = new Reader(lab, disk);
+  const read = (sectors: number, longest: number) =>
+    reader.read(sectors, { requests: Math.floor(range / (sectors * SECTOR)), longest });
+  await read(8, WARM_MS);
+  const sequential: Reads[] = [];
+  for (const sectors of sizes) sequential.push(await read(sectors, longest));
   const random: RandomReads[] = [];
-  const { range, random: measured } = options;
   for (const depth of DEPTHS) {
     random.push(await readRandomly(lab, disk, { depth, range, measured, warm: measured }));
   }
-  return { lines, random };
+  return { sequential, random };
 }
 
-async function read(
-  lab: Lab,
-  disk: string,
-  { sizes, range, longest }: Pick<DiskBenchOptions, "sizes" | "range" | "longest">,
-): Promise<Line[]> {
-  const text = await sh(lab, `${READ} /dev/${disk} ${range} ${longest} ${sizes.join(" ")}`);
-  return text.trim().split("\n").map((line) => lineSchema.parse(JSON.parse(line)));
-}
-
-function sideOf(lines: readonly Line[]): Side {
-  const spread = (value: (line: Line) => number): Spread => spreadOf(lines.map(value));
+function sideOf(rounds: readonly Reads[]): Side {
+  const spread = (value: (reads: Reads) => number) => spreadOf(rounds.map(value));
   return {
     throughput: spread(({ bytes, seconds }) => bytes / seconds),
     cpu: spread(({ busy, seconds }) => busy / seconds),

@@ -1,9 +1,8 @@
-/** What the lab's kernel has counted, read by a program that stays: to start one costs more than it tells. */
+/** What the lab's kernel has counted. */
 import { z } from "zod";
-import { UserError } from "../src/error.ts";
 import { CHECKOUT } from "../src/lab/guest.ts";
 import type { Lab } from "../src/lab/mod.ts";
-import { lines } from "../src/lines.ts";
+import { Dialog } from "./dialog.ts";
 
 /** The program: `bench/inside/sample.c`. */
 const SAMPLE = `${CHECKOUT}/build/bench/sample`;
@@ -31,33 +30,20 @@ export interface Activity {
 
 /** Reads samples. Dispose of it to end it. */
 export class Sampler implements AsyncDisposable {
-  readonly #child: Deno.ChildProcess;
-  readonly #ask: WritableStreamDefaultWriter<Uint8Array>;
-  readonly #said: AsyncGenerator<string>;
+  readonly #program: Dialog<Sample>;
 
   /** @param irq Line whose interrupts are counted; those of all without it. */
   constructor(lab: Lab, irq?: number) {
-    this.#child = lab.spawn([SAMPLE, ...irq === undefined ? [] : [`${irq}`]], {
-      stdin: "piped",
-      stdout: "piped",
-      stderr: "inherit",
-    });
-    this.#ask = this.#child.stdin.getWriter();
-    this.#said = lines(this.#child.stdout);
+    this.#program = new Dialog(lab, [SAMPLE, ...irq === undefined ? [] : [`${irq}`]], sampleSchema);
   }
 
   /** Takes one now. @throws {UserError} if the program has ended. */
   async take(): Promise<Sample> {
-    await this.#ask.write(new TextEncoder().encode("\n"));
-    const { value, done } = await this.#said.next();
-    if (done) throw new UserError("The program that reads the lab's counters has ended");
-    return sampleSchema.parse(JSON.parse(value));
+    return await this.#program.ask("");
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#ask.close().catch(() => {});
-    await this.#child.status;
-    await this.#said.return(undefined);
+    await this.#program[Symbol.asyncDispose]();
   }
 }
 

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 /*
- * read DISK BYTES MILLISECONDS SECTORS...
+ * read DISK
  *
- * Reads a contiguous range from the start of a disk, past the page cache, in
- * requests of so many sectors, one after the other, as the disk benchmark of
- * Leslie et al. 2005, section 4.1 does. A size ends with the range or with its
- * time. For each one a line of JSON: sectors, requests, bytes, seconds, and
- * busy, the seconds that processors were not idle, of all together.
+ * For each line "SECTORS REQUESTS MILLISECONDS" that it reads, reads a disk from
+ * its start, past the page cache, in so many requests of so many sectors, one
+ * after the other, as the disk benchmark of Leslie et al. 2005, section 4.1
+ * does, or as many as that time lasts for. For each a line of JSON: sectors,
+ * requests, bytes, seconds, and busy, the seconds that processors were not
+ * idle, of all together.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -59,7 +60,7 @@ static double idle(long cpus)
 	return sum / (double)sysconf(_SC_CLK_TCK);
 }
 
-static void measure(int fd, char *buffer, size_t request, size_t range, double longest)
+static void measure(int fd, char *buffer, size_t request, size_t most, double longest)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	double before = idle(cpus), start = now(), seconds;
@@ -77,7 +78,7 @@ static void measure(int fd, char *buffer, size_t request, size_t range, double l
 		requests++;
 		at += request;
 		seconds = now() - start;
-	} while (at + request <= range && seconds < longest);
+	} while (requests < most && seconds < longest);
 	printf("{\"sectors\":%zu,\"requests\":%zu,\"bytes\":%zu,\"seconds\":%.6f,\"busy\":%.6f}\n",
 	       request / SECTOR, requests, at, seconds, seconds * cpus - (idle(cpus) - before));
 	fflush(stdout);
@@ -85,11 +86,12 @@ static void measure(int fd, char *buffer, size_t request, size_t range, double l
 
 int main(int argc, char **argv)
 {
+	char line[128];
 	void *buffer;
-	int fd, i;
+	int fd;
 
-	if (argc < 5) {
-		fprintf(stderr, "usage: read DISK BYTES MILLISECONDS SECTORS...\n");
+	if (argc != 2) {
+		fprintf(stderr, "usage: read DISK\n");
 		return 64;
 	}
 	fd = open(argv[1], O_RDONLY | O_DIRECT);
@@ -97,14 +99,16 @@ int main(int argc, char **argv)
 		die(argv[1]);
 	if (posix_memalign(&buffer, 4096, (size_t)LARGEST * SECTOR))
 		die("no memory");
-	for (i = 4; i < argc; i++) {
-		long sectors = atol(argv[i]);
+	while (fgets(line, sizeof(line), stdin)) {
+		long sectors, requests, milliseconds;
 
-		if (sectors < 1 || sectors > LARGEST) {
-			fprintf(stderr, "read: %s: not 1 to %d sectors\n", argv[i], LARGEST);
+		if (sscanf(line, "%ld %ld %ld", &sectors, &requests, &milliseconds) != 3 ||
+		    sectors < 1 || sectors > LARGEST || requests < 1) {
+			fprintf(stderr, "read: not 1 to %d sectors, a request or more, and milliseconds: %s",
+				LARGEST, line);
 			return 64;
 		}
-		measure(fd, buffer, sectors * SECTOR, atoll(argv[2]), atol(argv[3]) / 1e3);
+		measure(fd, buffer, sectors * SECTOR, requests, milliseconds / 1e3);
 	}
 	return 0;
 }

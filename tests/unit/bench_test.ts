@@ -118,24 +118,30 @@ Deno.test("the program that reads tells what it read, and what it cannot", async
   const file = await Deno.makeTempFile({ dir: built });
   try {
     await Deno.writeFile(file, new Uint8Array(2 ** 20));
-    const read = async (...args: string[]) => {
-      const { code, stdout, stderr } = await new Deno.Command(program, { args: [file, ...args] }).output();
+    const read = async (...orders: string[]) => {
+      const child = new Deno.Command(program, {
+        args: [file],
+        stdin: "piped",
+        stdout: "piped",
+        stderr: "piped",
+      }).spawn();
+      await new Blob([orders.join("\n")]).stream().pipeTo(child.stdin);
+      const { code, stdout, stderr } = await child.output();
       const decoder = new TextDecoder();
       return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
     };
-    const { code, stdout } = await read(`${2 ** 20}`, "60000", "1", "8", "2048");
+    const { code, stdout } = await read("1 2048 60000", "8 100 60000", "2048 1 60000", "1 2048 0");
     assertEquals(code, 0);
     const lines = stdout.trim().split("\n").map((line) => JSON.parse(line));
     assertEquals(
       lines.map(({ sectors, requests, bytes }) => [sectors, requests, bytes]),
-      [[1, 2048, 2 ** 20], [8, 256, 2 ** 20], [2048, 1, 2 ** 20]],
+      [[1, 2048, 2 ** 20], [8, 100, 100 * 4096], [2048, 1, 2 ** 20], [1, 1, 512]],
     );
     assert(lines.every(({ seconds }) => seconds > 0));
-    assertEquals(
-      (await read(`${2 ** 21}`, "60000", "2048")).stderr,
-      "read: the disk ends at 1048576 bytes\n",
-    );
-    assertEquals((await read(`${2 ** 20}`, "60000", "9000")).stderr, "read: 9000: not 1 to 8192 sectors\n");
+    assertEquals((await read("2048 2 60000")).stderr, "read: the disk ends at 1048576 bytes\n");
+    const wrong = "read: not 1 to 8192 sectors, a request or more, and milliseconds: ";
+    assertEquals(await read("9000 1 1"), { code: 64, stdout: "", stderr: `${wrong}9000 1 1` });
+    assertEquals((await read("1 1")).code, 64);
   } finally {
     await Deno.remove(file);
   }
