@@ -1,16 +1,15 @@
 /**
- * Guest instructions for each datagram that is echoed: the kernel's e1000 and ring3's driver in turn, in one boot
- * of one emulated processor, and where these instructions are.
+ * Guest instructions for each datagram that is echoed, or each request to a disk: the kernel's driver and ring3's
+ * in turn, in one boot of one emulated processor, and where these instructions are.
  */
-import { buildBench, buildPlugin } from "../src/build.ts";
+import { buildBench } from "../src/build.ts";
 import { UserError } from "../src/error.ts";
 import { CHECKOUT } from "../src/lab/guest.ts";
-import { escape, type Lab, nicNetwork } from "../src/lab/mod.ts";
+import { type Lab, nicNetwork } from "../src/lab/mod.ts";
 import { drawChart } from "../src/plot/mod.ts";
-import { type LabOptions, startLab } from "../src/run/lab.ts";
-import { sh } from "../src/soak/lab.ts";
+import type { LabOptions } from "../src/run/lab.ts";
 import { DEVICE, keepQuiet } from "../src/soak/wire.ts";
-import { AddressMap, type Area, AREAS } from "./areas.ts";
+import { AREAS } from "./areas.ts";
 import { BURST_MAC, BurstSender, type Echoes } from "./bursts.ts";
 import { type Card, startAnswering, takeCard } from "./card.ts";
 import {
@@ -22,7 +21,16 @@ import {
   roundsText,
   takeTurns,
 } from "./compare.ts";
-import { type Block, takeMoment } from "./counts.ts";
+import { type DiskName, type Drive, prepareDrive, takeDrive } from "./drive.ts";
+import {
+  type CountedTurn,
+  type CountingOptions,
+  countTurn,
+  type Side,
+  sideOf,
+  startCountedLab,
+} from "./instructions.ts";
+import { Reader } from "./reader.ts";
 import { formatTable, rangeText, type Spread, spreadOf } from "./table.ts";
 
 /** The program that answers, in the guest: `bench/inside/echo.c`. */
@@ -31,9 +39,6 @@ const ECHO_PORT = 7;
 
 /** Bytes of a datagram's payload. */
 const SIZE = 1024;
-
-/** Before and after a stretch the guest comes to rest, milliseconds. */
-const REST_MS = 50;
 
 /** Functions that are listed. */
 const LISTED = 40;
@@ -50,29 +55,47 @@ const CALLS = [
   "r3_irq_handler [ring3]",
   "r3_grant_ioctl [ring3]",
   "r3_net_poll [ring3]",
+  "nvme_irq [nvme]",
+  "r3_block_queue_rq [ring3]",
 ] as const;
 
-/** Datagrams in each burst. */
-export const BURSTS: readonly number[] = [1, 8, 32];
+/** Longest time of one order to read, milliseconds. */
+const LONGEST_MS = 600_000;
 
-/** Instructions for each datagram, of one driver at one size of burst; spreads over the stretches. */
-export interface Side {
-  user: Spread;
-  kernel: Spread;
-  total: Spread;
-  /** Of the total, rounds of string instructions but the first of each: one instruction to a real processor. */
-  repeats: Spread;
-  /** Where they are: means of the stretches between the quartiles of the total, as all that follows. */
-  areas: Record<Area, number>;
-  /** Functions of the kernel and files of processes with one of them or more. */
-  functions: Record<string, number>;
-  /** Calls of the kernel's functions, where there is one for a hundred datagrams or more. */
-  calls: Record<string, number>;
-}
+/** Amounts that one stretch has, of datagrams and of requests: what orders a request takes some itself. */
+const AMOUNTS = { datagrams: 256, requests: 1024 };
 
-/** One size of burst. */
+/** Bytes of a disk that are read from. */
+const RANGE = 64 * 2 ** 20;
+
+/** What can be counted, and what the texts call what it does: how much at a time, and of what there is one each. */
+export const COSTS = {
+  e1000: {
+    title: `echo of ${SIZE.toLocaleString("en-US")} bytes`,
+    size: "burst",
+    sizes: [1, 8, 32],
+    of: "datagrams",
+  },
+  nvme: {
+    title: "read of the nvme disk, one after the other",
+    size: "sectors",
+    sizes: [1, 8, 128],
+    of: "requests",
+  },
+  ide: {
+    title: "read of the ide disk, one after the other",
+    size: "sectors",
+    sizes: [1, 8, 128],
+    of: "requests",
+  },
+} as const;
+
+/** One of them. */
+export type CostDevice = keyof typeof COSTS;
+
+/** One size: datagrams in a burst, or sectors of a request. */
 export interface Point {
-  burst: number;
+  size: number;
   kernel: Side;
   ring3: Side;
 }
@@ -80,219 +103,132 @@ export interface Point {
 /** What was measured. */
 export interface CostBench extends Comparison {
   bench: "cost";
-  /** Datagrams of one stretch, and stretches of one turn. */
-  datagrams: number;
+  device: CostDevice;
+  /** Datagrams or requests of one stretch, and stretches of one turn. */
+  amount: number;
   stretches: number;
-  /** Instructions a second without traffic. */
+  /** Instructions a second without work. */
   idle: Record<DriverName, Spread>;
   points: Point[];
 }
 
 /** How to measure. */
-export interface CostBenchOptions extends LabOptions {
+export interface CostBenchOptions extends LabOptions, Omit<CountingOptions, "amount"> {
+  device: CostDevice;
   /** Times that both drivers take their turn. */
   rounds: number;
-  /** Datagrams of one stretch, and of what goes before the first one. */
-  datagrams: number;
-  warm: number;
-  /** Stretches at each size of burst in one turn. */
-  stretches: number;
-  /** Time without traffic, milliseconds. */
-  idle: number;
-}
-
-/** A stretch of bursts of one size. */
-interface Stretch {
-  echoed: number;
-  blocks: Block[];
-}
-
-/** One turn of a driver. */
-interface Turn {
-  /** Instructions a second. */
-  idle: number;
-  stretches: Map<number, Stretch[]>;
-  map: AddressMap;
 }
 
 /**
- * Boots a lab of one processor and has both drivers echo in turn.
+ * Boots a lab of one processor and has both drivers serve a device in turn.
  * @throws {UserError} if the lab or a driver does not come up, or too little comes back.
  */
 export async function benchCost(options: CostBenchOptions): Promise<CostBench> {
-  const { hardware, datagrams, stretches } = options;
+  const { device, stretches } = options;
   await buildBench();
-  const plugin = `${await buildPlugin()}/cost.so`;
+  const folder = await Deno.makeTempDir();
   await using cleaning = new AsyncDisposableStack();
-  const directory = await Deno.makeTempDir();
-  cleaning.defer(() => Deno.remove(directory, { recursive: true }));
-  const sockets = { card: `${directory}/card`, outside: `${directory}/outside` };
-  const counts = `${directory}/counts`;
-  const lab = cleaning.use(
-    await startLab({
-      ...options,
-      hardware: {
-        ...hardware,
-        nic: ["e1000"],
-        disk: [],
-        smp: 1,
-        sockets: { 0: sockets },
-        plugin: `${escape(plugin)},counts=${escape(counts)}`,
-      },
-    }),
-  );
-  await keepQuiet(lab);
-  await startAnswering(lab, [ECHO, `${ECHO_PORT}`]);
-  const { host: from, guest: to } = nicNetwork(0);
-  const use = async (card: Card) => {
-    await using sender = new BurstSender({ sockets, mac: card.mac, from, to, port: ECHO_PORT, size: SIZE });
-    return await measureTurn({ lab, card, sender, counts }, options);
-  };
-  const taking = { device: DEVICE, address: to, neighbours: { [from]: BURST_MAC }, use };
-  const { result: turns, problems } = await takeTurns(options, (driver) => takeCard(lab, driver, taking));
+  cleaning.defer(() => Deno.remove(folder, { recursive: true }));
+  const { lab, amount, turns, problems } = device === "e1000"
+    ? await countEchoes(options, { folder, cleaning })
+    : await countReads(options, { disk: device, folder, cleaning });
   const idle = (driver: DriverName) => spreadOf(turns[driver].map(({ idle }) => idle));
   return {
     bench: "cost",
     ...compared(lab, { rounds: options.rounds, problems }),
-    datagrams,
+    device,
+    amount,
     stretches,
     idle: { kernel: idle("kernel"), ring3: idle("ring3") },
-    points: BURSTS.map((burst) => ({
-      burst,
-      kernel: sideOf(turns.kernel, burst),
-      ring3: sideOf(turns.ring3, burst),
+    points: COSTS[device].sizes.map((size) => ({
+      size,
+      kernel: sideOf(turns.kernel, size),
+      ring3: sideOf(turns.ring3, size),
     })),
   };
 }
 
-interface Measuring {
+interface Place {
+  /** For files of the host's. */
+  folder: string;
+  /** Ends the lab. */
+  cleaning: AsyncDisposableStack;
+}
+
+/** The turns of both drivers. */
+interface Turns {
   lab: Lab;
-  card: Card;
-  sender: BurstSender;
-  /** File of the counters. */
-  counts: string;
+  amount: number;
+  turns: Record<DriverName, CountedTurn[]>;
+  problems: string[];
 }
 
-async function measureTurn(
-  { lab, card, sender, counts }: Measuring,
-  { datagrams, warm, stretches, idle }: CostBenchOptions,
-): Promise<Turn> {
-  // A driver is compiled while it runs, the more the more often.
-  for (const burst of BURSTS) check(await sender.send({ burst, datagrams: warm }));
-  const measured = new Map<number, Stretch[]>(BURSTS.map((burst) => [burst, []]));
-  {
-    await using _ = await stopSupervisor(lab, card);
-    for (let i = 0; i < stretches; i++) {
-      for (const burst of BURSTS) {
-        await rest(REST_MS);
-        const before = await takeMoment(counts);
-        const { echoed } = check(await sender.send({ burst, datagrams }));
-        await rest(REST_MS);
-        measured.get(burst)!.push({ echoed, blocks: (await takeMoment(counts)).since(before) });
-      }
-    }
-  }
-  const [before, start] = [await takeMoment(counts), performance.now()];
-  await rest(idle);
-  const executed = total((await takeMoment(counts)).since(before));
-  const seconds = (performance.now() - start) / 1000;
-  return { idle: executed / seconds, stretches: measured, map: await readMap(lab, card) };
-}
-
-/** Stops what does its work by time and not for traffic, until disposed. */
-async function stopSupervisor(lab: Lab, { run }: Card): Promise<AsyncDisposable> {
-  const pids = run ? [await run.supervisor(), run.last("spare")?.pid] : [];
-  const signal = async (name: string) => {
-    if (pids.length > 0) await sh(lab, `kill -${name} ${pids.filter((pid) => pid !== undefined).join(" ")}`);
+async function countEchoes(options: CostBenchOptions, { folder, cleaning }: Place): Promise<Turns> {
+  const amount = AMOUNTS.datagrams;
+  const sockets = { card: `${folder}/card`, outside: `${folder}/outside` };
+  const hardware = { nic: ["e1000" as const], disk: [], sockets: { 0: sockets } };
+  const { lab, counts } = await startCountedLab(options, { folder, hardware });
+  cleaning.use(lab);
+  await keepQuiet(lab);
+  await startAnswering(lab, [ECHO, `${ECHO_PORT}`]);
+  const { host: from, guest: to } = nicNetwork(0);
+  const use = async ({ mac, run }: Card) => {
+    await using sender = new BurstSender({ sockets, mac, from, to, port: ECHO_PORT, size: SIZE });
+    const work = async (burst: number, datagrams: number) => check(await sender.send({ burst, datagrams }));
+    const counted = { lab, counts, run, program: "echo", sizes: COSTS.e1000.sizes, work };
+    return await countTurn(counted, { ...options, amount });
   };
-  await signal("STOP");
-  return { [Symbol.asyncDispose]: () => signal("CONT") };
+  const taking = { device: DEVICE, address: to, neighbours: { [from]: BURST_MAC }, use };
+  const { result: turns, problems } = await takeTurns(options, (driver) => takeCard(lab, driver, taking));
+  return { lab, amount, turns, problems };
 }
 
-/** @throws {UserError} if so many datagrams were lost that the figures would be of something else. */
-function check(echoes: Echoes): Echoes {
-  const { echoed, lost, wrong } = echoes;
+/** How many came back. @throws {UserError} if so few that the figures would be of something else. */
+function check({ echoed, lost, wrong }: Echoes): number {
   if (wrong > 0) throw new UserError(`${wrong} datagrams came back that were not as sent`);
   if (lost * 100 > echoed) throw new UserError(`${lost} of ${echoed + lost} datagrams did not come back`);
-  return echoes;
+  return echoed;
 }
 
-async function rest(ms: number): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve, ms));
-}
-
-function total(blocks: readonly Block[]): number {
-  return blocks.reduce((sum, { instructions }) => sum + instructions, 0);
-}
-
-async function readMap(lab: Lab, { run }: Card): Promise<AddressMap> {
-  const maps = async (...pids: (number | undefined)[]) => {
-    const files = pids.flatMap((pid) => pid === undefined ? [] : [`/proc/${pid}/maps`]);
-    return files.length === 0 ? "" : await sh(lab, `cat ${files.join(" ")}`);
+async function countReads(
+  options: CostBenchOptions,
+  { disk, folder, cleaning }: Place & { disk: DiskName },
+): Promise<Turns> {
+  const amount = AMOUNTS.requests;
+  const { lab, counts } = await startCountedLab(options, { folder, hardware: { nic: [], disk: [disk] } });
+  cleaning.use(lab);
+  const address = await prepareDrive(lab, disk, RANGE);
+  const use = async ({ name, run }: Drive) => {
+    await using reader = new Reader(lab, name);
+    const work = async (sectors: number, requests: number) => {
+      const most = Math.floor(RANGE / (sectors * 512));
+      let done = 0;
+      while (done < requests) {
+        done +=
+          (await reader.read(sectors, { requests: Math.min(requests - done, most), longest: LONGEST_MS }))
+            .requests;
+      }
+      return done;
+    };
+    return await countTurn({ lab, counts, run, program: "read", sizes: COSTS[disk].sizes, work }, {
+      ...options,
+      amount,
+    });
   };
-  const echo = Number(await sh(lab, "busybox pidof echo"));
-  return new AddressMap(await sh(lab, "cat /proc/kallsyms"), {
-    driver: await maps(run?.last("starting")?.pid),
-    served: await maps(echo),
-    supervisor: await maps(run && await run.supervisor(), run?.last("spare")?.pid),
-  });
-}
-
-function sideOf(turns: readonly Turn[], burst: number): Side {
-  const stretches = turns.flatMap(({ map, stretches }) =>
-    stretches.get(burst)!.map((stretch) => ({
-      ...stretch,
-      map,
-      each: total(stretch.blocks) / stretch.echoed,
-    }))
+  const { result: turns, problems } = await takeTurns(
+    options,
+    (driver) => takeDrive(lab, driver, { disk, address, use }),
   );
-  const spread = (count: (block: Block) => number) =>
-    spreadOf(
-      stretches.map(({ blocks, echoed }) => blocks.reduce((sum, one) => sum + count(one), 0) / echoed),
-    );
-  const areas = Object.fromEntries(AREAS.map((area) => [area, 0])) as Record<Area, number>;
-  const functions = new Map<string, number>();
-  const calls = new Map<string, number>();
-  const middle = middleHalf(stretches);
-  const echoed = middle.reduce((sum, { echoed }) => sum + echoed, 0);
-  for (const { map, blocks } of middle) {
-    for (const { address, instructions, executions } of blocks) {
-      const { area, name, begins } = map.placeOf(address);
-      if (begins) calls.set(name, (calls.get(name) ?? 0) + executions / echoed);
-      areas[area] += instructions / echoed;
-      functions.set(name, (functions.get(name) ?? 0) + instructions / echoed);
-    }
-  }
-  const inKernel = ({ address }: Block) => address >= 1n << 63n;
-  return {
-    user: spread((block) => inKernel(block) ? 0 : block.instructions),
-    kernel: spread((block) => inKernel(block) ? block.instructions : 0),
-    total: spread(({ instructions }) => instructions),
-    repeats: spread(({ repeats }) => repeats),
-    areas,
-    functions: largest(functions, 1),
-    calls: largest(calls, 0.01),
-  };
-}
-
-/** Those between the quartiles of what each echo took: means of them are what medians are of all. */
-function middleHalf<T extends { each: number }>(stretches: readonly T[]): T[] {
-  const sorted = stretches.toSorted((a, b) => a.each - b.each);
-  const outer = Math.floor(sorted.length / 4);
-  return sorted.slice(outer, sorted.length - outer);
-}
-
-/** Those of at least so much, the largest first. */
-function largest(values: ReadonlyMap<string, number>, least: number): Record<string, number> {
-  return Object.fromEntries([...values].filter(([, value]) => value >= least).sort(([, a], [, b]) => b - a));
+  return { lab, amount, turns, problems };
 }
 
 /** The figures as tables of Markdown: medians, and what ring3 takes more than the kernel's driver. */
 export function formatCostBench(result: CostBench): string {
-  const { stretches, datagrams, points, idle, problems } = result;
+  const { device, stretches, amount, points, idle, problems } = result;
+  const { title, size, of } = COSTS[device];
   const count = (value: number) => value.toFixed(0);
   const totals = points.map((point) => [
-    count(point.burst),
+    count(point.size),
     ...DRIVERS.flatMap((driver) => {
       const { user, kernel, total } = point[driver];
       return [count(user.median), count(kernel.median), rangeText(total)];
@@ -301,11 +237,11 @@ export function formatCostBench(result: CostBench): string {
     (counted(point.ring3) / counted(point.kernel)).toFixed(3),
   ]);
   return [
-    `Guest instructions for each echo of ${SIZE} bytes on ${machineText(result)}: ${roundsText(result)} of ` +
-    `${stretches} stretches of ${datagrams} datagrams each, in one boot`,
+    `Guest instructions for each ${title}, on ${machineText(result)}: ${roundsText(result)} of ` +
+    `${stretches} stretches of ${amount} ${of} each, in one boot`,
     "",
     formatTable([
-      "burst",
+      size,
       "kernel: user",
       "kernel",
       "total",
@@ -353,7 +289,7 @@ function compare<Name extends string>(
       return [left, right, right - left].map((number) => number.toFixed(digits));
     }),
   ]);
-  const head = points.flatMap(({ burst }) => [`kernel, ${burst}`, `ring3, ${burst}`, "more"]);
+  const head = points.flatMap(({ size }) => [`kernel, ${size}`, `ring3, ${size}`, "more"]);
   return formatTable(["", ...head], rows);
 }
 
@@ -372,14 +308,15 @@ function mostDifferent(points: readonly Point[]): string[] {
 
 /** Instructions over the size of a burst, of both. */
 export function plotCostBench(result: CostBench): string {
+  const { title, size, of } = COSTS[result.device];
   const series = (name: string, driver: DriverName) => ({
     name,
-    points: result.points.map((point) => [point.burst, point[driver].total.median / 1000] as const),
+    points: result.points.map((point) => [point.size, point[driver].total.median / 1000] as const),
   });
   return drawChart({
-    title: `Guest instructions for each UDP echo, ${SIZE} bytes`,
+    title: `Guest instructions for each ${title}`,
     subtitle: `${machineText(result)}; ${roundsText(result)}`,
-    x: { label: "datagrams in a burst", scale: "log" },
+    x: { label: `${size}, ${of}`, scale: "log" },
     y: { label: "thousand instructions", domain: [0, 0] },
     series: [series("kernel's driver", "kernel"), series("ring3", "ring3")],
   });

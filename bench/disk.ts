@@ -3,24 +3,20 @@
  * kernel's own driver and ring3's in turn, in one boot, on one disk.
  */
 import { buildBench } from "../src/build.ts";
-import { UserError } from "../src/error.ts";
 import type { Lab } from "../src/lab/mod.ts";
 import { drawChart } from "../src/plot/mod.ts";
 import { type LabOptions, startLab } from "../src/run/lab.ts";
-import { DriverRun } from "../src/soak/driver_run.ts";
-import { sh } from "../src/soak/lab.ts";
 import {
   cellsOf,
   compared,
   type Comparison,
   type DriverName,
-  endRun,
   headsOf,
   machineText,
   roundsText,
-  type Taken,
   takeTurns,
 } from "./compare.ts";
+import { type DiskName, type Drive, prepareDrive, takeDrive } from "./drive.ts";
 import { DEPTHS, type RandomReads, readRandomly } from "./random.ts";
 import { Reader, type Reads } from "./reader.ts";
 import { formatTable, rangeText, type Spread, spreadOf } from "./table.ts";
@@ -29,15 +25,6 @@ const SECTOR = 512;
 
 /** How long a disk is read before it is measured, milliseconds. */
 const WARM_MS = 5000;
-
-/** Disks that can be measured: ring3's driver by its name, the kernel's own by its modules. */
-export const DISKS = {
-  ide: { modules: ["ata_piix", "sd_mod"], vendor: "0x8086", device: "0x7111" },
-  nvme: { modules: ["nvme"], vendor: "0x1b36", device: "0x0010" },
-} as const;
-
-/** Name of a disk that can be measured. */
-export type DiskName = keyof typeof DISKS;
 
 /** Request sizes of the paper's figure, sectors of 512 bytes. */
 // deno-fmt-ignore
@@ -126,13 +113,11 @@ export async function benchDisk(options: DiskBenchOptions): Promise<DiskBench> {
     ...options,
     hardware: { ...options.hardware, nic: [], disk: [disk] },
   });
-  await sh(lab, DISKS[disk].modules.map((name) => `modprobe ${name}`).join("; "));
-  const address = await addressOf(lab, disk);
-  // A disk that was never written has nothing that would have to be read.
-  await sh(lab, `head -c ${options.range} /dev/urandom > /dev/${await diskOf(lab, address)}; sync`);
+  const address = await prepareDrive(lab, disk, options.range);
+  const use = ({ name }: Drive) => measure(lab, name, options);
   const { result: turns, problems } = await takeTurns(
     options,
-    (driver) => takeDisk(lab, driver, { ...options, address }),
+    (driver) => takeDrive(lab, driver, { disk, address, use }),
   );
   const side = (driver: DriverName, sectors: number) =>
     sideOf(
@@ -155,43 +140,6 @@ export async function benchDisk(options: DiskBenchOptions): Promise<DiskBench> {
       ring3: randomSide("ring3", depth),
     })),
   };
-}
-
-async function takeDisk(
-  lab: Lab,
-  driver: DriverName,
-  options: DiskBenchOptions & { address: string },
-): Promise<Taken<Turn>> {
-  const { disk, address } = options;
-  if (driver === "kernel") {
-    return { result: await measure(lab, await diskOf(lab, address), options), problems: [] };
-  }
-  const run = DriverRun.start(lab, [disk, "--device", address, "--take"]);
-  await using _ = run;
-  const { disk: name } = await run.next("disk");
-  return { result: await measure(lab, name, options), problems: await endRun(lab, run) };
-}
-
-async function addressOf(lab: Lab, disk: DiskName): Promise<string> {
-  const { vendor, device } = DISKS[disk];
-  const found = await sh(
-    lab,
-    `cd /sys/bus/pci/devices; grep -l ${device} */device | while read f; do grep -q ${vendor} "\${f%/*}/vendor" && echo "\${f%/*}"; done`,
-  );
-  return found.trim();
-}
-
-/** Name of the disk behind a PCI device, once its driver has made it. */
-async function diskOf(lab: Lab, address: string): Promise<string> {
-  const { code, stdout } = await lab.exec([
-    "timeout",
-    "60",
-    "dash",
-    "-c",
-    `while :; do for d in /sys/block/*; do case $(readlink -f $d) in */${address}/*) basename $d; exit;; esac; done; sleep 0.1; done`,
-  ]);
-  if (code !== 0) throw new UserError(`The kernel's driver has made no disk of ${address} after a minute`);
-  return stdout.trim();
 }
 
 /** Reads for a while first: a driver is compiled while it runs, the more the more often. */

@@ -1,6 +1,7 @@
 /** `ring3 bench`: what it costs to have a driver outside the kernel, measured beside the kernel's own. */
-import { benchCost, BURSTS, formatCostBench, plotCostBench } from "../../bench/cost.ts";
-import { benchDisk, type DiskName, DISKS, formatDiskBench, plotDiskBench, SIZES } from "../../bench/disk.ts";
+import { benchCost, type CostDevice, COSTS, formatCostBench, plotCostBench } from "../../bench/cost.ts";
+import { benchDisk, formatDiskBench, plotDiskBench, SIZES } from "../../bench/disk.ts";
+import { type DiskName, DISKS } from "../../bench/drive.ts";
 import {
   BATCHES,
   benchPacket,
@@ -19,6 +20,12 @@ import { type Keeping, keepResult, outOption } from "./results.ts";
 
 const ALL_FORMS = ".md, .svg and .json";
 
+/** @throws {UserError} if it is none of these. */
+function oneOf<Name extends string>(name: string, { names, what }: { names: string[]; what: string }): Name {
+  if (names.includes(name)) return name as Name;
+  throw new UserError(`There is no ${what} called "${name}": ${names.join(", ")}`, { code: USAGE });
+}
+
 const diskCommand = defineCommand({
   name: "ring3 bench disk",
   summary:
@@ -30,12 +37,7 @@ const diskCommand = defineCommand({
     "(--quick: 8 sizes, 0.3 s and 2 s, 1 round).",
   ],
   async main({ positionals: [name], options }) {
-    if (!Object.hasOwn(DISKS, name)) {
-      throw new UserError(`There is no disk "${name}" to measure: ${Object.keys(DISKS).join(" or ")}`, {
-        code: USAGE,
-      });
-    }
-    const disk = name as DiskName;
+    const disk = oneOf<DiskName>(name, { names: Object.keys(DISKS), what: "disk to measure" });
     const { quick } = options;
     return await inLab(options, {
       run: (lab) =>
@@ -172,29 +174,33 @@ const { smp: _smp, ...COST_OPTIONS } = IN_LAB_OPTIONS;
 const costCommand = defineCommand({
   name: "ring3 bench cost",
   summary:
-    "count the guest's instructions for each datagram echoed, through the kernel's e1000 and ring3's in turn",
+    "count the guest's instructions for each datagram echoed or request read, through the kernel's driver and " +
+    "ring3's in turn",
+  positionals: [{ name: "[device]", description: `${Object.keys(COSTS).join(", ")}; default e1000` }],
   options: {
     ...COST_OPTIONS,
-    ...outOption(ALL_FORMS, "cost-iommu-on or -off"),
+    ...outOption(ALL_FORMS, "cost-DEVICE-iommu-on or -off"),
   },
   notes: [
-    `Bursts of ${BURSTS.join(", ")}; 5 rounds with 12 stretches of 256 datagrams each (--quick: 1 with 8).`,
+    "Datagrams in bursts of 1, 8 and 32, or requests of 1, 8 and 128 sectors; 5 rounds with 12 stretches of each\n" +
+    "(--quick: 1 with 8).",
   ],
-  async main({ options }) {
+  async main({ positionals: [name = "e1000"], options }) {
+    const device = oneOf<CostDevice>(name, { names: Object.keys(COSTS), what: "device to measure" });
     const { quick } = options;
     return await inLab(options, {
       run: (lab) =>
         benchCost({
           ...lab,
+          device,
           rounds: quick ? 1 : 5,
           stretches: quick ? 8 : 12,
-          datagrams: 256,
-          warm: 12_288,
+          warm: device === "e1000" ? 12_288 : 4096,
           idle: 2000,
         }),
       format: formatCostBench,
       keep: {
-        name: (result) => `cost-${iommuPart(result)}`,
+        name: (result) => `cost-${device}-${iommuPart(result)}`,
         forms: (result) => ({ md: formatCostBench(result), svg: plotCostBench(result) }),
       },
     });

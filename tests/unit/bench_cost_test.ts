@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { AddressMap, type Area, areaOfFunction, AREAS } from "../../bench/areas.ts";
 import { BURST_MAC, BurstSender } from "../../bench/bursts.ts";
-import { type CostBench, formatCostBench, plotCostBench, type Side } from "../../bench/cost.ts";
+import { type CostBench, formatCostBench, plotCostBench } from "../../bench/cost.ts";
+import type { Side } from "../../bench/instructions.ts";
 import { takeMoment } from "../../bench/counts.ts";
 import { buildPlugin } from "../../src/build.ts";
 import { UserError } from "../../src/error.ts";
@@ -205,11 +206,12 @@ Deno.test("costs are tables of both drivers with their ratios, and of where they
     iommu: false,
     processors: 1,
     rounds: 5,
-    datagrams: 1024,
+    device: "e1000",
+    amount: 1024,
     stretches: 5,
     idle: { kernel: { min: 1, median: 2, max: 3 }, ring3: { min: 4, median: 5, max: 6 } },
     points: [{
-      burst: 1,
+      size: 1,
       kernel: side(20_000, 4000, { ip_rcv: 300, "e1000_clean [e1000]": 500 }),
       ring3: side(24_000, 4000, { ip_rcv: 300, "r3_net_poll [ring3]": 900 }),
     }],
