@@ -54,7 +54,8 @@ EXPORT int r3_seal(int filter)
 		return 0;
 	program.len = (unsigned short)((size_t)size / sizeof(code[0]));
 	/* A thread that cannot take it on is returned by its number. */
-	switch (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program)) {
+	switch (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC,
+			&program)) {
 	case 0:
 		return 0;
 	case -1:
@@ -123,7 +124,8 @@ EXPORT double r3_now(void)
  * Accesses to I/O ports. The buffer of one that repeats is a place in data, which
  * is size bytes: the caller knows no addresses.
  */
-EXPORT int r3_pio(int fd, struct r3_pio_access *access, uint32_t count, uint8_t *data, uint32_t size)
+EXPORT int r3_pio(int fd, struct r3_pio_access *access, uint32_t count, uint8_t *data,
+		  uint32_t size)
 {
 	struct r3_pio_access batch[R3_MAX_PIO];
 	struct r3_pio args = { .argsz = sizeof(args), .count = count, .access = (uintptr_t)batch };
@@ -164,7 +166,7 @@ EXPORT int r3_map(int fd, uint64_t offset, uint64_t length, void *over)
 	return at == MAP_FAILED ? -errno : 0;
 }
 
-/* A pair of sockets that keep messages whole; the first is not inherited by programs, the second is. */
+/* A pair of sockets that keep messages whole; programs inherit the second, not the first. */
 EXPORT int r3_socketpair(int32_t pair[2])
 {
 	int fd[2];

@@ -61,7 +61,7 @@
 #define R3_MAX_SEGMENTS		1024
 #define R3_MAX_DEPTH		1024
 #define R3_MAX_PHYSICAL_BLOCK	(1u << 20)
-#define R3_LATENCIES		128	/* of the histogram: four for each power of two microseconds */
+#define R3_LATENCIES		128	/* histogram's: four for each power of two microseconds */
 
 /* What blk-mq keeps for us with each request. */
 struct r3_request {
@@ -73,7 +73,7 @@ struct r3_request {
 	bool copied;			/* they are pages of ours, which stand for the request's */
 	u64 serial;			/* of its posting, in its queue */
 	unsigned long posted;		/* jiffies */
-	unsigned long lost;		/* jiffies: a driver ended that had it, for the first time; else 0 */
+	unsigned long lost;		/* jiffies: first end of a driver that had it; else 0 */
 	unsigned long unmapped;		/* jiffies: it could not be mapped, from then on; else 0 */
 	struct r3_request *next;	/* of those that a look at the ring has ended */
 	struct sg_table table;
@@ -81,14 +81,14 @@ struct r3_request {
 };
 
 struct r3_slot {
-	struct request *rq;		/* in flight with this tag; set by submit, cleared by who ends it */
+	struct request *rq;		/* in flight; set by submit, cleared by who ends it */
 	u16 sequence;			/* in the token: tells reuses of a tag apart */
 };
 
 struct r3_block_queue {
 	struct r3_block *block;
 	spinlock_t lock;		/* submission */
-	struct r3_channel *channel;	/* while attached; under lock. Kicks come only while it is set */
+	struct r3_channel *channel;	/* while attached; under lock. No kicks while it is NULL */
 	struct r3_grant *grant;		/* likewise */
 	struct r3_slot *slot;		/* by tag */
 	u64 serial;			/* under lock */
@@ -96,8 +96,8 @@ struct r3_block_queue {
 
 	spinlock_t reap_lock;		/* completion */
 	u32 ended;			/* requests; under reap_lock, or detach's */
-	u32 released;			/* entries of ended requests; likewise, from 0 for each grant */
-	unsigned long latency[R3_LATENCIES];	/* requests by how long they took; under reap_lock */
+	u32 released;			/* their entries; likewise, from 0 for each grant */
+	unsigned long latency[R3_LATENCIES];	/* requests by time taken; under reap_lock */
 };
 
 struct r3_block {
@@ -176,7 +176,10 @@ static bool r3_block_readers_own(struct page *page)
 	return !PageSlab(page) && PageAnon(page);
 }
 
-/* Before the first posting of a request. Nothing is merged into it after this, so it stays cleared. */
+/*
+ * Before the first posting of a request. Nothing is merged into it after this,
+ * so it stays cleared.
+ */
 static void r3_block_begin(struct request *rq, struct r3_request *req)
 {
 	struct req_iterator iterator;
@@ -226,9 +229,11 @@ static void r3_block_copy(struct request *rq, struct r3_request *req)
 
 	rq_for_each_segment(piece, rq, iterator) {
 		if (req_op(rq) == REQ_OP_READ)
-			sg_pcopy_to_buffer(req->table.sgl, req->pieces, bvec_virt(&piece), piece.bv_len, at);
+			sg_pcopy_to_buffer(req->table.sgl, req->pieces, bvec_virt(&piece),
+					   piece.bv_len, at);
 		else
-			sg_pcopy_from_buffer(req->table.sgl, req->pieces, bvec_virt(&piece), piece.bv_len, at);
+			sg_pcopy_from_buffer(req->table.sgl, req->pieces, bvec_virt(&piece),
+					     piece.bv_len, at);
 		at += piece.bv_len;
 	}
 }
@@ -255,7 +260,8 @@ static int r3_block_fill_copied(struct request *rq, struct r3_request *req)
 	struct scatterlist *sg;
 
 	req->table.sgl = req->first;
-	if (sg_alloc_table_chained(&req->table, DIV_ROUND_UP(left, PAGE_SIZE), req->first, R3_INLINE_SEGMENTS))
+	if (sg_alloc_table_chained(&req->table, DIV_ROUND_UP(left, PAGE_SIZE), req->first,
+				   R3_INLINE_SEGMENTS))
 		return -ENOMEM;
 	req->copied = true;
 	for (sg = req->table.sgl; left; sg = sg_next(sg)) {
@@ -281,7 +287,8 @@ static int r3_block_fill(struct r3_block *block, struct request *rq, struct r3_r
 	if (r3_block_shares_pages(block, rq))
 		return r3_block_fill_copied(rq, req);
 	req->table.sgl = req->first;
-	if (sg_alloc_table_chained(&req->table, blk_rq_nr_phys_segments(rq), req->first, R3_INLINE_SEGMENTS))
+	if (sg_alloc_table_chained(&req->table, blk_rq_nr_phys_segments(rq), req->first,
+				   R3_INLINE_SEGMENTS))
 		return -ENOMEM;
 	req->pieces = blk_rq_map_sg(rq->q, rq, req->table.sgl);
 	return 0;
@@ -306,7 +313,8 @@ static int r3_block_map(struct r3_block *block, struct request *rq, struct r3_re
 
 	req->pieces = 0;
 	req->copied = false;
-	if ((req_op(rq) != REQ_OP_READ && req_op(rq) != REQ_OP_WRITE) || !blk_rq_nr_phys_segments(rq))
+	if ((req_op(rq) != REQ_OP_READ && req_op(rq) != REQ_OP_WRITE) ||
+	    !blk_rq_nr_phys_segments(rq))
 		return 0;
 	if (r3_block_fill(block, rq, req))
 		return -ENOMEM;
@@ -384,7 +392,8 @@ static blk_status_t r3_block_post(struct r3_block_queue *queue, struct request *
 	slot->sequence++;
 	token = r3_token(rq->tag, slot->sequence);
 	r3_channel_submit(ch, operation == R3_BLOCK_FLUSH ? 0 : blk_rq_pos(rq),
-			  req->sectors | operation | R3_ENTRY_CONTEXT | (segments ? 0 : R3_ENTRY_LAST), token);
+			  req->sectors | operation | R3_ENTRY_CONTEXT |
+			  (segments ? 0 : R3_ENTRY_LAST), token);
 	for_each_sg(req->table.sgl, sg, segments, i)
 		r3_channel_submit(ch, sg_dma_address(sg),
 				  sg_dma_len(sg) | (i + 1 == segments ? R3_ENTRY_LAST : 0), token);
@@ -408,7 +417,8 @@ static void r3_block_publish(struct r3_block_queue *queue)
 	r3_grant_wake(queue->grant);
 }
 
-static blk_status_t r3_block_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_mq_queue_data *bd)
+static blk_status_t r3_block_queue_rq(struct blk_mq_hw_ctx *hctx,
+				      const struct blk_mq_queue_data *bd)
 {
 	struct r3_block_queue *queue = hctx->driver_data;
 	struct request *rq = bd->rq;
@@ -516,7 +526,8 @@ static void r3_block_count(struct r3_block_queue *queue, const struct request *r
 }
 
 /* Take one completion. Returns what is wrong with it, or NULL. */
-static const char *r3_block_reap_one(struct r3_block_queue *queue, u64 now, struct r3_request **ended)
+static const char *r3_block_reap_one(struct r3_block_queue *queue, u64 now,
+				     struct r3_request **ended)
 {
 	u32 length_flags, length, token, tag;
 	struct r3_request *req;
@@ -527,7 +538,7 @@ static const char *r3_block_reap_one(struct r3_block_queue *queue, u64 now, stru
 	length = length_flags & R3_ENTRY_LENGTH;
 	tag = token & 0xffff;
 	slot = tag < queue->block->info.depth ? &queue->slot[tag] : NULL;
-	/* Pairs with the release in r3_block_post(): the rest of the request is visible after it. */
+	/* Pairs with the release in r3_block_post(): after it the whole request is visible. */
 	rq = slot ? smp_load_acquire(&slot->rq) : NULL;
 	if (!rq || token != r3_token(tag, slot->sequence))
 		return "a completion that was not asked for";
@@ -587,7 +598,8 @@ static void r3_block_kick(struct r3_port *port, u32 channels)
 
 		if (!(channels & BIT(i)) || atomic_read(&grant->failed))
 			continue;
-		if (r3_block_reap(&block->queue[i], &wrong) && unlikely(!READ_ONCE(block->carried))) {
+		if (r3_block_reap(&block->queue[i], &wrong) &&
+		    unlikely(!READ_ONCE(block->carried))) {
 			WRITE_ONCE(block->carried, true);
 			WRITE_ONCE(port->claim->carried_ns, ktime_get_ns());
 		}
@@ -776,7 +788,8 @@ static ssize_t latency_show(struct device *dev, struct device_attribute *attribu
 		for (i = 0; i < block->info.queues; i++)
 			count += READ_ONCE(block->queue[i].latency[index]);
 		if (count)
-			length += sysfs_emit_at(to, length, "%llu %lu\n", r3_latency_below(index), count);
+			length += sysfs_emit_at(to, length, "%llu %lu\n",
+						r3_latency_below(index), count);
 	}
 	return length;
 }
@@ -808,7 +821,8 @@ static void r3_block_add(struct work_struct *work)
 	int err = device_add_disk(block->dev, block->disk, r3_block_groups);
 
 	if (err)
-		dev_err(block->dev, "ring3: disk %s cannot be added: error %d\n", block->name, -err);
+		dev_err(block->dev, "ring3: disk %s cannot be added: error %d\n",
+			block->name, -err);
 	else
 		block->added = true;
 	WRITE_ONCE(block->add_error, err);
@@ -851,7 +865,8 @@ static int r3_block_make_disk(struct r3_block *block, const struct r3_block_atta
 	if (!block->taken)
 		return -ENOMEM;
 	for (i = 0; i < info->queues; i++) {
-		block->queue[i].slot = kvcalloc(info->depth, sizeof(*block->queue[i].slot), GFP_KERNEL);
+		block->queue[i].slot = kvcalloc(info->depth, sizeof(*block->queue[i].slot),
+						GFP_KERNEL);
 		if (!block->queue[i].slot) {
 			r3_block_free_disk(block);
 			return -ENOMEM;
@@ -921,13 +936,15 @@ static const char *r3_block_refusal(struct r3_block *block, const struct r3_bloc
 		return "a logical block is a power of two from 512 to 4096";
 	if (!r3_power(info->physical_block, info->logical_block, R3_MAX_PHYSICAL_BLOCK))
 		return "a physical block is a power of two from the logical block to 1 MiB";
-	if (!info->sectors || info->sectors > LLONG_MAX >> SECTOR_SHIFT || info->sectors & (sectors - 1))
+	if (!info->sectors || info->sectors > LLONG_MAX >> SECTOR_SHIFT ||
+	    info->sectors & (sectors - 1))
 		return "the disk is not a number of whole logical blocks that Linux can count";
 	if (info->max_sectors < PAGE_SIZE >> SECTOR_SHIFT || info->max_sectors > R3_ENTRY_LENGTH ||
 	    info->max_sectors & (sectors - 1))
 		return "a request is at most 8 to 1048575 sectors, in whole logical blocks";
-	if (!info->max_segments || info->max_segments > R3_MAX_SEGMENTS || info->max_segments >= block->size)
-		return "a request has 1 to 1024 segments, and they fit into the ring with one entry more";
+	if (!info->max_segments || info->max_segments > R3_MAX_SEGMENTS ||
+	    info->max_segments >= block->size)
+		return "a request has 1 to 1024 segments, which fit the ring with one entry more";
 	if (info->max_segment < PAGE_SIZE || info->max_segment > 512 * 1024 ||
 	    info->max_segment & (info->logical_block - 1))
 		return "a segment is at most 4096 to 524288 bytes, in whole logical blocks";
@@ -943,11 +960,12 @@ static const char *r3_block_refusal(struct r3_block *block, const struct r3_bloc
 		return "an unknown feature";
 	if (!!info->max_discard != !!(info->features & (R3_BLOCK_DISCARD | R3_BLOCK_ZEROES)) ||
 	    info->max_discard > R3_ENTRY_LENGTH || info->max_discard & (sectors - 1))
-		return "a discard is up to 1048575 sectors, in whole logical blocks, and 0 if there is none";
+		return "a discard is up to 1048575 sectors, in whole logical blocks, or 0 for none";
 	/* Linux does not split a discard that cannot be of whole physical blocks. */
 	if (info->max_discard && info->max_discard < info->physical_block >> SECTOR_SHIFT)
 		return "a discard is at least one physical block";
-	if (!r3_block_text(info->model, sizeof(info->model)) || !r3_block_text(info->serial, sizeof(info->serial)))
+	if (!r3_block_text(info->model, sizeof(info->model)) ||
+	    !r3_block_text(info->serial, sizeof(info->serial)))
 		return "model and serial are printable ASCII, padded";
 	return NULL;
 }
@@ -956,7 +974,8 @@ static bool r3_block_same_serial(const struct r3_block_attach *a, const struct r
 {
 	size_t length = r3_block_length(a->serial, sizeof(a->serial));
 
-	return length == r3_block_length(b->serial, sizeof(b->serial)) && !memcmp(a->serial, b->serial, length);
+	return length == r3_block_length(b->serial, sizeof(b->serial)) &&
+	       !memcmp(a->serial, b->serial, length);
 }
 
 /* What keeps a later driver from taking requests that are made for the first, or NULL. */
@@ -978,7 +997,8 @@ static const char *r3_block_mismatch(struct r3_block *block, const struct r3_blo
 	if (info->features & ~first->features & R3_BLOCK_READ_ONLY)
 		return "it is read-only now";
 	if (info->max_sectors < first->max_sectors || info->max_segments < first->max_segments ||
-	    r3_block_max_segment(block, info) < block->max_segment || info->max_discard < first->max_discard)
+	    r3_block_max_segment(block, info) < block->max_segment ||
+	    info->max_discard < first->max_discard)
 		return "it can take only smaller requests";
 	if (info->alignment > first->alignment)
 		return "it wants more alignment";
@@ -989,7 +1009,8 @@ static const char *r3_block_mismatch(struct r3_block *block, const struct r3_blo
 	return NULL;
 }
 
-static int r3_block_attach(struct r3_port *port, struct r3_grant *grant, const struct r3_port_attach *args)
+static int r3_block_attach(struct r3_port *port, struct r3_grant *grant,
+			   const struct r3_port_attach *args)
 {
 	struct r3_block *block = r3_block_of(port);
 	const struct r3_block_attach *info = &args->block;
@@ -1006,15 +1027,17 @@ static int r3_block_attach(struct r3_port *port, struct r3_grant *grant, const s
 	if (first) {
 		err = r3_block_make_disk(block, info);
 		if (err)
-			return r3_refuse(grant->claim, err, "disk %s cannot be made: error %d", block->name, -err);
+			return r3_refuse(grant->claim, err, "disk %s cannot be made: error %d",
+					 block->name, -err);
 	} else {
 		err = READ_ONCE(block->add_error);
 		if (err)
-			return r3_refuse(grant->claim, -EIO, "disk %s cannot be added: error %d", block->name, -err);
+			return r3_refuse(grant->claim, -EIO, "disk %s cannot be added: error %d",
+					 block->name, -err);
 		refusal = r3_block_mismatch(block, info);
 		if (refusal)
-			return r3_refuse(grant->claim, -EINVAL, "not what disk %s began with: %s", block->name,
-					 refusal);
+			return r3_refuse(grant->claim, -EINVAL, "not what disk %s began with: %s",
+					 block->name, refusal);
 	}
 
 	block->carried = false;
@@ -1168,7 +1191,8 @@ static int r3_block_enlist(struct r3_block *block, const char *name, bool patter
 	mutex_lock(&r3_disks_lock);
 	for (i = 0; i <= (pattern ? 9999 : 0) && err; i++) {
 		if (pattern)
-			snprintf(block->name, sizeof(block->name), "%.*s%d", (int)strlen(name) - 2, name, i);
+			snprintf(block->name, sizeof(block->name), "%.*s%d",
+				 (int)strlen(name) - 2, name, i);
 		else
 			strscpy(block->name, name, sizeof(block->name));
 		if (!r3_block_name_taken(block->name))
@@ -1185,10 +1209,11 @@ static int r3_block_check(struct r3_claim *claim, const struct r3_port_block *ar
 	if (args->reserved)
 		return -EINVAL;
 	if (!args->queues || args->queues > R3_MAX_CHANNELS)
-		return r3_refuse(claim, -EINVAL, "a block port has 1 to %u queues, not %u", R3_MAX_CHANNELS,
-				 args->queues);
+		return r3_refuse(claim, -EINVAL, "a block port has 1 to %u queues, not %u",
+				 R3_MAX_CHANNELS, args->queues);
 	if (args->ring_size < 64 || args->ring_size > 4096 || !is_power_of_2(args->ring_size))
-		return r3_refuse(claim, -EINVAL, "a ring has 64 to 4096 entries, a power of two, not %u",
+		return r3_refuse(claim, -EINVAL,
+				 "a ring has 64 to 4096 entries, a power of two, not %u",
 				 args->ring_size);
 	if (args->policy > R3_BLOCK_FAIL)
 		return r3_refuse(claim, -EINVAL, "there is no policy %u", args->policy);

@@ -214,14 +214,37 @@ static long r3_do_channels(void *object, void *args)
 	return out->channels ? 0 : -ENOENT;
 }
 
-static const struct r3_call r3_call_grant = { sizeof(struct r3_grant_args), false, r3_do_grant };
-static const struct r3_call r3_call_port_net = { sizeof(struct r3_port_net), false, r3_do_port_net };
-static const struct r3_call r3_call_port_block = { sizeof(struct r3_port_block), false, r3_do_port_block };
-static const struct r3_call r3_call_status = { sizeof(struct r3_status), true, r3_do_status };
-static const struct r3_call r3_call_signal = { sizeof(struct r3_signal), false, r3_do_signal };
-static const struct r3_call r3_call_revoke = { sizeof(struct r3_revoke), false, r3_do_revoke };
-static const struct r3_call r3_call_port_down = { sizeof(struct r3_port_down), false, r3_do_port_down };
-static const struct r3_call r3_call_channels = { sizeof(struct r3_channels), true, r3_do_channels };
+static const struct r3_call r3_call_grant = {
+	sizeof(struct r3_grant_args), false, r3_do_grant
+};
+
+static const struct r3_call r3_call_port_net = {
+	sizeof(struct r3_port_net), false, r3_do_port_net
+};
+
+static const struct r3_call r3_call_port_block = {
+	sizeof(struct r3_port_block), false, r3_do_port_block
+};
+
+static const struct r3_call r3_call_status = {
+	sizeof(struct r3_status), true, r3_do_status
+};
+
+static const struct r3_call r3_call_signal = {
+	sizeof(struct r3_signal), false, r3_do_signal
+};
+
+static const struct r3_call r3_call_revoke = {
+	sizeof(struct r3_revoke), false, r3_do_revoke
+};
+
+static const struct r3_call r3_call_port_down = {
+	sizeof(struct r3_port_down), false, r3_do_port_down
+};
+
+static const struct r3_call r3_call_channels = {
+	sizeof(struct r3_channels), true, r3_do_channels
+};
 
 static long r3_claim_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {

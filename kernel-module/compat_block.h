@@ -14,8 +14,8 @@
 #define R3_REQUEUE_NEWEST_FIRST	(LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0))
 
 /* A disk whose requests look as info says, with segments of at most max_segment bytes. */
-static inline struct gendisk *r3_alloc_disk(struct blk_mq_tag_set *set, const struct r3_block_attach *info,
-					    u32 max_segment)
+static inline struct gendisk *r3_alloc_disk(struct blk_mq_tag_set *set,
+					    const struct r3_block_attach *info, u32 max_segment)
 {
 	u32 discard = info->features & R3_BLOCK_DISCARD ? info->max_discard : 0;
 	u32 zeroes = info->features & R3_BLOCK_ZEROES ? info->max_discard : 0;
@@ -34,7 +34,8 @@ static inline struct gendisk *r3_alloc_disk(struct blk_mq_tag_set *set, const st
 	blk_queue_max_segment_size(queue, max_segment);
 	blk_queue_segment_boundary(queue, boundary);
 	blk_queue_dma_alignment(queue, info->alignment - 1);
-	blk_queue_write_cache(queue, info->features & R3_BLOCK_CACHE, info->features & R3_BLOCK_FUA);
+	blk_queue_write_cache(queue, info->features & R3_BLOCK_CACHE,
+			      info->features & R3_BLOCK_FUA);
 	blk_queue_max_discard_sectors(queue, discard);
 	if (discard)
 		queue->limits.discard_granularity = info->physical_block;

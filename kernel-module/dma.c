@@ -38,8 +38,9 @@ int r3_dma_alloc(struct r3_grant *grant, struct r3_dma_alloc *args)
 	length = PAGE_ALIGN(args->length);
 	err = r3_dma_charge(grant, length);
 	if (err)
-		return r3_refuse(claim, err, "DMA memory: %llu bytes asked for, the manifest grants %llu", length,
-				 grant->dma_limit);
+		return r3_refuse(claim, err,
+				 "DMA memory: %llu bytes asked for, the manifest grants %llu",
+				 length, grant->dma_limit);
 	err = -ENOMEM;
 	region = kzalloc(sizeof(*region), GFP_KERNEL_ACCOUNT);
 	if (!region)
@@ -154,12 +155,14 @@ static struct r3_mapping *r3_mapping_pin(struct r3_grant *grant, const struct r3
 	if (!mapping)
 		goto uncharge_locked;
 	/* The driver chooses the count: too large a one is its error, not ours to warn of. */
-	mapping->pages = kvcalloc(count, sizeof(*mapping->pages), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	mapping->pages = kvcalloc(count, sizeof(*mapping->pages),
+				  GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!mapping->pages)
 		goto free;
 	mapping->user = user;
 	mapping->direction = args->flags == R3_DMA_TO_DEVICE ? DMA_TO_DEVICE :
-			     args->flags == R3_DMA_FROM_DEVICE ? DMA_FROM_DEVICE : DMA_BIDIRECTIONAL;
+			     args->flags == R3_DMA_FROM_DEVICE ? DMA_FROM_DEVICE :
+			     DMA_BIDIRECTIONAL;
 	got = pin_user_pages_fast(first, count, gup, mapping->pages);
 	if (got != count) {
 		if (got > 0)
@@ -188,7 +191,8 @@ static struct r3_segment *r3_mapping_segments(const struct r3_mapping *mapping)
 	struct scatterlist *sg;
 	int i;
 
-	segments = kvmalloc_array(mapping->table.nents, sizeof(*segments), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	segments = kvmalloc_array(mapping->table.nents, sizeof(*segments),
+				  GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!segments)
 		return NULL;
 	for_each_sgtable_dma_sg(&mapping->table, sg, i) {
@@ -226,7 +230,8 @@ int r3_dma_map(struct r3_grant *grant, struct r3_dma_map *args)
 						GFP_KERNEL_ACCOUNT);
 	if (err)
 		goto unhold;
-	err = dma_map_sgtable(&grant->claim->dev->pdev->dev, &mapping->table, mapping->direction, 0);
+	err = dma_map_sgtable(&grant->claim->dev->pdev->dev, &mapping->table,
+			      mapping->direction, 0);
 	if (err)
 		goto free_table;
 	r3_count(grant->claim, R3_N_DMA_MAPS, 1);

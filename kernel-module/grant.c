@@ -68,7 +68,10 @@ void r3_grant_event(struct r3_grant *grant, u32 event)
 
 void r3_grant_wake(struct r3_grant *grant)
 {
-	/* Pairs with prepare_to_wait() in WAIT: it sees the counter, or we see it waiting, and idle. */
+	/*
+	 * Pairs with prepare_to_wait() in WAIT: it sees the counter, or we see it
+	 * waiting, and idle.
+	 */
 	smp_mb();
 	r3_stall_watch(grant);
 	/* The barrier above is what this needs. */
@@ -90,7 +93,8 @@ static void r3_function_reset(struct pci_dev *pdev)
 	pci_restore_state(pdev);
 }
 
-#define R3_IDE_MASTERS	4	/* BAR of an IDE controller's bus masters, with 8 ports for each of its two channels */
+/* BAR of an IDE controller's bus masters, with 8 ports for each of its two channels. */
+#define R3_IDE_MASTERS	4
 
 /*
  * Stop the bus masters of an IDE controller. It has neither transactions that can be waited for
@@ -173,7 +177,7 @@ void r3_grant_end(struct r3_grant *grant, u32 reason, const char *text)
 
 	/* ... and only then does what it could reach become free. */
 	r3_port_detach(grant);
-	/* Nothing but a WAIT under way makes work now. A look that saw us live is over after this. */
+	/* Only a WAIT under way makes work now. A look that saw us live is over after this. */
 	hrtimer_cancel(&grant->stall.timer);
 	r3_dma_unmap_all(grant);
 	r3_regions_free(grant);
@@ -279,8 +283,8 @@ static int r3_grant_window(struct r3_grant *grant, const struct r3_window *windo
 	if (!size)
 		return r3_refuse(claim, -EINVAL, "the device has no BAR %u", window->bar);
 	if (!window->length || window->offset >= size || window->length > size - window->offset)
-		return r3_refuse(claim, -EINVAL, "BAR %u is %llu bytes, the window ends at %llu", window->bar, size,
-				 window->offset + window->length);
+		return r3_refuse(claim, -EINVAL, "BAR %u is %llu bytes, the window ends at %llu",
+				 window->bar, size, window->offset + window->length);
 
 	info->bar = window->bar;
 	info->offset = window->offset;
@@ -297,9 +301,11 @@ static int r3_grant_window(struct r3_grant *grant, const struct r3_window *windo
 				 "BAR %u: a window is whole pages of %lu bytes, as the processor protects no less",
 				 window->bar, PAGE_SIZE);
 	if (window->length >= BIT_ULL(R3_REGION_SHIFT))
-		return r3_refuse(claim, -EINVAL, "BAR %u: a window is less than 4 GiB", window->bar);
+		return r3_refuse(claim, -EINVAL, "BAR %u: a window is less than 4 GiB",
+				 window->bar);
 	if (r3_window_hits_msix(pdev, window))
-		return r3_refuse(claim, -EPERM, "BAR %u: the window covers the MSI-X table", window->bar);
+		return r3_refuse(claim, -EPERM, "BAR %u: the window covers the MSI-X table",
+				 window->bar);
 
 	region = kzalloc(sizeof(*region), GFP_KERNEL);
 	if (!region)
@@ -352,13 +358,14 @@ static int r3_grant_check(struct r3_claim *claim, const struct r3_grant_args *ar
 	if (args->windows > R3_MAX_WINDOWS)
 		return r3_refuse(claim, -EINVAL, "at most %u windows", R3_MAX_WINDOWS);
 	if (args->irqs > R3_MAX_IRQS || args->irq_type > R3_IRQ_IDE)
-		return r3_refuse(claim, -EINVAL, "at most %u interrupts, of a known type", R3_MAX_IRQS);
+		return r3_refuse(claim, -EINVAL, "at most %u interrupts, of a known type",
+				 R3_MAX_IRQS);
 	if (args->dma_bits < 24 || args->dma_bits > 64)
 		return r3_refuse(claim, -EINVAL, "a device drives 24 to 64 address bits, not %u",
 				 args->dma_bits);
 	if (args->stall_ms > R3_MAX_STALL_MS)
-		return r3_refuse(claim, -EINVAL, "a stall limit is at most %u ms, not %u", R3_MAX_STALL_MS,
-				 args->stall_ms);
+		return r3_refuse(claim, -EINVAL, "a stall limit is at most %u ms, not %u",
+				 R3_MAX_STALL_MS, args->stall_ms);
 	return 0;
 }
 
@@ -466,7 +473,7 @@ static void r3_grant_vma_close(struct vm_area_struct *vma)
 	r3_count(grant->claim, R3_N_MAPPINGS, -1);
 }
 
-/* The end of a grant goes through all of them under the device's lock, so there is a limit to them. */
+/* The end of a grant goes through all of them under the device's lock, so there is a limit. */
 static bool r3_grant_vmas_full(struct r3_grant *grant)
 {
 	return atomic_read(&grant->vmas) >= R3_MAX_MAPPINGS;
@@ -495,7 +502,10 @@ static int r3_grant_mmap(struct file *file, struct vm_area_struct *vma)
 
 	if (!(vma->vm_flags & VM_SHARED) || vma->vm_flags & VM_EXEC)
 		return -EINVAL;
-	/* Threads of several processes can pass this at once: it is exceeded by their number at most. */
+	/*
+	 * Threads of several processes can pass this at once: it is exceeded by their
+	 * number at most.
+	 */
 	if (r3_grant_vmas_full(grant))
 		return -ENOMEM;
 	err = r3_grant_hold(grant, &noio);
@@ -640,12 +650,29 @@ static long r3_do_port_report(void *object, void *args)
 	return r3_port_report(object, args);
 }
 
-static const struct r3_call r3_call_info = { sizeof(struct r3_info), true, r3_do_info };
-static const struct r3_call r3_call_dma_alloc = { sizeof(struct r3_dma_alloc), true, r3_do_dma_alloc };
-static const struct r3_call r3_call_bus_master = { sizeof(struct r3_bus_master), false, r3_do_bus_master };
-static const struct r3_call r3_call_port_attach = { sizeof(struct r3_port_attach), false, r3_do_port_attach };
-static const struct r3_call r3_call_port_config = { sizeof(struct r3_port_config), true, r3_do_port_config };
-static const struct r3_call r3_call_port_report = { sizeof(struct r3_port_report), false, r3_do_port_report };
+static const struct r3_call r3_call_info = {
+	sizeof(struct r3_info), true, r3_do_info
+};
+
+static const struct r3_call r3_call_dma_alloc = {
+	sizeof(struct r3_dma_alloc), true, r3_do_dma_alloc
+};
+
+static const struct r3_call r3_call_bus_master = {
+	sizeof(struct r3_bus_master), false, r3_do_bus_master
+};
+
+static const struct r3_call r3_call_port_attach = {
+	sizeof(struct r3_port_attach), false, r3_do_port_attach
+};
+
+static const struct r3_call r3_call_port_config = {
+	sizeof(struct r3_port_config), true, r3_do_port_config
+};
+
+static const struct r3_call r3_call_port_report = {
+	sizeof(struct r3_port_report), false, r3_do_port_report
+};
 
 /* ---- WAIT ---- */
 
@@ -667,7 +694,10 @@ static u32 r3_wait_events(struct r3_grant *grant, u32 *irqs)
 	return events;
 }
 
-/* From this on a timeout is kept by ticks: late by an eighth at most, at a fraction of what a timer costs. */
+/*
+ * From this on a timeout is kept by ticks: late by an eighth at most, at a
+ * fraction of what a timer costs.
+ */
 #define R3_WAIT_TICKS_US	(100 * USEC_PER_MSEC)
 
 struct r3_wait_time {
@@ -706,7 +736,10 @@ static long r3_wait_sleep(struct r3_grant *grant, struct r3_wait *args)
 
 	r3_wait_begin(&time, args->timeout_us);
 	for (;;) {
-		/* Idle, unless the look below finds something; before the barrier that pairs with the wakers'. */
+		/*
+		 * Idle, unless the look below finds something; before the barrier that pairs
+		 * with the wakers'.
+		 */
 		WRITE_ONCE(grant->stall.since, 0);
 		prepare_to_wait(&grant->wait, &wait, TASK_INTERRUPTIBLE);
 		/* As in r3_ioctl_wait(). */

@@ -36,7 +36,10 @@ static irqreturn_t r3_irq_handler(int irq, void *data)
 	spin_unlock(&vector->lock);
 
 	atomic64_inc(&grant->claim->irqs);
-	/* Pairs with the one in r3_stall_settle(): it sees what is pending, or the watch sees it idle. */
+	/*
+	 * Pairs with the one in r3_stall_settle(): it sees what is pending, or the watch
+	 * sees it idle.
+	 */
 	smp_mb__after_atomic();
 	r3_stall_watch(grant);
 	wake_up_all(&grant->wait);
@@ -234,7 +237,8 @@ static bool r3_irqs_ide(struct pci_dev *pdev, u32 count)
 	/* A bit of the programming interface for each channel: set in native mode. */
 	u8 native = (pdev->class & BIT(0) ? BIT(0) : 0) | (pdev->class & BIT(2) ? BIT(1) : 0);
 
-	return pdev->class >> 8 == PCI_CLASS_STORAGE_IDE && count <= 2 && !(native & (BIT(count) - 1));
+	return pdev->class >> 8 == PCI_CLASS_STORAGE_IDE && count <= 2 &&
+	       !(native & (BIT(count) - 1));
 }
 
 static int r3_irqs_allocate(struct r3_grant *grant, u32 count, u32 type)
@@ -257,8 +261,8 @@ static int r3_irqs_allocate(struct r3_grant *grant, u32 count, u32 type)
 			return 0;
 		}
 	}
-	return r3_refuse(grant->claim, -EINVAL, "the device has no %u interrupt vectors of the type asked for",
-			 count);
+	return r3_refuse(grant->claim, -EINVAL,
+			 "the device has no %u interrupt vectors of the type asked for", count);
 }
 
 /* Install count handlers. On failure r3_irqs_remove() undoes what was done. */
@@ -279,7 +283,8 @@ int r3_irqs_install(struct r3_grant *grant, u32 count, u32 type)
 
 		vector->grant = grant;
 		spin_lock_init(&vector->lock);
-		vector->irq = grant->irq_type == R3_IRQ_IDE ? R3_IDE_IRQ + i : pci_irq_vector(pdev, i);
+		vector->irq = grant->irq_type == R3_IRQ_IDE ? R3_IDE_IRQ + i :
+			      pci_irq_vector(pdev, i);
 		vector->by_config = intx && pci_intx_mask_supported(pdev);
 		/* Nobody waits yet: begin masked. */
 		if (vector->by_config) {
@@ -289,8 +294,8 @@ int r3_irqs_install(struct r3_grant *grant, u32 count, u32 type)
 		err = request_irq(vector->irq, r3_irq_handler, vector->by_config ? IRQF_SHARED : 0,
 				  "ring3", vector);
 		if (err)
-			return r3_refuse(grant->claim, err, "interrupt %d cannot be had: error %d", vector->irq,
-					 -err);
+			return r3_refuse(grant->claim, err, "interrupt %d cannot be had: error %d",
+					 vector->irq, -err);
 		vector->live = true;
 		grant->irqs = i + 1;
 		r3_count(grant->claim, R3_N_IRQS, 1);

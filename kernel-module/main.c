@@ -70,7 +70,7 @@ long r3_call(const struct r3_call *call, void *object, struct r3_device *dev, vo
 	ret = r3_copy_in(args, call->size, user, 0);
 	if (!ret) {
 		mutex_lock(&dev->lock);
-		/* Memory must not be waited for that is written to a disk which waits for this call. */
+		/* No waiting for memory that is written to a disk which waits for this call. */
 		noio = memalloc_noio_save();
 		ret = call->act(object, args);
 		memalloc_noio_restore(noio);
@@ -208,7 +208,8 @@ static bool r3_confined(struct pci_dev *pdev)
 {
 	struct iommu_domain *domain = iommu_get_domain_for_dev(&pdev->dev);
 
-	return domain && (domain->type & __IOMMU_DOMAIN_PAGING) && r3_interrupts_isolated(&pdev->dev);
+	return domain && (domain->type & __IOMMU_DOMAIN_PAGING) &&
+	       r3_interrupts_isolated(&pdev->dev);
 }
 
 static int r3_probe(struct pci_dev *pdev, const struct pci_device_id *id)
@@ -227,7 +228,7 @@ static int r3_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	pci_clear_master(pdev);
 	/* Nobody handles its line before a grant does, and others may share it. */
 	pci_intx(pdev, 0);
-	/* A driver splits its segments itself: the limits of most drivers are none of the device's. */
+	/* A driver splits its segments itself: most drivers' limits are none of the device's. */
 	dma_set_max_seg_size(&pdev->dev, UINT_MAX);
 	dma_set_seg_boundary(&pdev->dev, ULONG_MAX);
 	err = pci_request_regions(pdev, "ring3");
@@ -285,7 +286,10 @@ static int __init r3_init(void)
 {
 	int err;
 
-	/* Ends of grants, and nothing that waits for memory: a disk it is written to waits for them. */
+	/*
+	 * Ends of grants, and nothing that waits for memory: a disk it is written to
+	 * waits for them.
+	 */
 	r3_workqueue = alloc_workqueue("ring3", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
 	if (!r3_workqueue)
 		return -ENOMEM;

@@ -32,9 +32,9 @@
 #define R3_SEGMENTS	(MAX_SKB_FRAGS + 1)
 #define R3_RX_COPY	256	/* frames up to this are copied, their page stays posted */
 #define R3_RX_HEAD	128	/* of longer ones, this much is copied to find the headers in */
-#define R3_FRAME_MAX	(ETH_MAX_MTU + ETH_HLEN)	/* of a received frame, in however many buffers */
+#define R3_FRAME_MAX	(ETH_MAX_MTU + ETH_HLEN)	/* of a received frame, all its buffers */
 #define R3_REFILL_RETRY	(HZ / 20)	/* after a refill that found no memory */
-#define R3_POOL_FACTOR	4	/* pool pages per posted one: how long a socket may hold on to one */
+#define R3_POOL_FACTOR	4	/* pool pages per posted one: how long sockets may hold one */
 
 /* A frame the driver has been given and has not completed. */
 struct r3_tx_frame {
@@ -53,7 +53,7 @@ struct r3_rx_page {
 	struct page *page;
 	dma_addr_t address;
 	u16 sequence;
-	u16 dirty;			/* bytes from its start that may not be shown to its next reader */
+	u16 dirty;			/* bytes from its start that its next reader may not see */
 	bool posted;
 };
 
@@ -133,11 +133,11 @@ static void r3_tx_unmap(struct r3_net *net, struct r3_tx_frame *frame)
 
 	for (i = 0; i < frame->segments; i++) {
 		if (frame->segment[i].page)
-			dma_unmap_page(net->dev, frame->segment[i].address, frame->segment[i].length,
-				       DMA_TO_DEVICE);
+			dma_unmap_page(net->dev, frame->segment[i].address,
+				       frame->segment[i].length, DMA_TO_DEVICE);
 		else
-			dma_unmap_single(net->dev, frame->segment[i].address, frame->segment[i].length,
-					 DMA_TO_DEVICE);
+			dma_unmap_single(net->dev, frame->segment[i].address,
+					 frame->segment[i].length, DMA_TO_DEVICE);
 	}
 	frame->segments = 0;
 }
@@ -210,7 +210,8 @@ static int r3_tx_context(struct sk_buff *skb, u64 *context, u32 *flags)
 		err = r3_tx_prepare_tso(skb);
 		if (err)
 			return err;
-		*flags |= R3_ENTRY_TSO | (skb_shinfo(skb)->gso_type & SKB_GSO_TCPV6 ? R3_ENTRY_IPV6 : 0);
+		*flags |= R3_ENTRY_TSO |
+			  (skb_shinfo(skb)->gso_type & SKB_GSO_TCPV6 ? R3_ENTRY_IPV6 : 0);
 		high = skb_shinfo(skb)->gso_size | skb_tcp_all_headers(skb) << 16;
 	}
 	start = skb_checksum_start_offset(skb);
@@ -247,7 +248,8 @@ static netdev_tx_t r3_net_xmit(struct sk_buff *skb, struct net_device *netdev)
 	if (flags)
 		r3_channel_submit(net->tx, context, skb->len | R3_ENTRY_CONTEXT | flags, token);
 	for (i = 0; i < frame->segments; i++)
-		r3_channel_submit(net->tx, frame->segment[i].address, frame->segment[i].length | flags |
+		r3_channel_submit(net->tx, frame->segment[i].address,
+				  frame->segment[i].length | flags |
 				  (i + 1 == frame->segments ? R3_ENTRY_LAST : 0), token);
 	skb_tx_timestamp(skb);
 	/*
@@ -308,7 +310,8 @@ static int r3_tx_reap(struct r3_net *net, int budget)
 		id = token & 0xffff;
 		frame = id < net->size ? &net->frame[id] : NULL;
 		/* Pairs with the release in xmit: the rest of the frame is visible after it. */
-		if (!frame || !smp_load_acquire(&frame->skb) || token != r3_token(id, frame->sequence))
+		if (!frame || !smp_load_acquire(&frame->skb) ||
+		    token != r3_token(id, frame->sequence))
 			return -EPROTO;
 		if (length_flags & R3_ENTRY_ERROR) {
 			net->tx_errors++;
@@ -395,14 +398,15 @@ static void r3_rx_refill(struct r3_net *net)
 		net->idle_out++;
 		if (!r3_rx_page_ready(net, slot)) {
 			r3_rx_idle(net, index);
-			/* Without a buffer nothing is received, so nothing else would come to try again. */
+			/* Without a buffer nothing is received, so nothing else would try again. */
 			mod_timer(&net->refill_timer, jiffies + R3_REFILL_RETRY);
 			break;
 		}
 		slot->sequence++;
 		slot->posted = true;
 		net->posted++;
-		r3_channel_submit(net->rx, slot->address, PAGE_SIZE, r3_token(index, slot->sequence));
+		r3_channel_submit(net->rx, slot->address, PAGE_SIZE,
+				  r3_token(index, slot->sequence));
 	}
 	if (net->rx->queued != before)
 		r3_channel_publish(net->rx);
@@ -435,8 +439,8 @@ static u32 r3_rx_headers(struct r3_net *net, const u8 *data, u32 length)
 	u32 end = ETH_HLEN;
 	u8 protocol;
 
-	if (kind == htons(ETH_P_IP) && length >= end + sizeof(*ip4) && ip4->version == 4 && ip4->ihl == 5 &&
-	    !ip_is_fragment(ip4)) {
+	if (kind == htons(ETH_P_IP) && length >= end + sizeof(*ip4) && ip4->version == 4 &&
+	    ip4->ihl == 5 && !ip_is_fragment(ip4)) {
 		end += sizeof(*ip4);
 		protocol = ip4->protocol;
 	} else if (kind == htons(ETH_P_IPV6) && length >= end + sizeof(*ip6) && ip6->version == 6) {
@@ -464,8 +468,12 @@ dissect:
 static struct sk_buff *r3_rx_begin(struct r3_net *net, const u8 *data, u32 length, bool last)
 {
 	const bool whole = last && length <= R3_RX_COPY;
-	/* R3_RX_HEAD and what goes around it are 512 bytes, which is half of what one more would take and clear. */
-	struct sk_buff *skb = napi_alloc_skb(&net->napi, whole ? max_t(u32, length, R3_RX_HEAD) : R3_RX_HEAD);
+	/*
+	 * R3_RX_HEAD and what goes around it are 512 bytes, which is half of what one
+	 * more would take and clear.
+	 */
+	struct sk_buff *skb = napi_alloc_skb(&net->napi,
+					     whole ? max_t(u32, length, R3_RX_HEAD) : R3_RX_HEAD);
 
 	if (!skb)
 		return NULL;
@@ -498,15 +506,15 @@ static bool r3_rx_take(struct r3_net *net, struct r3_rx_page *slot, u32 length, 
 	}
 	if (from == length)
 		return true;
-	/* Longer than any packet can be: who takes its length for 16 bits would take it for another. */
+	/* Longer than any packet: who takes its length for 16 bits would take it for another. */
 	if (skb_shinfo(net->partial)->nr_frags == MAX_SKB_FRAGS ||
 	    net->partial->len + length - from > R3_FRAME_MAX) {
 		net->rx_errors++;
 		return false;
 	}
 	get_page(slot->page);
-	skb_add_rx_frag(net->partial, skb_shinfo(net->partial)->nr_frags, slot->page, from, length - from,
-			PAGE_SIZE);
+	skb_add_rx_frag(net->partial, skb_shinfo(net->partial)->nr_frags, slot->page, from,
+			length - from, PAGE_SIZE);
 	return true;
 }
 
@@ -539,7 +547,8 @@ static int r3_rx_one(struct r3_net *net, int *frames)
 	length = length_flags & R3_ENTRY_LENGTH;
 	last = length_flags & R3_ENTRY_LAST;
 	slot = index < net->pool_size ? &net->pool[index] : NULL;
-	if (!slot || !slot->posted || token != r3_token(index, slot->sequence) || length > PAGE_SIZE)
+	if (!slot || !slot->posted || token != r3_token(index, slot->sequence) ||
+	    length > PAGE_SIZE)
 		return -EPROTO;
 	slot->posted = false;
 	net->posted--;
@@ -601,7 +610,8 @@ static int r3_net_poll(struct napi_struct *napi, int budget)
 		goto broken;
 	err = r3_tx_reap(net, budget);
 	if (err < 0) {
-		r3_grant_fail(net->grant, R3_END_PROTOCOL, "transmit ring: a completion that was not asked for");
+		r3_grant_fail(net->grant, R3_END_PROTOCOL,
+			      "transmit ring: a completion that was not asked for");
 		goto broken;
 	}
 	done = r3_rx_reap(net, budget);
@@ -717,7 +727,8 @@ static void r3_net_get_stats(struct net_device *netdev, struct rtnl_link_stats64
 	stats->rx_missed_errors = READ_ONCE(net->report.rx_missed);
 	stats->rx_crc_errors = READ_ONCE(net->report.rx_crc_errors);
 	stats->rx_length_errors = READ_ONCE(net->report.rx_length_errors);
-	stats->rx_errors = READ_ONCE(net->rx_errors) + stats->rx_crc_errors + stats->rx_length_errors;
+	stats->rx_errors = READ_ONCE(net->rx_errors) + stats->rx_crc_errors +
+			   stats->rx_length_errors;
 	stats->collisions = READ_ONCE(net->report.collisions);
 }
 
@@ -812,7 +823,10 @@ static int r3_net_readjust(struct r3_net *net, const struct r3_net_attach *args)
 	return err;
 }
 
-/* Not before the first grant: it is what tells the device's DMA mask. Complete or not, free undoes it. */
+/*
+ * Not before the first grant: it is what tells the device's DMA mask. Complete or
+ * not, free undoes it.
+ */
 static int r3_net_fill_pool(struct r3_net *net)
 {
 	for (; net->filled < net->pool_size; net->filled++) {
@@ -825,7 +839,8 @@ static int r3_net_fill_pool(struct r3_net *net)
 }
 
 /* The rings begin to move: the interface has its settings. */
-static void r3_net_begin(struct r3_net *net, struct r3_grant *grant, const struct r3_net_attach *info)
+static void r3_net_begin(struct r3_net *net, struct r3_grant *grant,
+			 const struct r3_net_attach *info)
 {
 	net->max_segments = info->max_segments;
 	net->tx_released = 0;
@@ -868,7 +883,8 @@ static void r3_net_attach_work(struct work_struct *work)
 		r3_net_begin(net, attachment->grant, attachment->info);
 }
 
-static int r3_net_attach(struct r3_port *port, struct r3_grant *grant, const struct r3_port_attach *args)
+static int r3_net_attach(struct r3_port *port, struct r3_grant *grant,
+			 const struct r3_port_attach *args)
 {
 	struct r3_net *net = r3_net_of(port);
 	const struct r3_net_attach *info = &args->net;
@@ -878,14 +894,17 @@ static int r3_net_attach(struct r3_port *port, struct r3_grant *grant, const str
 
 	if (memchr_inv(args->room + sizeof(*info), 0, sizeof(args->room) - sizeof(*info)))
 		return -EINVAL;
-	if (!is_valid_ether_addr(info->mac) || info->reserved || info->features & ~R3_NET_FEATURES ||
+	if (!is_valid_ether_addr(info->mac) || info->reserved ||
+	    info->features & ~R3_NET_FEATURES ||
 	    info->max_mtu < ETH_MIN_MTU || info->max_mtu > ETH_MAX_MTU ||
 	    !info->max_segments || info->max_segments > R3_SEGMENTS ||
 	    (info->features & (R3_NET_TSO4 | R3_NET_TSO6) && !(info->features & R3_NET_TX_CSUM)))
-		return r3_refuse(grant->claim, -EINVAL, "attach: an address, MTU, segments or features out of range");
+		return r3_refuse(grant->claim, -EINVAL,
+				 "attach: an address, MTU, segments or features out of range");
 	err = r3_net_fill_pool(net);
 	if (err)
-		return r3_refuse(grant->claim, err, "no memory for %u receive buffers", net->pool_size);
+		return r3_refuse(grant->claim, err, "no memory for %u receive buffers",
+				 net->pool_size);
 
 	/*
 	 * The whole machine's network waits for who holds rtnl. A driver's thread
@@ -897,10 +916,12 @@ static int r3_net_attach(struct r3_port *port, struct r3_grant *grant, const str
 	destroy_work_on_stack(&attachment.work);
 	err = attachment.err;
 	if (err && known)
-		return r3_refuse(grant->claim, err, "interface %s cannot have an MTU of %u: error %d",
+		return r3_refuse(grant->claim, err,
+				 "interface %s cannot have an MTU of %u: error %d",
 				 net->netdev->name, info->max_mtu, -err);
 	if (err)
-		return r3_refuse(grant->claim, err, "interface %s cannot be made: error %d", net->netdev->name, -err);
+		return r3_refuse(grant->claim, err, "interface %s cannot be made: error %d",
+				 net->netdev->name, -err);
 	return 0;
 }
 
@@ -1058,13 +1079,16 @@ struct r3_port *r3_net_create(struct r3_claim *claim, const struct r3_port_net *
 	int err;
 
 	if (args->queues != 1)
-		return ERR_PTR(r3_refuse(claim, -EOPNOTSUPP, "a network port has one queue today, not %u",
+		return ERR_PTR(r3_refuse(claim, -EOPNOTSUPP,
+					 "a network port has one queue today, not %u",
 					 args->queues));
 	if (args->ring_size < 64 || args->ring_size > 4096 || !is_power_of_2(args->ring_size))
-		return ERR_PTR(r3_refuse(claim, -EINVAL, "a ring has 64 to 4096 entries, a power of two, not %u",
+		return ERR_PTR(r3_refuse(claim, -EINVAL,
+					 "a ring has 64 to 4096 entries, a power of two, not %u",
 					 args->ring_size));
 	if (!memchr(args->name, 0, sizeof(args->name)) || !args->name[0])
-		return ERR_PTR(r3_refuse(claim, -EINVAL, "an interface name has 1 to 15 characters"));
+		return ERR_PTR(r3_refuse(claim, -EINVAL,
+					 "an interface name has 1 to 15 characters"));
 
 	net = kzalloc(sizeof(*net), GFP_KERNEL);
 	if (!net)

@@ -24,7 +24,8 @@ static unsigned long r3_pio_port(struct r3_grant *grant, const struct r3_pio_acc
 {
 	const struct r3_window_info *window = &grant->window[access->window];
 
-	return pci_resource_start(grant->claim->dev->pdev, window->bar) + window->offset + access->offset;
+	return pci_resource_start(grant->claim->dev->pdev, window->bar) + window->offset +
+	       access->offset;
 }
 
 static bool r3_pio_valid(struct r3_grant *grant, const struct r3_pio_access *access)
@@ -46,7 +47,8 @@ static bool r3_pio_valid(struct r3_grant *grant, const struct r3_pio_access *acc
 		return false;
 	if (!repeat)
 		return !access->buffer;
-	return access->width > 1 && access->value && access->value <= R3_PIO_REPEAT_MAX / access->width;
+	return access->width > 1 && access->value &&
+	       access->value <= R3_PIO_REPEAT_MAX / access->width;
 }
 
 static void r3_pio_repeat(const struct r3_pio_access *access, unsigned long port, void *data)
@@ -117,7 +119,8 @@ static int r3_pio_copy(const struct r3_pio_access *accesses, u32 count, u8 *data
 		if (!bytes)
 			continue;
 		if ((accesses[i].flags & R3_PIO_WRITE) == flags &&
-		    (flags ? copy_from_user(data, buffer, bytes) : copy_to_user(buffer, data, bytes)))
+		    (flags ? copy_from_user(data, buffer, bytes) :
+			     copy_to_user(buffer, data, bytes)))
 			return -EFAULT;
 		data += bytes;
 	}
@@ -161,7 +164,10 @@ long r3_pio(struct r3_grant *grant, void __user *arg)
 	ret = r3_copy_in(&args, sizeof(args), arg, 0);
 	if (ret)
 		return ret;
-	/* Pairs with the release in r3_grant_end(); only for the right error, it is held for the accesses. */
+	/*
+	 * Pairs with the release in r3_grant_end(); only for the right error, it is held
+	 * for the accesses.
+	 */
 	if (smp_load_acquire(&grant->ended))
 		return grant->ended_errno;
 	if (!args.count || args.count > R3_MAX_PIO || args.reserved)

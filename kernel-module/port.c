@@ -63,8 +63,8 @@ int r3_port_attach(struct r3_grant *grant, const struct r3_port_attach *args)
 
 void r3_port_detach(struct r3_grant *grant)
 {
-	struct r3_port *port = rcu_dereference_protected(grant->port,
-							  lockdep_is_held(&grant->claim->dev->lock));
+	struct r3_device *dev = grant->claim->dev;
+	struct r3_port *port = rcu_dereference_protected(grant->port, lockdep_is_held(&dev->lock));
 
 	if (!port)
 		return;

@@ -91,7 +91,7 @@ struct r3_claim {
 	u32 end;			/* R3_END_*; under dev->lock */
 	char text[R3_TEXT_LEN];		/* under dev->lock */
 	u64 ended_ns, attached_ns;	/* as in r3_status; under dev->lock */
-	u64 carried_ns;			/* likewise; written by completions while a grant is attached */
+	u64 carried_ns;			/* likewise; written by an attached grant's completions */
 	u32 stalled_ms;			/* under dev->lock */
 	struct r3_channels last;	/* rings of the last grant that ended; under dev->lock */
 	wait_queue_head_t wait;
@@ -166,15 +166,15 @@ struct r3_vector {
 	u64 pending;		/* interrupts not yet delivered; under lock */
 	bool masked;		/* under lock */
 	bool live;		/* under lock: installed and not being removed */
-	bool by_config;		/* INTx masked in PCI config space, else at the interrupt controller */
+	bool by_config;		/* INTx masked in PCI config, else at the interrupt controller */
 	int irq;
 };
 
 /* Whether the driver comes for its work; see stall.c. */
 struct r3_stall {
-	unsigned long since;	/* jiffies: there has been work from then on; 0 = the driver is idle */
+	unsigned long since;	/* jiffies: there has been work since; 0 = the driver is idle */
 	u32 limit_ms;		/* 0 = it may take for ever */
-	bool serves;		/* it has come for work once; before that, since is not 0, and no timer runs */
+	bool serves;		/* it came for work once; before, since is not 0, no timer runs */
 	struct hrtimer timer;
 	unsigned long missed;	/* jiffies: when it ought to have come, once it has stalled */
 
@@ -202,14 +202,14 @@ struct r3_grant {
 
 	struct xarray regions;		/* id to r3_region; live_lock */
 	u32 next_region;
-	struct address_space *mapping;	/* of the grant's file once it has been mapped; dev->lock or mmap */
+	struct address_space *mapping;	/* of the grant's file once mapped; dev->lock or mmap */
 	atomic_t vmas;			/* of that mapping: at most R3_MAX_MAPPINGS */
 	struct xarray dma_maps;		/* handle to r3_mapping */
 	u64 dma_limit;
 	atomic64_t dma_used;
 
 	struct r3_port __rcu *port;	/* attached to */
-	void *rings;			/* shared memory of the port; lives as long as this structure */
+	void *rings;			/* shared memory of the port; lives as long as this */
 	u32 rings_region;
 	struct r3_channel channel[R3_MAX_CHANNELS];
 	u32 channels;
@@ -297,7 +297,8 @@ long r3_pio(struct r3_grant *grant, void __user *arg);
 
 struct r3_port_ops {
 	u32 kind;
-	int (*attach)(struct r3_port *port, struct r3_grant *grant, const struct r3_port_attach *args);
+	int (*attach)(struct r3_port *port, struct r3_grant *grant,
+		      const struct r3_port_attach *args);
 	void (*detach)(struct r3_port *port, struct r3_grant *grant);
 	void (*config)(struct r3_port *port, struct r3_port_config *out);
 	int (*report)(struct r3_port *port, const struct r3_port_report *args);

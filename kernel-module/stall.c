@@ -99,7 +99,10 @@ void r3_stall_begin(struct r3_grant *grant)
 	struct r3_stall *stall = &grant->stall;
 
 	WRITE_ONCE(stall->since, jiffies ?: 1);
-	/* Pairs with the barrier in r3_stall_expired(): it sees "since", or we see it off the queue. */
+	/*
+	 * Pairs with the barrier in r3_stall_expired(): it sees "since", or we see it off
+	 * the queue.
+	 */
 	smp_mb();
 	if (stall->limit_ms && !hrtimer_is_queued(&stall->timer))
 		r3_stall_start(stall, r3_stall_limit(stall));
@@ -139,15 +142,17 @@ static void r3_stall_end(struct r3_grant *grant, const struct r3_work *work)
 	u32 ms = grant->stall.limit_ms;
 
 	if (work->told)
-		r3_grant_fail(grant, R3_END_STALLED, "no WAIT for %u ms since it was told of %s", ms, work->what);
+		r3_grant_fail(grant, R3_END_STALLED,
+			      "no WAIT for %u ms since it was told of %s", ms, work->what);
 	else if (work->ignored)
-		r3_grant_fail(grant, R3_END_STALLED, "%s pending for %u ms, and no WAIT has seen them", work->what,
-			      ms);
+		r3_grant_fail(grant, R3_END_STALLED,
+			      "%s pending for %u ms, and no WAIT has seen them", work->what, ms);
 	else if (work->vector >= 0)
-		r3_grant_fail(grant, R3_END_STALLED, "no WAIT for %u ms with interrupt %d pending", ms,
-			      work->vector);
+		r3_grant_fail(grant, R3_END_STALLED,
+			      "no WAIT for %u ms with interrupt %d pending", ms, work->vector);
 	else
-		r3_grant_fail(grant, R3_END_STALLED, "no WAIT for %u ms with %s pending", ms, work->what);
+		r3_grant_fail(grant, R3_END_STALLED, "no WAIT for %u ms with %s pending",
+			      ms, work->what);
 }
 
 static enum hrtimer_restart r3_stall_expired(struct hrtimer *timer)

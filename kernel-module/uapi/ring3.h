@@ -27,7 +27,7 @@
 #define R3_MAX_IRQS		32
 #define R3_MAX_CHANNELS		16
 #define R3_MAX_MULTICAST	64
-#define R3_MAX_MAPPINGS		1024	/* virtual memory areas of one grant; mmap() is -ENOMEM then */
+#define R3_MAX_MAPPINGS		1024	/* VMAs of one grant; mmap() is -ENOMEM then */
 #define R3_ADDRESS_LEN		16	/* "0000:00:10.0" and its NUL */
 #define R3_TEXT_LEN		96
 #define R3_MAX_STALL_MS		600000	/* ten minutes */
@@ -92,7 +92,7 @@ struct r3_window {
 #define R3_IRQ_INTX		1
 #define R3_IRQ_MSI		2
 #define R3_IRQ_MSIX		3
-#define R3_IRQ_IDE		4	/* of a controller in compatibility mode: vector 0 is ISA 14, 1 is 15 */
+#define R3_IRQ_IDE		4	/* in compatibility mode: vector 0 is ISA 14, 1 is 15 */
 
 /*
  * Make a grant of the claimed device: a capability for one driver process.
@@ -114,7 +114,7 @@ struct r3_grant_args {
 	__u32 irq_type;				/* [in] R3_IRQ_*; NONE = best there is */
 	__u32 dma_bits;				/* [in] address bits the device drives, 24 .. 64 */
 	__u64 dma_limit;			/* [in] bytes of coherent + pinned memory */
-	__u32 stall_ms;				/* [in] end it if work waits so long for a WAIT; 0 = never */
+	__u32 stall_ms;				/* [in] end it if work waits so long; 0 = never */
 	__u32 reserved;
 	struct r3_window window[R3_MAX_WINDOWS];
 };
@@ -128,7 +128,7 @@ struct r3_grant_args {
 struct r3_port_net {
 	__u32 argsz;
 	__u32 flags;
-	__u32 queues;				/* [in] receive/transmit pairs; 1 today, else -EOPNOTSUPP */
+	__u32 queues;				/* [in] RX/TX pairs; 1 today, else -EOPNOTSUPP */
 	__u32 ring_size;			/* [in] entries, a power of two, 64 .. 4096 */
 	char name[16];				/* [in] interface name or pattern, "r3n%d" */
 };
@@ -136,7 +136,7 @@ struct r3_port_net {
 #define R3_PORT_NET		_IO(R3_IOC, 0x11)
 
 /* What becomes of requests when a driver has ended, until the next one attaches. */
-#define R3_BLOCK_REISSUE	0	/* the next driver gets those in flight again; new ones wait */
+#define R3_BLOCK_REISSUE	0	/* those in flight go to the next driver; new ones wait */
 #define R3_BLOCK_FAIL		1	/* those in flight fail; new ones wait */
 
 /*
@@ -157,7 +157,7 @@ struct r3_port_block {
 	__u32 hold_ms;				/* [in] 1 .. R3_MAX_HOLD_MS */
 	__u32 request_ms;			/* [in] 1 .. R3_MAX_HOLD_MS */
 	__u32 reserved;
-	char name[16];				/* [in] r3, lower case letters, then digits or %d: "r3b%d" */
+	char name[16];				/* [in] r3, a-z, then digits or %d: "r3b%d" */
 };
 
 #define R3_PORT_BLOCK		_IO(R3_IOC, 0x17)
@@ -174,7 +174,7 @@ struct r3_port_block {
 struct r3_status {
 	__u32 argsz;
 	__u32 flags;
-	__u32 generation;			/* [out] grants made from this claim so far, not those refused */
+	__u32 generation;			/* [out] this claim's grants, not those refused */
 	__u32 live;				/* [out] 1 while the last of them lives */
 	__u32 end;				/* [out] R3_END_* of the last that ended */
 	__u32 iommu;				/* [out] 1 if an IOMMU confines the device */
@@ -185,11 +185,11 @@ struct r3_status {
 	__u64 pio_total;			/* [out] PIO calls */
 	/* CLOCK_MONOTONIC, nanoseconds; 0 = it has not come to that. */
 	__u64 ended_ns;				/* [out] the last grant that ended began to end */
-	__u64 attached_ns;			/* [out] the live or else the last grant attached to the port */
-	__u64 carried_ns;			/* [out] its first frame or request was done without an error */
-	__u32 stalled_ms;			/* [out] after R3_END_STALLED: how long work had waited; else 0 */
+	__u64 attached_ns;			/* [out] live or else last grant attached to port */
+	__u64 carried_ns;			/* [out] its first frame or request without error */
+	__u32 stalled_ms;			/* [out] work had waited; 0 if not R3_END_STALLED */
 	__u32 reserved;
-	char text[R3_TEXT_LEN];			/* [out] the last refusal, protocol error or stall, in words */
+	char text[R3_TEXT_LEN];			/* [out] last refusal, protocol error or stall */
 };
 
 #define R3_STATUS		_IO(R3_IOC, 0x12)
@@ -274,7 +274,7 @@ struct r3_channel_info {
 	__u32 control;				/* struct r3_channel_control */
 	__u32 submissions;			/* size struct r3_entry, kernel to driver */
 	__u32 completions;			/* size struct r3_entry, driver to kernel */
-	__u32 buffer_size;			/* NET_RX: bytes each submitted buffer holds; else 0 */
+	__u32 buffer_size;			/* NET_RX: bytes of each submitted buffer; else 0 */
 };
 
 struct r3_info {
@@ -392,7 +392,7 @@ struct r3_net_attach {
 };
 
 #define R3_BLOCK_CACHE		(1u << 0)	/* has a volatile cache: takes FLUSH */
-#define R3_BLOCK_FUA		(1u << 1)	/* a write can be forced past it; of no account without */
+#define R3_BLOCK_FUA		(1u << 1)	/* can force a write past it; ignored without it */
 #define R3_BLOCK_DISCARD	(1u << 2)
 #define R3_BLOCK_ZEROES		(1u << 3)	/* writes zeroes by itself */
 #define R3_BLOCK_READ_ONLY	(1u << 4)
@@ -404,19 +404,24 @@ struct r3_net_attach {
  * like. A later one must be of the same disk (serial and sectors), and able to
  * do what the first could: -EINVAL, with a text in r3_status. It must have
  * reset the device before: nothing that a driver before it began may go on.
+ *
+ * max_sectors, max_segment and max_discard are whole logical blocks, and
+ * max_discard at least a physical block if it is not 0. Segments are aligned to
+ * alignment, and none crosses a multiple of boundary. Of the port's queues the
+ * first ones are served.
  */
 struct r3_block_attach {
 	__u64 sectors;				/* [in] of 512 bytes, not 0 */
-	__u64 boundary;				/* [in] no segment crosses a multiple; a power of two from 4096, 0 = none */
+	__u64 boundary;				/* [in] bytes, a power of two from 4096, 0 = none */
 	__u32 logical_block;			/* [in] bytes, a power of two, 512 .. 4096 */
-	__u32 physical_block;			/* [in] bytes, a power of two, logical_block .. 1 MiB */
-	__u32 max_sectors;			/* [in] of one request, whole logical blocks, 8 .. R3_ENTRY_LENGTH */
-	__u32 max_segments;			/* [in] of one request, 1 .. 1024 and less than the ring */
-	__u32 max_segment;			/* [in] bytes, whole logical blocks, 4096 .. 524288 */
-	__u32 alignment;			/* [in] of segments, bytes, a power of two, 4 .. logical_block */
-	__u32 depth;				/* [in] requests at a time on each queue, 1 .. 1024 */
-	__u32 queues;				/* [in] that it serves, 1 .. those of the port; the first ones */
-	__u32 max_discard;			/* [in] sectors of one DISCARD or ZEROES: 0, or a physical block at least */
+	__u32 physical_block;			/* [in] likewise, logical_block .. 1 MiB */
+	__u32 max_sectors;			/* [in] of a request, 8 .. R3_ENTRY_LENGTH */
+	__u32 max_segments;			/* [in] of a request, 1 .. 1024, below ring_size */
+	__u32 max_segment;			/* [in] bytes, 4096 .. 524288 */
+	__u32 alignment;			/* [in] bytes, power of two, 4 .. logical_block */
+	__u32 depth;				/* [in] requests at once on each queue, 1 .. 1024 */
+	__u32 queues;				/* [in] that it serves, 1 .. those of the port */
+	__u32 max_discard;			/* [in] sectors of one DISCARD or ZEROES, or 0 */
 	__u32 features;				/* [in] R3_BLOCK_* */
 	char model[40];				/* [in] printable ASCII, NUL or space padded */
 	char serial[24];			/* [in] likewise */
@@ -520,17 +525,20 @@ struct r3_wait {
 #define R3_WAIT			_IO(R3_IOC, 0x29)
 
 #define R3_PIO_WRITE		(1u << 0)
-#define R3_PIO_REPEAT		(1u << 1)	/* repeat the access, 16 or 32 bits wide: data is a buffer */
+#define R3_PIO_REPEAT		(1u << 1)	/* repeat; 16 or 32 bits wide, data is a buffer */
 
-/* One access to an I/O window; naturally aligned and inside it. */
+/*
+ * One access to an I/O window; naturally aligned and inside it. With
+ * R3_PIO_REPEAT value says how often, 1 .. 4096 / width.
+ */
 struct r3_pio_access {
 	__u16 window;				/* [in] index of a window with R3_WINDOW_IO */
 	__u8 width;				/* [in] bytes: 1, 2 or 4 */
 	__u8 flags;				/* [in] R3_PIO_* */
 	__u32 offset;				/* [in] bytes into the window */
-	__u32 value;				/* [in] to write, [out] read; with REPEAT: [in] how often, 1 .. 4096 / width */
+	__u32 value;				/* [in] to write, [out] read; REPEAT: [in] times */
 	__u32 reserved;
-	__u64 buffer;				/* [in] with REPEAT: address of the data, else zero */
+	__u64 buffer;				/* [in] REPEAT: address of the data, else zero */
 };
 
 /* Accesses to I/O windows, in order. */
@@ -554,7 +562,7 @@ struct r3_pio {
 struct r3_channel_control {
 	__u32 submitted;	/* kernel: entries it has submitted */
 	__u32 pad0[15];
-	__u32 seen;		/* driver: value of submitted it has acted on; WAIT sleeps while equal */
+	__u32 seen;		/* driver: submitted it has acted on; WAIT sleeps while equal */
 	__u32 pad1[15];
 	__u32 completed;	/* driver: entries it has completed */
 	__u32 pad2[15];
@@ -568,7 +576,7 @@ struct r3_channel_control {
 #define R3_ENTRY_CONTEXT	(1u << 30)	/* TX: no data; offload parameters, see below */
 #define R3_ENTRY_CSUM		(1u << 29)	/* TX: insert the checksum; RX: it was verified */
 #define R3_ENTRY_TSO		(1u << 28)	/* TX: segment this frame */
-#define R3_ENTRY_ERROR		(1u << 27)	/* completion: bad frame or unused buffer; drop it */
+#define R3_ENTRY_ERROR		(1u << 27)	/* completion: bad frame, unused buffer; drop it */
 #define R3_ENTRY_IPV6		(1u << 26)	/* TX, with TSO: the frame is IPv6, else IPv4 */
 
 /* Block: what to do, in the CONTEXT entry that begins a request. */
