@@ -21,7 +21,7 @@ import { findKernel, type Kernel } from "./kernel.ts";
 import { kernelProblems } from "./problems.ts";
 import { Qmp, QmpError } from "./qmp.ts";
 import { commandLine, signalOf } from "./shell.ts";
-import { silent, SilentGuest, startAgain } from "./start.ts";
+import { crashOf, type QemuCrash, silent, SilentGuest, startAgain } from "./start.ts";
 import { LAB_DIRECTORY, RunningLab } from "./running.ts";
 
 /** Longest boot on a loaded machine without KVM, of a kernel with every check built in. */
@@ -119,7 +119,10 @@ const GUARD = `
 directory=$1
 shift
 trap '' HUP INT TERM
-setpriv --pdeathsig KILL "$@" < /dev/null 2> "$directory/qemu.log" &
+(
+  setpriv --pdeathsig KILL "$@" < /dev/null 2> "$directory/qemu.log"
+  echo $? > "$directory/status"
+) &
 exec > /dev/null
 cat
 kill -KILL $!
@@ -208,7 +211,8 @@ export class Lab implements AsyncDisposable {
       stdin === undefined || stdin === "inherit" ? undefined : feed(child.stdin, stdin),
     ]);
     if (status.code === 255 && await this.#hasEnded()) {
-      throw new UserError(`The lab ended while it ran ${argv[0]}${lastWords(this.console())}`);
+      const doing = `while it ran ${argv[0]}`;
+      throw await this.crash(doing) ?? new UserError(`The lab ended ${doing}${lastWords(this.console())}`);
     }
     return { code: status.code, signal: signalOf(status.code), stdout, stderr };
   }
@@ -276,6 +280,13 @@ export class Lab implements AsyncDisposable {
       if (error instanceof Deno.errors.NotFound) return this.#lastConsole;
       throw error;
     }
+  }
+
+  /** The error to throw if QEMU has ended by a fault of its own, and this lab is not closed yet. */
+  async crash(doing: string): Promise<QemuCrash | undefined> {
+    if (!await this.#hasEnded()) return undefined;
+    const status = await Deno.readTextFile(`${this.#directory}/status`).catch(() => "");
+    return crashOf(Number(status), doing);
   }
 
   /** Warnings, bugs, stalls and leaks in the kernel's log so far, each with what follows it. */
@@ -405,9 +416,10 @@ export class Lab implements AsyncDisposable {
         new UserError(`Waited ${ms / 1000} s in vain for ${what}${lastWords(this.console())}`),
       );
     }, ms);
-    const ended = this.#gone.then((): never => {
+    const ended = this.#gone.then(async (): Promise<never> => {
+      const doing = `while waiting for ${what}`;
       const log = this.console() || Deno.readTextFileSync(`${this.#directory}/qemu.log`);
-      throw new UserError(`The lab ended while waiting for ${what}${lastWords(log)}`);
+      throw await this.crash(doing) ?? new UserError(`The lab ended ${doing}${lastWords(log)}`);
     });
     ended.catch(() => {});
     try {

@@ -15,5 +15,6 @@ export { findKernel, KERNELS } from "./kernel.ts";
 export type { Kernel, KernelOptions } from "./kernel.ts";
 export { memoryLeaks } from "./leaks.ts";
 export { QmpError } from "./qmp.ts";
+export { QemuCrash } from "./start.ts";
 export { prepare } from "./prepare.ts";
 export type { PrepareOptions } from "./prepare.ts";

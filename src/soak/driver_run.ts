@@ -219,6 +219,8 @@ export class DriverRun implements AsyncDisposable {
   }
 
   async #missed(what: string, ms: number): Promise<UserError> {
+    const crash = this.#ended ? await this.#lab.crash(`while waiting for the ${what}`) : undefined;
+    if (crash) return crash;
     if (this.#failure) {
       return new UserError(`Cannot follow the driver's supervisor: ${this.#failure.message}`, {
         cause: this.#failure,

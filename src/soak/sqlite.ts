@@ -4,7 +4,7 @@
  */
 import { Words } from "../check/content.ts";
 import { UserError } from "../error.ts";
-import { type Disk, type Lab, makeDisk } from "../lab/mod.ts";
+import { type Disk, type Lab, makeDisk, QemuCrash } from "../lab/mod.ts";
 import { lines } from "../lines.ts";
 import { run } from "../lab/command.ts";
 import { type LabOptions, startLab } from "../run/lab.ts";
@@ -69,6 +69,8 @@ export interface SqliteSoak {
   looks: SqliteLook[];
   /** Kernel's word of death to first request, milliseconds; of a driver that is killed before that there is none. */
   recoveries: number[];
+  /** Signals that QEMU ended with by faults of its own, each of which was taken for a cut. */
+  crashes: string[];
   seconds: number;
 }
 
@@ -99,9 +101,12 @@ export async function soakSqlite(options: SqliteSoakOptions): Promise<SqliteSoak
   await using folder = await temporaryFolder(signal);
   const soak = new Soak(options, folder.path);
   await makeDisk(soak.medium);
-  for (const [cut, count] of killsBeforeCuts(options).entries()) await soak.untilCut(count, cut);
+  for (const [cut, count] of killsBeforeCuts(options).entries()) {
+    let left = count;
+    while (left > 0) left = await soak.untilCut(left, cut);
+  }
   const { kernel, accelerator, sqlite } = await soak.afterLast();
-  const { problems, looks, recoveries } = soak;
+  const { problems, looks, recoveries, crashes } = soak;
   if (cuts >= TELLING_CUTS && looks.every(({ loss }) => !loss)) {
     problems.push(`cuts: the disk's log could tell of none of ${cuts}, so that none could cost it anything`);
   }
@@ -118,6 +123,7 @@ export async function soakSqlite(options: SqliteSoakOptions): Promise<SqliteSoak
     seed,
     looks,
     recoveries,
+    crashes,
     seconds: (performance.now() - start) / 1000,
   };
 }
@@ -147,6 +153,7 @@ class Soak {
   readonly problems: string[] = [];
   readonly looks: SqliteLook[] = [];
   readonly recoveries: number[] = [];
+  readonly crashes: string[] = [];
   /** What the disk's medium holds while no machine runs. */
   readonly medium: string;
   readonly #options: SqliteSoakOptions;
@@ -154,6 +161,7 @@ class Soak {
   readonly #used: { path: string; log: string };
   readonly #random: Words;
   readonly #acknowledged: Numbers = { wal: 0, rollback: 0 };
+  #formatted = false;
   /** Since the last look. */
   #kills = 0;
   #loss: PowerLoss | null = null;
@@ -174,12 +182,16 @@ class Soak {
     return this.#upTo(1) < 0.5;
   }
 
-  /** Boots, has the databases commit while the driver is killed, and cuts the machine off. */
-  async untilCut(kills: number, cut: number): Promise<void> {
+  /**
+   * Boots, has the databases commit while the driver is killed, and cuts the machine off.
+   * @returns Kills that are left: of none, unless QEMU has cut the machine off itself.
+   */
+  async untilCut(kills: number, cut: number): Promise<number> {
     const { progress, cuts } = this.#options;
     await using machine = await this.#boot();
     const { lab, run, name } = machine;
-    if (cut === 0) {
+    if (!this.#formatted) {
+      this.#formatted = true;
       // What it leaves for later it would write while databases do.
       await sh(lab, `mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0 /dev/${name}`);
       await sh(lab, `mount -t ext4 /dev/${name} ${MOUNT}; mkdir ${FOLDER}`);
@@ -188,6 +200,36 @@ class Soak {
     const committing = this.#commit(lab);
     await committing.begun;
     progress(`boot ${cut + 1} of ${cuts}: ${kills} kills`);
+    const made = this.#kills;
+    const crash = await this.#kill(machine, kills).catch((error) => {
+      if (error instanceof QemuCrash) return error;
+      throw error;
+    });
+    const left = kills - (this.#kills - made);
+    // A crash comes between two system calls of the thread that has its fault, and nearly always of all others.
+    await (crash ? lab.close() : lab.cut());
+    await committing.ended;
+    await this.#losePower();
+    this.#complained(machine);
+    if (crash) {
+      progress(`${crash.message.split(":")[0]}, which is taken for a cut`);
+      this.crashes.push(crash.signal);
+      this.#recovered(run);
+      return left;
+    }
+    this.#followed(run, kills);
+    const more = KINDS.filter((kind) => this.#acknowledged[kind] > before[kind]);
+    if (more.length < KINDS.length) {
+      this.problems.push(
+        `commits: between boot ${cut + 1} and its cut none was acknowledged by one database`,
+      );
+    }
+    progress(`cut ${cut + 1} of ${cuts}: ${numbersText(this.#acknowledged)} commits acknowledged`);
+    return left;
+  }
+
+  /** Kills the driver so many times, and waits for a while. @throws {QemuCrash} if QEMU does. */
+  async #kill({ lab, run }: Machine, kills: number): Promise<undefined> {
     let after = 0;
     for (let kill = 0; kill < kills; kill++) {
       const { id, pid } = await run.next("starting", { after });
@@ -203,18 +245,6 @@ class Soak {
     }
     if (this.#chance()) await run.next("ready", { after });
     await sleep(this.#upTo(MOST_WAIT_MS));
-    await lab.cut();
-    await committing.ended;
-    await this.#losePower();
-    this.#followed(run, kills);
-    this.#complained(machine);
-    const more = KINDS.filter((kind) => this.#acknowledged[kind] > before[kind]);
-    if (more.length < KINDS.length) {
-      this.problems.push(
-        `commits: between boot ${cut + 1} and its cut none was acknowledged by one database`,
-      );
-    }
-    progress(`cut ${cut + 1} of ${cuts}: ${numbersText(this.#acknowledged)} commits acknowledged`);
   }
 
   /** Leaves on the medium what a disk would have that lost its power with the machine. */
@@ -308,12 +338,16 @@ class Soak {
     return { begun: begun.promise, ended };
   }
 
-  /** Takes in what a supervisor has told of its drivers. */
-  #followed({ events }: DriverRun, kills: number): void {
+  #recovered({ events }: DriverRun): void {
     for (const event of events) {
       if (event.type === "recovered" && event.frame) this.recoveries.push(event.ms);
     }
-    const ends = events.filter(({ type }) => type === "ended").length;
+  }
+
+  /** Takes in what a supervisor has told of its drivers. */
+  #followed(run: DriverRun, kills: number): void {
+    this.#recovered(run);
+    const ends = run.events.filter(({ type }) => type === "ended").length;
     if (ends !== kills) {
       this.problems.push(`faults: ${kills} were made, and the supervisor saw ${ends} ends`);
     }
@@ -347,7 +381,7 @@ function numbersText(numbers: Numbers): string {
 
 /** The soak as a table. */
 export function formatSqliteSoak(result: SqliteSoak): string {
-  const { problems, looks, recoveries, kills, cuts, disk, sqlite } = result;
+  const { problems, looks, recoveries, crashes, kills, cuts, disk, sqlite } = result;
   const failed = (start: string) => problems.some((problem) => problem.startsWith(start));
   const last = looks.at(-1);
   const unacknowledged = looks.reduce(
@@ -389,6 +423,12 @@ export function formatSqliteSoak(result: SqliteSoak): string {
         (whole > 0 ? `; at ${whole} cuts the disk kept everything` : ""),
       ok: !failed("cuts:"),
     },
+    ...crashes.length === 0 ? [] : [{
+      name: "QEMU",
+      found: `ended ${crashes.length === 1 ? "once" : `${crashes.length} times`} by a fault of its own ` +
+        `(${[...new Set(crashes)].join(", ")}), which was taken for a cut`,
+      ok: true,
+    }],
     { name: "disk", found: failed("disk:") ? "requests failed" : "no I/O error", ok: !failed("disk:") },
     {
       name: "kills",

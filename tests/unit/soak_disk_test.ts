@@ -380,6 +380,7 @@ Deno.test("the SQLite soak tells commits, cuts and what it looked at", () => {
       },
     ],
     recoveries: [200, 300, 400],
+    crashes: ["SIGSEGV"],
   };
   const text = formatSqliteSoak(result);
   assertStringIncludes(text, "Soak of nvme with SQLite 3.53.2 on ext4, on Linux 6.1 (tcg): 1 did not hold");
@@ -391,4 +392,5 @@ Deno.test("the SQLite soak tells commits, cuts and what it looked at", () => {
     text,
   );
   assert(/databases +integrity_check ok 2 times.* ok/.test(text), text);
+  assert(/QEMU +ended once by a fault of its own \(SIGSEGV\).* ok/.test(text), text);
 });

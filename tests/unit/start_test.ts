@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { UserError } from "../../src/error.ts";
-import { silent, SilentGuest, startAgain } from "../../src/lab/start.ts";
+import { crashOf, QemuCrash, silent, SilentGuest, startAgain } from "../../src/lab/start.ts";
 
 Deno.test("a guest that stops while it boots is started again, at most twice, and that is said", async () => {
   const said: string[] = [];
@@ -15,6 +15,17 @@ Deno.test("a guest that stops while it boots is started again, at most twice, an
   starts = -10;
   await assertRejects(() => startAgain(start, () => {}), SilentGuest);
   assertEquals(starts, -7);
+});
+
+Deno.test("a signal that QEMU ends with by itself is told, and another machine is started", async () => {
+  const crash = crashOf(128 + 11, "while it ran ls");
+  assert(crash instanceof QemuCrash);
+  assertEquals(crash?.signal, "SIGSEGV");
+  assertEquals(crash?.message, "QEMU ended with SIGSEGV while it ran ls: a fault of its own; try again");
+  for (const status of [0, 1, 128 + 9, 128 + 15]) assertEquals(crashOf(status, "while it ran ls"), undefined);
+  let starts = 0;
+  const start = () => ++starts < 2 ? Promise.reject(crash) : Promise.resolve(starts);
+  assertEquals(await startAgain(start, () => {}), 2);
 });
 
 Deno.test("a machine that fails otherwise is not started again", async () => {
