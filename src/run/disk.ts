@@ -81,11 +81,14 @@ export function latencyBetween(before: Latencies, after: Latencies, q: number): 
 }
 
 /** Reads what a disk tells; undefined once it has gone. */
-export async function readDisk(name: string): Promise<DiskReading | undefined> {
-  const read = (file: string) => Deno.readTextFile(`${SYS}/block/${name}/${file}`);
+export function readDisk(name: string): DiskReading | undefined {
+  const read = (file: string) => Deno.readTextFileSync(`${SYS}/block/${name}/${file}`);
   try {
-    const [stat, size, latency] = await Promise.all([read("stat"), read("size"), read("latency")]);
-    return { counters: parseDiskStat(stat), latencies: parseLatencies(latency), size: Number(size) * SECTOR };
+    return {
+      counters: parseDiskStat(read("stat")),
+      latencies: parseLatencies(read("latency")),
+      size: Number(read("size")) * SECTOR,
+    };
   } catch {
     return undefined;
   }

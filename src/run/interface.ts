@@ -16,27 +16,22 @@ export async function interfaceOf(address: string): Promise<string | undefined> 
   return undefined;
 }
 
-async function ip(args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await new Deno.Command("ip", { args }).output();
-  if (code !== 0) {
-    throw new UserError(`Cannot run ip ${args.join(" ")}: ${new TextDecoder().decode(stderr).trim()}`);
-  }
-  return new TextDecoder().decode(stdout);
-}
-
 /** Brings the interface up. */
 export async function bringUp(name: string): Promise<void> {
-  await ip(["link", "set", name, "up"]);
+  const args = ["link", "set", name, "up"];
+  const { code, stderr } = await new Deno.Command("ip", { args }).output();
+  if (code === 0) return;
+  throw new UserError(`Cannot run ip ${args.join(" ")}: ${new TextDecoder().decode(stderr).trim()}`);
 }
 
+/** Addresses that only reach the link: RFC 3927, RFC 4291, section 2.5.6. */
+const LINK_LOCAL = /^(169\.254\.|fe[89ab])/i;
+
 /** Addresses of the interface with their prefix lengths, without those that only reach the link. */
-export async function addresses(name: string): Promise<string[]> {
-  const [found] = JSON.parse(await ip(["-j", "address", "show", "dev", name])) as {
-    addr_info: { local: string; prefixlen: number; scope: string }[];
-  }[];
-  return found.addr_info.filter(({ scope }) => scope !== "link").map(({ local, prefixlen }) =>
-    `${local}/${prefixlen}`
-  );
+export function addresses(name: string): string[] {
+  // A second address may have a label of its own, as in r3n0:1.
+  const own = Deno.networkInterfaces().filter((one) => one.name.split(":")[0] === name);
+  return own.filter(({ address }) => !LINK_LOCAL.test(address)).map(({ cidr }) => cidr);
 }
 
 /** Keeps a DHCP lease as long as it is not disposed. */
@@ -77,24 +72,30 @@ export interface InterfaceCounters {
   txDropped: number;
 }
 
-/** Reads the counters and the carrier; undefined once the interface has gone. */
-export async function readCounters(name: string): Promise<InterfaceCounters | undefined> {
-  const read = async (file: string) =>
-    Number(await Deno.readTextFile(`${SYS}/class/net/${name}/statistics/${file}`));
+/** Reads the counters; undefined once the interface has gone. */
+export function readCounters(name: string): InterfaceCounters | undefined {
+  const read = (file: string) => Number(Deno.readTextFileSync(`${SYS}/class/net/${name}/statistics/${file}`));
   try {
-    const [rxPackets, rxBytes, rxDropped, txPackets, txBytes, txDropped] = await Promise.all(
-      ["rx_packets", "rx_bytes", "rx_dropped", "tx_packets", "tx_bytes", "tx_dropped"].map(read),
-    );
-    return { rxPackets, rxBytes, rxDropped, txPackets, txBytes, txDropped };
+    return {
+      rxPackets: read("rx_packets"),
+      rxBytes: read("rx_bytes"),
+      rxDropped: read("rx_dropped"),
+      txPackets: read("tx_packets"),
+      txBytes: read("tx_bytes"),
+      txDropped: read("tx_dropped"),
+    };
   } catch {
     return undefined;
   }
 }
 
 /** The link's state and its speed in Mb/s, 0 if unknown. */
-export async function readLink(name: string): Promise<{ up: boolean; speed: number }> {
-  const read = (file: string) => Deno.readTextFile(`${SYS}/class/net/${name}/${file}`).catch(() => "");
-  // Both fail while the interface is down.
-  const [carrier, speed] = [await read("carrier"), await read("speed")];
-  return { up: carrier.trim() === "1", speed: Math.max(0, Number(speed) || 0) };
+export function readLink(name: string): { up: boolean; speed: number } {
+  try {
+    const read = (file: string) => Deno.readTextFileSync(`${SYS}/class/net/${name}/${file}`).trim();
+    return { up: read("carrier") === "1", speed: Math.max(0, Number(read("speed")) || 0) };
+  } catch {
+    // Both fail while the interface is down.
+    return { up: false, speed: 0 };
+  }
 }

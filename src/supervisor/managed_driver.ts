@@ -235,9 +235,9 @@ export class ManagedDriver implements AsyncDisposable {
   async read(): Promise<void> {
     const held = this.#held;
     if (!held) return;
-    await held.meter.read(held.supervisor.kernelStatus(), held.port);
+    held.meter.read(held.supervisor.kernelStatus(), held.port);
     if (held.port !== undefined && this.#portKind === "net") {
-      held.addresses = await addresses(held.port).catch(() => []);
+      held.addresses = addresses(held.port);
     }
     if (this.#readings++ % MEMORY_EVERY > 0) return;
     const { pid, spare } = held.supervisor.view;
@@ -382,7 +382,7 @@ export class ManagedDriver implements AsyncDisposable {
         if (dhcp) undo.use(new DhcpClient(name));
       }
       while (held.addresses.length === 0 && !signal.aborted) {
-        held.addresses = await addresses(held.port!).catch(() => []);
+        held.addresses = addresses(held.port!);
         if (held.addresses.length > 0) onEvent({ type: "address", addresses: held.addresses });
         else await pause(LOOK, signal);
       }

@@ -83,10 +83,10 @@ export class Meter {
   }
 
   /** Reads. @param name The network interface or the disk, once there is one. */
-  async read(status: ClaimStatus, name: string | undefined): Promise<void> {
+  read(status: ClaimStatus, name: string | undefined): void {
     const net = this.#kind === "net" ? name : undefined;
-    const counters = (net === undefined ? undefined : await readCounters(net)) ?? NOTHING;
-    const disk = this.#kind === "block" && name !== undefined ? await readDisk(name) : undefined;
+    const counters = (net === undefined ? undefined : readCounters(net)) ?? NOTHING;
+    const disk = this.#kind === "block" && name !== undefined ? readDisk(name) : undefined;
     const now: Reading = {
       at: performance.now(),
       counters,
@@ -106,7 +106,7 @@ export class Meter {
     const rx = { packets: rate("rxPackets"), bytes: rate("rxBytes") };
     const tx = { packets: rate("txPackets"), bytes: rate("txBytes") };
     this.#measured = {
-      link: net === undefined ? { up: false, speed: 0 } : await readLink(net),
+      link: net === undefined ? { up: false, speed: 0 } : readLink(net),
       rx,
       tx,
       disk: this.#kind === "block"
@@ -153,6 +153,7 @@ function diskRates(
 /** Memory that only this process holds, bytes; null if it cannot be told. */
 export async function privateMemory(pid: number): Promise<number | null> {
   try {
+    // The kernel walks all its pages for this, which nothing else is to wait for.
     return parseMemory(await Deno.readTextFile(`${PROC}/${pid}/smaps_rollup`)).private;
   } catch {
     return null;

@@ -87,7 +87,7 @@ export function permissionFlags(places: SupervisorPlaces): string[] {
     ],
     net: [...addresses, ...sockets],
     env: ["NOTIFY_SOCKET", "WATCHDOG_USEC", MACHINE_VARIABLE, CGROUP_VARIABLE, REGISTRY_VARIABLE],
-    sys: ["uid"],
+    sys: ["uid", "networkInterfaces"],
   };
   return Object.entries(flags).map(([name, values]) => `--allow-${name}=${values.map(escaped).join(",")}`);
 }

@@ -48,6 +48,7 @@ Deno.test("what the supervisor needs is allowed, and what is beside it is not", 
     { name: "run", command: "/opt/ring3/build/ffi/ring3-launch" },
     { name: "net", host: "127.0.0.1:7333" },
     { name: "env", variable: "NOTIFY_SOCKET" },
+    { name: "sys", kind: "networkInterfaces" },
   ];
   const denied: Deno.PermissionDescriptor[] = [
     { name: "read", path: "/etc/shadow" },
@@ -63,7 +64,7 @@ Deno.test("what the supervisor needs is allowed, and what is beside it is not", 
     { name: "net", host: "127.0.0.1:22" },
     { name: "net", host: "10.3.0.2:7333" },
     { name: "env", variable: "PATH" },
-    { name: "sys", kind: "networkInterfaces" },
+    { name: "sys", kind: "hostname" },
     ...(["read", "write", "net", "env", "run", "ffi", "sys"] as const).map((name) => ({ name })),
   ];
   const flags = permissionFlags({ ...PLACES, folders: ["/home/me/drivers"] });
