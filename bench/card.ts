@@ -6,18 +6,22 @@ import { DriverRun } from "../src/soak/driver_run.ts";
 import { sh } from "../src/soak/lab.ts";
 import { type DriverName, endRun, type Taken } from "./compare.ts";
 
-/** Processor of the card's interrupt, and of the thread that is ring3's driver. */
-const INTERRUPT_CPU = 0;
+/** Processor of the card's interrupt, and of the thread that is its driver outside the kernel. */
+export const INTERRUPT_CPU = 0;
 
-/** A card with a driver, an interface that has its address, and its link up. */
-export interface Card {
-  interface: string;
+/** A card with a driver. */
+export interface DrivenCard {
   /** Its MAC address. */
   mac: string;
   /** Number of its interrupt's line. */
   irq: number;
   /** ring3's driver, if that is it. */
   run?: DriverRun;
+}
+
+/** One whose interface has its address, and its link up. */
+export interface Card extends DrivenCard {
+  interface: string;
 }
 
 /** How a card is taken. */
@@ -45,16 +49,34 @@ export async function takeCard<T>(
     const result = await use(await layOut(lab, await interfaceOf(lab, device), options));
     return { result, problems: [] };
   }
+  return await runDriver(lab, ["e1000", "--no-dhcp"], {
+    device,
+    use: async (run) => {
+      const { interface: name } = await run.next("interface");
+      return await use({ ...await layOut(lab, name, options), run });
+    },
+  });
+}
+
+/**
+ * Has ring3 serve a card while `use` runs.
+ * @param args A manifest's name or file in the guest, and options of the supervisor's.
+ * @throws {UserError} if its driver does not come up.
+ */
+export async function runDriver<T>(
+  lab: Lab,
+  [manifest, ...options]: readonly string[],
+  { device, use }: { device: string; use: (run: DriverRun) => Promise<T> },
+): Promise<Taken<T>> {
   // The kernel's driver has it by now, so that it gets it back at the end.
   await interfaceOf(lab, device);
-  const run = DriverRun.start(lab, ["e1000", "--device", device, "--take", "--no-dhcp"]);
+  const run = DriverRun.start(lab, [manifest, "--device", device, "--take", ...options]);
   await using _ = run;
-  const { interface: name } = await run.next("interface");
   const { pid } = await run.next("starting");
   await run.next("spare", { where: ({ state }) => state === "ready" });
   // Its other threads compile for it and collect garbage, beside it if they can.
   await sh(lab, `taskset -c -p ${INTERRUPT_CPU} ${pid}`);
-  const result = await use({ ...await layOut(lab, name, options), run });
+  const result = await use(run);
   return { result, problems: await endRun(lab, run) };
 }
 
@@ -75,7 +97,7 @@ export async function startAnswering(lab: Lab, argv: readonly string[]): Promise
 }
 
 /** Name of the interface behind a PCI device, once the kernel's driver has made it. */
-async function interfaceOf(lab: Lab, device: string): Promise<string> {
+export async function interfaceOf(lab: Lab, device: string): Promise<string> {
   const { code, stdout } = await lab.exec([
     "timeout",
     "60",
@@ -101,8 +123,17 @@ async function layOut(lab: Lab, name: string, options: TurnOptions): Promise<Car
       `timeout 60 dash -c 'until grep -q 1 /sys/class/net/${name}/carrier; do sleep 0.1; done'`,
     ].join("; "),
   );
-  const said = await sh(lab, `cat /sys/bus/pci/devices/${device}/irq /sys/class/net/${name}/address`);
-  const [irq, mac] = said.trim().split("\n");
+  return { interface: name, mac: await macOf(lab, name), irq: await pinInterrupt(lab, device) };
+}
+
+/** MAC address of an interface. */
+export async function macOf(lab: Lab, name: string): Promise<string> {
+  return (await sh(lab, `cat /sys/class/net/${name}/address`)).trim();
+}
+
+/** Has a device's interrupt go to its processor. The number of its line. */
+export async function pinInterrupt(lab: Lab, device: string): Promise<number> {
+  const irq = Number(await sh(lab, `cat /sys/bus/pci/devices/${device}/irq`));
   await sh(lab, `echo ${INTERRUPT_CPU} > /proc/irq/${irq}/smp_affinity_list`);
-  return { interface: name, mac, irq: Number(irq) };
+  return irq;
 }

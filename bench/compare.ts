@@ -1,4 +1,4 @@
-/** The kernel's own driver and ring3's, measured in turn in one boot of the lab. */
+/** Drivers measured in turn in one boot of the lab: the kernel's own and ring3's, or others too. */
 import type { Lab } from "../src/lab/mod.ts";
 import type { Progress } from "../src/progress.ts";
 import type { DriverRun } from "../src/soak/driver_run.ts";
@@ -26,7 +26,7 @@ export interface Comparison {
   accelerator: string;
   iommu: boolean;
   processors: number;
-  /** Times that both drivers took their turn. */
+  /** Times that the drivers took their turn. */
   rounds: number;
 }
 
@@ -37,16 +37,35 @@ export interface Taken<T> {
   problems: string[];
 }
 
-/** Has the drivers take their turns. */
+/** Has both drivers take their turns. */
 export async function takeTurns<T>(
-  { rounds, progress }: { rounds: number; progress: Progress },
+  options: TurnsOptions,
   turn: (driver: DriverName) => Promise<Taken<T>>,
 ): Promise<Taken<Record<DriverName, T[]>>> {
-  const result: Record<DriverName, T[]> = { kernel: [], ring3: [] };
+  return await takeTurnsOf(OWNERS, turn, options);
+}
+
+/** How turns are taken. */
+export interface TurnsOptions {
+  rounds: number;
+  progress: Progress;
+}
+
+/** Has any drivers take their turns. @param owners As whose a line tells of each, in the order of their turns. */
+export async function takeTurnsOf<Name extends string, T>(
+  owners: Readonly<Record<Name, string>>,
+  turn: (driver: Name) => Promise<Taken<T>>,
+  { rounds, progress }: TurnsOptions,
+): Promise<Taken<Record<Name, T[]>>> {
+  const drivers = Object.keys(owners) as Name[];
+  const result = Object.fromEntries(drivers.map((driver): [string, T[]] => [driver, []])) as Record<
+    Name,
+    T[]
+  >;
   const problems: string[] = [];
   for (let round = 1; round <= rounds; round++) {
-    for (const driver of DRIVERS) {
-      progress(`round ${round} of ${rounds}: ${OWNERS[driver]}`);
+    for (const driver of drivers) {
+      progress(`round ${round} of ${rounds}: ${owners[driver]}`);
       const taken = await turn(driver);
       result[driver].push(taken.result);
       problems.push(...taken.problems);
@@ -90,18 +109,22 @@ export function roundsText({ rounds }: Pick<Comparison, "rounds">): string {
   return `medians of ${counted(rounds, "round")}`;
 }
 
-/** Heads of columns that both drivers have: `kernel busy`, `ring3 busy`, and so on. */
-export function headsOf(names: readonly string[]): string[] {
-  return names.flatMap((name) => DRIVERS.map((driver) => `${driver} ${name}`));
+/** Heads of columns that all drivers have: `kernel busy`, `ring3 busy`, and so on. */
+export function headsOf(names: readonly string[], drivers: readonly string[] = DRIVERS): string[] {
+  return names.flatMap((name) => drivers.map((driver) => `${driver} ${name}`));
 }
 
-/** What stands below them. */
+/** What stands below those of both drivers. */
 export function cellsOf<Side>(
-  { kernel, ring3 }: Record<DriverName, Side>,
+  point: Record<DriverName, Side>,
   cells: (side: Side) => readonly string[],
 ): string[] {
-  const [left, right] = [cells(kernel), cells(ring3)];
-  return left.flatMap((cell, i) => [cell, right[i]]);
+  return interleave(DRIVERS.map((driver) => cells(point[driver])));
+}
+
+/** The first cell of each driver, then the second of each, and so on. @param cells Of each driver, equally many. */
+export function interleave(cells: readonly (readonly string[])[]): string[] {
+  return cells[0].flatMap((_, i) => cells.map((own) => own[i]));
 }
 
 function counted(count: number, unit: string): string {

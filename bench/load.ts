@@ -22,6 +22,9 @@ const loadSchema = z.object({
 /** What the program says of a load; the head of `bench/outside/load.c` tells what each figure means. */
 export type LoadResult = z.infer<typeof loadSchema>;
 
+/** What comes back: a datagram as a host answers with, or the very frame with its MAC addresses exchanged. */
+export type Answer = "echo" | "macswap";
+
 /** One load. */
 export interface LoadOptions {
   /** The program. */
@@ -32,13 +35,15 @@ export interface LoadOptions {
   /** IPv4 addresses of the program and of the card. */
   from: string;
   to: string;
-  /** Bytes of a datagram's payload. */
+  /** Bytes of a datagram's payload: at least 16; with 18 a frame is the shortest that there is, of 60 bytes. */
   size: number;
   /** Datagrams a second. */
   rate: number;
   /** Milliseconds of the load that are not measured, and that are. */
   warm: number;
   measured: number;
+  /** What counts as come back; `echo` if not given. */
+  answer?: Answer;
   /** Called when measuring begins and ends, and awaited. */
   begin?: () => Promise<void>;
   end?: () => Promise<void>;
@@ -46,9 +51,10 @@ export interface LoadOptions {
 
 /** Puts a load on the card. @throws {UserError} if the program fails. */
 export async function putLoad(options: LoadOptions): Promise<LoadResult> {
-  const { program, sockets, mac, from, to, size, rate, warm, measured, begin, end } = options;
+  const { program, sockets, mac, from, to, size, rate, warm, measured, answer = "echo", begin, end } =
+    options;
   return await runOutside(program, {
-    args: [sockets.outside, sockets.card, mac, from, to, size, rate, warm, measured],
+    args: [sockets.outside, sockets.card, mac, from, to, size, rate, warm, measured, answer],
     schema: loadSchema,
     failure: "Cannot load the card",
     begin,

@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: MIT
 /*
- * load OWN CARD MAC FROM TO SIZE RATE WARM_MS MS
+ * load OWN CARD MAC FROM TO SIZE RATE WARM_MS MS echo|macswap
  *
  * The far end of a card whose wire is a pair of Unix datagram sockets, a frame
  * in each datagram: sends so many UDP datagrams of SIZE bytes a second from the
  * address FROM to port 7 of TO, and counts what comes back. It never waits for
  * an answer before it sends. More than 10,000 a second go in groups, every
  * 100 us, and answers are then looked for as often. OWN is the socket's path,
- * which is made; CARD is that of the card, whose address is MAC.
+ * which is made; CARD is that of the card, whose address is MAC. SIZE is at
+ * least 16, which is what tells a datagram from others, and 18 for the shortest
+ * frame of Ethernet: 60 bytes, and 4 of FCS on a wire.
+ *
+ * With echo what comes back is a datagram of the same bytes from port 7, as a
+ * host answers; with macswap it is the very frame, its two MAC addresses
+ * exchanged, as a forwarder sends it.
  *
  * Prints "begin" when WARM_MS are over, "end" MS later, and when what was still
  * under way has had half a second to come back, a line of JSON:
@@ -15,7 +21,7 @@
  *            if this program did not always run when it should have
  *   missed   of these, those that the card took none of (see FIFO)
  *   echoed   of these, those that came back
- *   wrong    frames from port 7 that no datagram was sent for, or are not as sent
+ *   wrong    answers that no datagram was sent for, or are not as they should be
  *   seconds  from begin to end
  *   returned datagrams that came back between begin and end, of whenever
  *   p50_us, p99_us, p999_us, max_us  round trips of the echoed; 0 without one
@@ -34,6 +40,7 @@
 #define ECHO_PORT 7
 #define OUR_PORT 40000
 #define HEADERS (14 + 20 + 8)
+#define UDP_CHECKSUM (HEADERS - 2)
 #define LARGEST 1472
 /* The card's receive FIFO, bytes: what is due while it is full, and the socket too, is missed. */
 #define FIFO 49152
@@ -54,15 +61,16 @@
 
 /* What tells a datagram from others. Every member lies at an even offset: it is summed as words. */
 struct stamp {
-	uint64_t run;
-	uint64_t sent_ns;
+	uint32_t run;
 	uint32_t number;
-} __attribute__((packed));
+	uint64_t sent_ns;
+};
 
 static uint8_t frame[HEADERS + LARGEST];
-static size_t frame_length, payload_length;
+static size_t frame_length;
 static uint32_t sum_of_rest;	/* of pseudo header, UDP header and payload without the stamp */
-static uint64_t run;
+static uint32_t run;
+static int swapped;		/* the very frames come back, their MAC addresses exchanged */
 
 static uint32_t *round_trip_ns;	/* by number, from the first after begin; 0 until it is back */
 static uint32_t first_number, measured, capacity;
@@ -158,7 +166,6 @@ static void make_frame(const char *mac, const char *from, const char *to, size_t
 	memcpy(pseudo, ip + 12, 8);
 	put16(pseudo + 10, 8 + size);
 	sum_of_rest = sum(pseudo, sizeof(pseudo)) + sum(udp, 8 + size);
-	payload_length = size;
 	frame_length = HEADERS + size;
 }
 
@@ -173,7 +180,7 @@ static int send_one(int fd, uint32_t seq, uint64_t when)
 	/* Zero says that there is no checksum; its other form means the same sum. */
 	if (!word)
 		word = 0xffff;
-	memcpy(frame + 40, &word, 2);
+	memcpy(frame + UDP_CHECKSUM, &word, 2);
 	memcpy(payload, &stamp, sizeof(stamp));
 	if (send(fd, frame, frame_length, MSG_DONTWAIT) >= 0)
 		return 1;
@@ -181,6 +188,18 @@ static int send_one(int fd, uint32_t seq, uint64_t when)
 		return 0;
 	die("sending to the card");
 	return 0;
+}
+
+/* True of a whole frame as it should come back; what the stamp and the checksum say aside. */
+static int as_it_should_be(const uint8_t *got, size_t length)
+{
+	size_t rest = HEADERS + sizeof(struct stamp);
+
+	if (length < frame_length || memcmp(got, frame + 6, 6) || memcmp(got + 6, frame, 6))
+		return 0;
+	if (swapped && memcmp(got + 12, frame + 12, UDP_CHECKSUM - 12))
+		return 0;
+	return !memcmp(got + rest, frame + rest, frame_length - rest);
 }
 
 static void take(const uint8_t *got, size_t length, uint64_t at, int counting)
@@ -195,7 +214,8 @@ static void take(const uint8_t *got, size_t length, uint64_t at, int counting)
 		return;
 	memcpy(&type, got + 12, 2);
 	memcpy(&port, got + 34, 2);
-	if (ntohs(type) != 0x0800 || got[14] != 0x45 || got[23] != IPPROTO_UDP || ntohs(port) != ECHO_PORT)
+	if (ntohs(type) != 0x0800 || got[14] != 0x45 || got[23] != IPPROTO_UDP ||
+	    ntohs(port) != (swapped ? OUR_PORT : ECHO_PORT))
 		return;
 	if (length < HEADERS + sizeof(stamp)) {
 		wrong++;
@@ -205,8 +225,7 @@ static void take(const uint8_t *got, size_t length, uint64_t at, int counting)
 	/* One of an earlier run, that was still under way when that ended. */
 	if (stamp.run != run)
 		return;
-	if (length < frame_length || memcmp(payload + sizeof(stamp), frame + HEADERS + sizeof(stamp),
-					    payload_length - sizeof(stamp))) {
+	if (!as_it_should_be(got, length)) {
 		wrong++;
 		return;
 	}
@@ -281,11 +300,14 @@ int main(int argc, char **argv)
 	int fd, phase = 0;	/* 0 before begin, 1 after it, 2 after end */
 	double interval_ns;
 
-	if (argc != 10) {
-		fprintf(stderr, "usage: load OWN CARD MAC FROM TO SIZE RATE WARM_MS MS\n");
+	if (argc != 11) {
+		fprintf(stderr, "usage: load OWN CARD MAC FROM TO SIZE RATE WARM_MS MS echo|macswap\n");
 		return 64;
 	}
-	run = now_ns() ^ (uint64_t)getpid() << 48;
+	swapped = !strcmp(argv[10], "macswap");
+	if (!swapped && strcmp(argv[10], "echo"))
+		refuse(argv[10], "neither echo nor macswap");
+	run = now_ns() ^ (uint32_t)getpid() << 16;
 	make_frame(argv[3], argv[4], argv[5], number(argv[6], sizeof(struct stamp), LARGEST));
 	interval_ns = 1e9 / number(argv[7], 1, 1e7);
 	fifo_size = FIFO / frame_length < FIFO_FRAMES ? FIFO / frame_length : FIFO_FRAMES;

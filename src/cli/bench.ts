@@ -3,6 +3,12 @@ import { benchCost, type CostDevice, COSTS, formatCostBench, plotCostBench } fro
 import { benchDisk, formatDiskBench, plotDiskBench, SIZES } from "../../bench/disk.ts";
 import { type DiskName, DISKS } from "../../bench/drive.ts";
 import {
+  benchForward,
+  formatForwardBench,
+  LOADS as FORWARD_LOADS,
+  plotForwardBench,
+} from "../../bench/forward.ts";
+import {
   BATCHES,
   benchPacket,
   formatPacketBench,
@@ -59,14 +65,16 @@ const diskCommand = defineCommand({
   },
 });
 
-const ROUNDS = {
-  rounds: integer("Times that both drivers take their turn (--quick: one)", {
-    value: "N",
-    min: 1,
-    max: 100,
-    default: 5,
-  }),
-};
+function roundsOption(rounds: number) {
+  return {
+    rounds: integer("Times that all drivers take their turn (--quick: one)", {
+      value: "N",
+      min: 1,
+      max: 100,
+      default: rounds,
+    }),
+  };
+}
 
 /** Part of the name of results that are of one setting of the IOMMU. */
 function iommuPart({ iommu }: { iommu: boolean }): string {
@@ -79,8 +87,8 @@ const udpCommand = defineCommand({
     "echo datagrams under load from idle to past saturation, through the kernel's e1000 and ring3's in turn",
   options: {
     ...IN_LAB_OPTIONS,
-    size: integer("Bytes of a datagram's payload", { value: "BYTES", min: 20, max: 1472, default: 1024 }),
-    ...ROUNDS,
+    size: integer("Bytes of a datagram's payload", { value: "BYTES", min: 16, max: 1472, default: 1024 }),
+    ...roundsOption(5),
     ...outOption(ALL_FORMS, "udp-BYTES-iommu-on or -off"),
   },
   notes: [
@@ -107,13 +115,50 @@ const udpCommand = defineCommand({
   },
 });
 
+const forwardCommand = defineCommand({
+  name: "ring3 bench forward",
+  summary:
+    "send frames back under load, MAC addresses exchanged: DPDK's testpmd, the kernel's e1000 and ring3's in turn",
+  options: {
+    ...IN_LAB_OPTIONS,
+    size: integer("Bytes of a frame with its FCS", { value: "BYTES", min: 64, max: 1518, default: 64 }),
+    ...roundsOption(3),
+    ...outOption(ALL_FORMS, "forward-BYTES-iommu-on or -off"),
+  },
+  notes: [
+    `${FORWARD_LOADS[0]} to ${
+      FORWARD_LOADS[FORWARD_LOADS.length - 1]
+    } frames a second, 2 s each (--quick: 3 loads).`,
+    "The first run makes a second disk for the lab, with DPDK on it (a few minutes, and 1 GB in the cache).",
+  ],
+  async main({ options }) {
+    const { quick, size } = options;
+    return await inLab(options, {
+      run: (lab) =>
+        benchForward({
+          ...lab,
+          size,
+          loads: quick ? [4000, 16_000, 40_000] : FORWARD_LOADS,
+          rounds: quick ? 1 : options.rounds,
+          measured: 2000,
+          warm: quick ? 8000 : 20_000,
+        }),
+      format: formatForwardBench,
+      keep: {
+        name: (result) => `forward-${size}-${iommuPart(result)}`,
+        forms: (result) => ({ md: formatForwardBench(result), svg: plotForwardBench(result) }),
+      },
+    });
+  },
+});
+
 const tcpCommand = defineCommand({
   name: "ring3 bench tcp",
   summary:
     "TCP streams both ways, and requests one after the other, through the kernel's e1000 and ring3's in turn",
   options: {
     ...IN_LAB_OPTIONS,
-    ...ROUNDS,
+    ...roundsOption(5),
     ...outOption(".md and .json", "tcp-iommu-on or -off"),
   },
   notes: [
@@ -214,6 +259,7 @@ export const benchCommand: Command = defineGroup({
   commands: {
     disk: () => Promise.resolve(diskCommand),
     udp: () => Promise.resolve(udpCommand),
+    forward: () => Promise.resolve(forwardCommand),
     tcp: () => Promise.resolve(tcpCommand),
     packet: () => Promise.resolve(packetCommand),
     cost: () => Promise.resolve(costCommand),

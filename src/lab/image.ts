@@ -45,12 +45,21 @@ export interface Image {
   readonly knownHosts: string;
 }
 
+/** How {@link buildImage} goes about it. */
+export interface ImageOptions {
+  /** Told of steps that take long. */
+  progress: Progress;
+  /** Debian packages that it has beside the usual ones, with all that they depend on. */
+  packages?: readonly string[];
+}
+
 /** The image for a kernel, made if it is not in the cache. */
-export async function buildImage(kernel: Kernel, progress: Progress): Promise<Image> {
+export async function buildImage(kernel: Kernel, { progress, packages = [] }: ImageOptions): Promise<Image> {
+  const all = [...PACKAGES, ...packages.toSorted()];
   const environment = guestEnvironment();
   const lockFile = await Deno.readTextFile(`${checkout()}/deno.lock`);
   const key = await cacheKey({
-    base: await baseKey(),
+    base: await baseKey(all),
     kernel: [kernel.release, kernel.version],
     modules: await imageModules(kernel),
     boot: await bootModules(kernel),
@@ -60,7 +69,7 @@ export async function buildImage(kernel: Kernel, progress: Progress): Promise<Im
     recipe: [INIT, INITRAMFS_INIT, RING3, sshdConfig(environment), assemble(kernel, "")],
   });
   const directory = await cached({ kind: "image", key, keep: 5 }, async (directory) => {
-    const base = await buildBase(progress);
+    const base = await buildBase(all, progress);
     progress(`making the lab's disk for kernel ${kernel.release}`);
     await layOut(`${directory}/overlay`, { kernel, environment, lockFile });
     await makeKeys(directory);
@@ -81,19 +90,20 @@ function guestEnvironment(): Record<string, string> {
   return { ...ENVIRONMENT, ...registryEnvironment() };
 }
 
-async function baseKey(): Promise<string> {
-  return await cacheKey({ suite: "bookworm", PACKAGES, NOT_IN_GUEST });
+async function baseKey(packages: readonly string[]): Promise<string> {
+  return await cacheKey({ suite: "bookworm", PACKAGES: packages, NOT_IN_GUEST });
 }
 
-/** Debian, as a tar archive. */
-async function buildBase(progress: Progress): Promise<string> {
-  const directory = await cached({ kind: "base", key: await baseKey(), keep: 2 }, async (directory) => {
+/** Debian with these packages, as a tar archive. */
+async function buildBase(packages: readonly string[], progress: Progress): Promise<string> {
+  const key = await baseKey(packages);
+  const directory = await cached({ kind: "base", key, keep: 3 }, async (directory) => {
     progress("installing Debian for the lab (about half a minute)");
     await run([
       "mmdebstrap",
       "--variant=essential",
       `--mode=${Deno.uid() === 0 ? "root" : "unshare"}`,
-      `--include=${PACKAGES.join(",")}`,
+      `--include=${packages.join(",")}`,
       ...NOT_IN_GUEST.map((path) => `--dpkgopt=path-exclude=${path}`),
       "bookworm",
       `${directory}/root.tar`,

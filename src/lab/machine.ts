@@ -41,6 +41,8 @@ export interface BootOptions {
    * there after it. If not given, the disks are empty and go with the lab.
    */
   disks?: readonly DiskFile[];
+  /** Debian packages that the guest has beside the usual ones, with all that they depend on. */
+  packages?: readonly string[];
 }
 
 /** Where a command's streams go. */
@@ -95,7 +97,7 @@ export async function boot(hardware: Partial<Hardware>, options: BootOptions): P
   await need(["lab"], options);
   const chosen = { ...DEFAULT_HARDWARE, ...hardware };
   const kernel = await findKernel(chosen.kernel, options.progress);
-  const image = await buildImage(kernel, options.progress);
+  const image = await buildImage(kernel, options);
   const accelerator = chosen.plugin !== undefined
     ? "tcg"
     : await chooseAccelerator({ image: kernel.image, initramfs: image.initramfs });

@@ -35,7 +35,7 @@ const ADDRESS_MS = 60_000;
 
 /** Boots a lab. Interrupted before it is up, it is given up at once: it ends with this process. */
 export async function startLab(
-  { hardware, yes, progress, signal, disks }: LabOptions & Pick<BootOptions, "disks">,
+  { hardware, yes, progress, signal, disks, packages }: LabOptions & Pick<BootOptions, "disks" | "packages">,
 ): Promise<Lab> {
   const interrupted = new Promise<never>((_, reject) =>
     signal.addEventListener("abort", () => reject(new UserError("Interrupted", { code: 130 })))
@@ -45,7 +45,7 @@ export async function startLab(
   const work = async () => {
     await prepare(hardware.kernel, { progress, yes });
     progress("booting the lab");
-    return await boot(hardware, { progress, disks });
+    return await boot(hardware, { progress, disks, packages });
   };
   return await Promise.race([work(), interrupted]);
 }

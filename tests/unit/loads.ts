@@ -1,0 +1,30 @@
+// Figures of drivers under load, made up.
+import type { Side } from "../../bench/loads.ts";
+import type { Spread } from "../../bench/table.ts";
+
+/** A median, and what it lies between. */
+export function one(median: number): Spread {
+  return { min: median - 1, median, max: median + 1 };
+}
+
+/** What a driver did that sent so many frames a second back. */
+export function sideAt(
+  rate: number,
+  own: Pick<Side, "waits" | "wakeups"> = { waits: null, wakeups: null },
+): Side {
+  return {
+    offered: one(rate),
+    rate: one(rate),
+    loss: { min: 0, median: 0.125, max: 1 },
+    missed: { min: 0, median: 0.0625, max: 0.5 },
+    p50: one(500),
+    p99: one(1500),
+    p999: one(12_345),
+    cpu: one(1.5),
+    cost: one(100),
+    interrupts: one(0.5),
+    receives: one(0.75),
+    switches: one(2),
+    ...own,
+  };
+}
