@@ -17,6 +17,8 @@ export interface Hardware {
   readonly sockets: Readonly<Record<number, FrameSockets>>;
   /** Empty disks of 1 GiB. */
   readonly disk: readonly Disk[];
+  /** How many of QEMU's edu device, 1234:11e8, which interrupts when it is told to; see {@link eduAddress}. */
+  readonly edu?: number;
   /** An Intel IOMMU with interrupt remapping. */
   readonly iommu: boolean;
   /** Processors. */
@@ -78,6 +80,8 @@ export interface HardwareFlags {
 
 const NIC_MODELS: Record<Nic, string> = { e1000: "e1000-82545em", "82540em": "e1000", e1000e: "e1000e" };
 const DISKS: readonly Disk[] = ["ide", "nvme"];
+/** Slot of the first edu device. */
+const EDU_SLOT = 0x18;
 /** PCI ids of what the disks are behind. */
 const DISK_IDS: Record<Disk, { vendor: number; device: number }> = {
   ide: { vendor: 0x8086, device: 0x7111 },
@@ -114,6 +118,11 @@ export function nicNetwork(index: number): { network: string; host: string; gues
   return { network: `${prefix}.0/24`, host: `${prefix}.2`, guest: `${prefix}.15` };
 }
 
+/** PCI address of the edu device at `index`. */
+export function eduAddress(index: number): string {
+  return `0000:00:${(EDU_SLOT + index).toString(16)}.0`;
+}
+
 /**
  * QEMU's arguments for the chosen devices. Card `i` is "nic<i>" on the network back end "net<i>", disk `i`
  * is "disk<i>" on `disks[i]`; those ids are what `device_del` takes.
@@ -140,6 +149,9 @@ export function deviceArguments(hardware: Hardware, disks: readonly DiskFile[]):
         : `user,id=net${index},net=${network},host=${host},dhcpstart=${guest}`,
     );
     device(`${NIC_MODELS[nic]},id=nic${index},netdev=net${index},bus=nicport${index},romfile=`);
+  }
+  for (let index = 0; index < (hardware.edu ?? 0); index++) {
+    device(`edu,id=edu${index},addr=${hex(EDU_SLOT + index)}`);
   }
   if (hardware.disk.includes("ide")) device("piix4-ide,id=ide,addr=0x1c");
   let ide = 0;

@@ -10,6 +10,7 @@ import {
   DEFAULT_HARDWARE,
   deviceArguments,
   disksFor,
+  eduAddress,
   escape,
   parseHardware,
 } from "../../src/lab/hardware.ts";
@@ -124,6 +125,7 @@ Deno.test("hardware: every device has an address, a slot and an id of its own", 
     ...DEFAULT_HARDWARE,
     nic: ["e1000", "82540em", "e1000e", "e1000"] as const,
     disk: ["ide", "nvme", "ide", "nvme"] as const,
+    edu: 2,
   };
   const argv = deviceArguments(hardware, [{ path: "/a" }, { path: "/b,c" }, { path: "/d", log: "/l,m" }, {
     path: "/e",
@@ -141,9 +143,11 @@ Deno.test("hardware: every device has an address, a slot and an id of its own", 
     /driver=blklogwrites,log-sector-size=512,cache=writeback,.*filename=\/d,.*,id=drive2$/.test(`${logged}`),
     logged,
   );
+  assert(argv.includes("edu,id=edu1,addr=0x19"));
+  assertEquals(eduAddress(1), "0000:00:19.0");
   assert(argv.includes("ide-hd,id=disk2,drive=drive2,bus=ide.0,unit=1"));
   assertEquals(argv.filter((text) => text.startsWith("intel-iommu")).length, 1);
-  assertEquals(deviceArguments({ ...hardware, nic: [], disk: [], iommu: false }, []), []);
+  assertEquals(deviceArguments({ ...hardware, nic: [], disk: [], edu: 0, iommu: false }, []), []);
 });
 
 Deno.test("a card's wire is sockets if they are given, and the other cards' are their own", () => {
