@@ -156,7 +156,7 @@ export async function benchWakeup(options: WakeupBenchOptions): Promise<WakeupBe
   await buildBench();
   await using lab = await startLab({ ...options, hardware: { ...hardware, nic: [], disk: [], edu: 2 } });
   await keepQuiet(lab);
-  await giveToModule(lab, [OURS, THEIRS]);
+  await giveToModule(lab, [THEIRS]);
   const run = DriverRun.start(lab, [MANIFEST, "--device", OURS, "--no-dhcp"]);
   await using _ = run;
   const { interface: name } = await run.next("interface");

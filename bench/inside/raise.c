@@ -132,7 +132,7 @@ static uint64_t memory_offset(pid_t pid, const struct r3_info *info)
 
 static volatile uint32_t *map(int grant, uint64_t offset)
 {
-	void *at = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, grant, (off_t)offset);
+	void *at = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, grant, (off_t)offset);
 
 	if (at == MAP_FAILED)
 		die("mapping what was granted");

@@ -85,6 +85,7 @@ int main(int argc, char **argv)
 {
 	struct r3_info info = { .argsz = sizeof(info) };
 	struct r3_dma_alloc memory = { .argsz = sizeof(memory), .length = PAGE };
+	struct r3_bus_master master = { .argsz = sizeof(master), .enable = 1 };
 	volatile uint32_t *registers, *shared;
 	int grant;
 
@@ -98,7 +99,8 @@ int main(int argc, char **argv)
 	registers = map(grant, info.window[0].mmap_offset);
 	shared = map(grant, memory.mmap_offset);
 	registers[REG_ACKNOWLEDGE] = registers[REG_STATUS];
-	shared[WORD_ANSWER] = 0;
+	/* The message of an interrupt is a write of the device's. */
+	must(ioctl(grant, R3_BUS_MASTER, &master), "bus master");
 	printf("ready %d\n", getpid());
 	fflush(stdout);
 	if (!strcmp(argv[2], "wait"))

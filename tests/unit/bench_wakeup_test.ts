@@ -128,7 +128,7 @@ async function rig() {
 Deno.test("the driver quiets its device, says that it was woken before all else, and quiets it again", async () => {
   const { hardware, port, state, words } = await rig();
   assertEquals(hardware.values.get(REG.ACKNOWLEDGE.offset), 5);
-  assertEquals(port.attached?.maxMtu, 1500);
+  assertEquals([hardware.busMaster, port.attached?.maxMtu], [true, 1500]);
   let answered: number | undefined;
   hardware.onLoad.set(REG.STATUS.offset, () => answered ??= words[WORD.ANSWER]);
   hardware.values.set(REG.STATUS.offset, 1);

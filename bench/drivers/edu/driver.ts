@@ -23,10 +23,11 @@ interface State {
   kept: unknown[];
 }
 
-/** Quiets the device, as nothing is known of what was before. */
+/** Quiets the device, as nothing is known of what was before, and lets it write: its interrupts are messages. */
 function bringUp(device: Device, port: NetPort): Promise<State> {
   const registers = device.bar(0, REG);
   registers.write(REG.ACKNOWLEDGE, registers.read(REG.STATUS));
+  device.busMaster(true);
   const { words } = device.dma(SHARED, { align: 64 });
   const mac = Uint8Array.of(2, 0, 0, 0, 0, 9);
   port.attach({ mac, maxMtu: 1500, features: {}, maxSegments: 1 });
