@@ -6,8 +6,8 @@ import { DriverRun } from "../src/soak/driver_run.ts";
 import { sh } from "../src/soak/lab.ts";
 import { type DriverName, endRun, type Taken } from "./compare.ts";
 
-/** Processor of the card's interrupt, and of the thread that is ring3's driver. */
-const INTERRUPT_CPU = 0;
+/** Processor of a device's interrupt, and of the thread that is ring3's driver. */
+export const INTERRUPT_CPU = 0;
 
 /** A card with a driver, an interface that has its address, and its link up. */
 export interface Card {

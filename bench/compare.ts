@@ -37,18 +37,33 @@ export interface Taken<T> {
   problems: string[];
 }
 
+/** How often turns are taken, and who is told of each. */
+export interface Turns {
+  rounds: number;
+  progress: Progress;
+}
+
 /** Has the drivers take their turns. */
 export async function takeTurns<T>(
-  { rounds, progress }: { rounds: number; progress: Progress },
+  turns: Turns,
   turn: (driver: DriverName) => Promise<Taken<T>>,
 ): Promise<Taken<Record<DriverName, T[]>>> {
-  const result: Record<DriverName, T[]> = { kernel: [], ring3: [] };
+  return await takeTurnsOf(OWNERS, { ...turns, turn });
+}
+
+/** Has each side take its turns, in the order of their names. @param owners As whose a line tells of each. */
+export async function takeTurnsOf<N extends string, T>(
+  owners: Readonly<Record<N, string>>,
+  { rounds, progress, turn }: Turns & { turn: (side: N) => Promise<Taken<T>> },
+): Promise<Taken<Record<N, T[]>>> {
+  const sides = Object.keys(owners) as N[];
+  const result = Object.fromEntries(sides.map((side) => [side, [] as T[]])) as Record<N, T[]>;
   const problems: string[] = [];
   for (let round = 1; round <= rounds; round++) {
-    for (const driver of DRIVERS) {
-      progress(`round ${round} of ${rounds}: ${OWNERS[driver]}`);
-      const taken = await turn(driver);
-      result[driver].push(taken.result);
+    for (const side of sides) {
+      progress(`round ${round} of ${rounds}: ${owners[side]}`);
+      const taken = await turn(side);
+      result[side].push(taken.result);
       problems.push(...taken.problems);
     }
   }

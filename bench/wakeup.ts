@@ -11,9 +11,11 @@ import { lines } from "../src/lines.ts";
 import { drawChart, empirical } from "../src/plot/mod.ts";
 import { type LabOptions, startLab } from "../src/run/lab.ts";
 import { DriverRun } from "../src/soak/driver_run.ts";
-import { giveToModule, kernelComplaints, sh, stopRun } from "../src/soak/lab.ts";
+import { giveToModule, sh } from "../src/soak/lab.ts";
 import { keepQuiet } from "../src/soak/wire.ts";
 import { quantile } from "../src/statistics.ts";
+import { INTERRUPT_CPU } from "./card.ts";
+import { compared, type Comparison, endRun, machineText, roundsText, takeTurnsOf } from "./compare.ts";
 import { formatTable, type Spread, spreadOf } from "./table.ts";
 
 /** Programs in the guest: a driver in C, and what raises interrupts and takes the times. */
@@ -26,9 +28,6 @@ const MANIFEST = `${CHECKOUT}/bench/drivers/edu.json`;
 /** Its device, and that of the driver in C. */
 const OURS = eduAddress(0);
 const THEIRS = eduAddress(1);
-
-/** Processor of both drivers and of their interrupts. */
-const DRIVER_CPU = 0;
 
 /** An address for the interface of ring3's driver: without one its supervisor keeps looking for it. */
 const ADDRESS = "10.9.0.1/24";
@@ -110,16 +109,8 @@ export interface Garbage {
 }
 
 /** What was measured. */
-export interface WakeupBench {
+export interface WakeupBench extends Comparison {
   bench: "wakeup";
-  ok: boolean;
-  /** What went wrong beside the figures, a line each. */
-  problems: string[];
-  kernel: string;
-  accelerator: string;
-  iommu: boolean;
-  processors: number;
-  rounds: number;
   /** Of each side in each round. */
   interrupts: number;
   sides: Record<SideName, Side>;
@@ -147,7 +138,7 @@ interface Waiting {
  * @throws {UserError} if the lab has one processor, or it or a driver does not come up, or one does not answer.
  */
 export async function benchWakeup(options: WakeupBenchOptions): Promise<WakeupBench> {
-  const { rounds, interrupts, warm, first, hardware, progress } = options;
+  const { interrupts, warm, first, hardware, progress } = options;
   if (hardware.smp < 2) {
     throw new UserError(
       "Cannot measure on one processor: who raises interrupts needs another one; add --smp 2",
@@ -166,30 +157,19 @@ export async function benchWakeup(options: WakeupBenchOptions): Promise<WakeupBe
   await place(lab, ring3);
   progress("warming ring3's driver up");
   for (const garbage of [GARBAGE_MS, 0]) await raise(lab, ring3, { warm: first, interrupts: 1, garbage });
-  const turns: Record<SideName, Turn[]> = { wait: [], read: [], ring3: [], garbage: [] };
-  for (let round = 1; round <= rounds; round++) {
-    for (const side of SIDE_NAMES) {
-      progress(`round ${round} of ${rounds}: ${SIDES[side]}`);
-      const load = { warm, interrupts, garbage: side === "garbage" ? GARBAGE_MS : 0 };
-      if (side === "wait" || side === "read") {
-        await using c = await startC(lab, side);
-        turns[side].push(await raise(lab, c, load));
-      } else {
-        turns[side].push(await raise(lab, ring3, load));
-      }
+  const turn = async (side: SideName) => {
+    const load = { warm, interrupts, garbage: side === "garbage" ? GARBAGE_MS : 0 };
+    if (side === "ring3" || side === "garbage") {
+      return { result: await raise(lab, ring3, load), problems: [] };
     }
-  }
-  const problems = run.events.filter(({ type }) => type === "ended").map(() => "ring3's driver ended");
-  problems.push(...await stopRun(run, lab), ...kernelComplaints(lab));
+    await using c = await startC(lab, side);
+    return { result: await raise(lab, c, load), problems: [] };
+  };
+  const { result: turns } = await takeTurnsOf(SIDES, { ...options, turn });
+  const problems = await endRun(lab, run);
   return {
     bench: "wakeup",
-    ok: problems.length === 0,
-    problems,
-    kernel: lab.kernel.release,
-    accelerator: lab.accelerator,
-    iommu: hardware.iommu,
-    processors: hardware.smp,
-    rounds,
+    ...compared(lab, { rounds: options.rounds, problems }),
     interrupts,
     ...summarize(turns),
   };
@@ -224,9 +204,9 @@ function raisingCpu({ hardware }: Lab): number {
 async function place(lab: Lab, { pid, device }: Waiting): Promise<void> {
   await sh(
     lab,
-    `taskset -a -c -p 0-${raisingCpu(lab) - 1} ${pid}; taskset -c -p ${DRIVER_CPU} ${pid}
+    `taskset -a -c -p 0-${raisingCpu(lab) - 1} ${pid}; taskset -c -p ${INTERRUPT_CPU} ${pid}
      for irq in /sys/bus/pci/devices/${device}/msi_irqs/*; do
-       echo ${DRIVER_CPU} > /proc/irq/\${irq##*/}/smp_affinity_list
+       echo ${INTERRUPT_CPU} > /proc/irq/\${irq##*/}/smp_affinity_list
      done`,
   );
 }
@@ -330,7 +310,7 @@ const PLACE_TEXT: Record<Place, string> = {
 
 /** The figures as tables of Markdown: medians of the rounds with what they lie between. */
 export function formatWakeupBench(result: WakeupBench): string {
-  const { kernel, accelerator, iommu, processors, rounds, interrupts, sides, garbage, problems } = result;
+  const { rounds, interrupts, sides, garbage, problems } = result;
   const range = (spread: Spread, digits: number) =>
     `${spread.median.toFixed(digits)} (${spread.min.toFixed(digits)}–${spread.max.toFixed(digits)})`;
   const columns = SIDE_NAMES.map((side) => SIDES[side]);
@@ -341,9 +321,8 @@ export function formatWakeupBench(result: WakeupBench): string {
     ["the driver's thread slept", "sleeps", 2],
   ] as const;
   return [
-    `From an interrupt to the driver's first line on Linux ${kernel} (${accelerator}, ${processors} processors, ` +
-    `IOMMU ${iommu ? "on" : "off"}): medians of ${rounds} ${
-      rounds === 1 ? "round" : "rounds"
+    `From an interrupt to the driver's first line on ${machineText(result)}: ${
+      roundsText(result)
     } in one boot, ` +
     `${interrupts.toLocaleString("en-US")} interrupts each`,
     "",

@@ -10,6 +10,7 @@ import {
 } from "../../bench/packet.ts";
 import { benchTcp, formatTcpBench } from "../../bench/tcp.ts";
 import { benchUdp, formatUdpBench, LOADS, plotUdpBench } from "../../bench/udp.ts";
+import { benchWakeup, formatWakeupBench, plotWakeupBench } from "../../bench/wakeup.ts";
 import { USAGE, UserError } from "../error.ts";
 import { progressOnStderr } from "../progress.ts";
 import { need } from "../setup.ts";
@@ -198,6 +199,32 @@ const costCommand = defineCommand({
   },
 });
 
+const wakeupCommand = defineCommand({
+  name: "ring3 bench wakeup",
+  summary:
+    "time from an interrupt to a driver's first line, with C blocked in the same module and ring3's in turn",
+  options: { ...IN_LAB_OPTIONS, ...outOption(ALL_FORMS, "wakeup") },
+  notes: ["5 rounds of 10,000 interrupts for each of four sides (--quick: 1 of 5,000)."],
+  async main({ options }) {
+    const { quick } = options;
+    return await inLab(options, {
+      run: (lab) =>
+        benchWakeup({
+          ...lab,
+          rounds: quick ? 1 : 5,
+          interrupts: quick ? 5000 : 10_000,
+          warm: 500,
+          first: quick ? 2000 : 5000,
+        }),
+      format: formatWakeupBench,
+      keep: {
+        name: () => "wakeup",
+        forms: (result) => ({ md: formatWakeupBench(result), svg: plotWakeupBench(result) }),
+      },
+    });
+  },
+});
+
 /** The command. */
 export const benchCommand: Command = defineGroup({
   name: "ring3 bench",
@@ -208,5 +235,6 @@ export const benchCommand: Command = defineGroup({
     tcp: () => Promise.resolve(tcpCommand),
     packet: () => Promise.resolve(packetCommand),
     cost: () => Promise.resolve(costCommand),
+    wakeup: () => Promise.resolve(wakeupCommand),
   },
 });
