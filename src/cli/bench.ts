@@ -1,4 +1,5 @@
 /** `ring3 bench`: what it costs to have a driver outside the kernel, measured beside the kernel's own. */
+import { iommuText } from "../../bench/compare.ts";
 import { benchCost, BURSTS, formatCostBench, plotCostBench } from "../../bench/cost.ts";
 import { benchDisk, type DiskName, DISKS, formatDiskBench, plotDiskBench, SIZES } from "../../bench/disk.ts";
 import {
@@ -64,11 +65,6 @@ const ROUNDS = {
   }),
 };
 
-/** Part of the name of results that are of one setting of the IOMMU. */
-function iommuPart({ iommu }: { iommu: boolean }): string {
-  return `iommu-${iommu ? "on" : "off"}`;
-}
-
 const udpCommand = defineCommand({
   name: "ring3 bench udp",
   summary:
@@ -77,7 +73,7 @@ const udpCommand = defineCommand({
     ...IN_LAB_OPTIONS,
     size: integer("Bytes of a datagram's payload", { value: "BYTES", min: 20, max: 1472, default: 1024 }),
     ...ROUNDS,
-    ...outOption(ALL_FORMS, "udp-BYTES-iommu-on or -off"),
+    ...outOption(ALL_FORMS, "udp-BYTES-iommu-MODE"),
   },
   notes: [
     `${LOADS[0]} to ${LOADS[LOADS.length - 1]} datagrams a second, 3 s each (--quick: 4 loads, 2 s).`,
@@ -96,7 +92,7 @@ const udpCommand = defineCommand({
         }),
       format: formatUdpBench,
       keep: {
-        name: (result) => `udp-${size}-${iommuPart(result)}`,
+        name: (result) => `udp-${size}-iommu-${iommuText(result)}`,
         forms: (result) => ({ md: formatUdpBench(result), svg: plotUdpBench(result) }),
       },
     });
@@ -110,7 +106,7 @@ const tcpCommand = defineCommand({
   options: {
     ...IN_LAB_OPTIONS,
     ...ROUNDS,
-    ...outOption(".md and .json", "tcp-iommu-on or -off"),
+    ...outOption(".md and .json", "tcp-iommu-MODE"),
   },
   notes: [
     "5 s of each kind after 5 s that do not count (--quick: 2 s each). It takes iperf3 on this machine.",
@@ -122,7 +118,7 @@ const tcpCommand = defineCommand({
       run: (lab) => benchTcp({ ...lab, rounds: quick ? 1 : options.rounds, measured: length, warm: length }),
       format: formatTcpBench,
       keep: {
-        name: (result) => `tcp-${iommuPart(result)}`,
+        name: (result) => `tcp-iommu-${iommuText(result)}`,
         forms: (result) => ({ md: formatTcpBench(result) }),
       },
     });
@@ -173,7 +169,7 @@ const costCommand = defineCommand({
     "count the guest's instructions for each datagram echoed, through the kernel's e1000 and ring3's in turn",
   options: {
     ...COST_OPTIONS,
-    ...outOption(ALL_FORMS, "cost-iommu-on or -off"),
+    ...outOption(ALL_FORMS, "cost-iommu-MODE"),
   },
   notes: [
     `Bursts of ${BURSTS.join(", ")}; 5 rounds with 12 stretches of 256 datagrams each (--quick: 1 with 8).`,
@@ -192,7 +188,7 @@ const costCommand = defineCommand({
         }),
       format: formatCostBench,
       keep: {
-        name: (result) => `cost-${iommuPart(result)}`,
+        name: (result) => `cost-iommu-${iommuText(result)}`,
         forms: (result) => ({ md: formatCostBench(result), svg: plotCostBench(result) }),
       },
     });

@@ -18,7 +18,7 @@ export {
   nicNetwork,
   parseHardware,
 } from "./hardware.ts";
-export type { Disk, DiskFile, FrameSockets, Hardware, HardwareFlags, Nic } from "./hardware.ts";
+export type { Disk, DiskFile, FrameSockets, Hardware, HardwareFlags, IommuMode, Nic } from "./hardware.ts";
 export { findKernel, KERNELS } from "./kernel.ts";
 export type { Kernel, KernelOptions } from "./kernel.ts";
 export { memoryLeaks } from "./leaks.ts";

@@ -12,6 +12,7 @@ import {
   disksFor,
   eduAddress,
   escape,
+  iommuParameters,
   parseHardware,
 } from "../../src/lab/hardware.ts";
 import { known } from "../../src/lab/known_kernel.ts";
@@ -100,6 +101,13 @@ Deno.test("hardware: lists may be repeated or separated by commas, and empty", (
   assertEquals(hardware.nic, ["82540em", "e1000e", "e1000"]);
   assertEquals(hardware.disk, ["nvme"]);
   assertEquals([hardware.iommu, hardware.smp, hardware.memory], [false, 4, 2048]);
+  const modes = ["on", "off", "lazy", "strict"].map((iommu) => iommuParameters(parseHardware({ iommu })));
+  assertEquals(modes, [
+    ["intel_iommu=on"],
+    ["intel_iommu=off"],
+    ["intel_iommu=on", "iommu.strict=0"],
+    ["intel_iommu=on", "iommu.strict=1"],
+  ]);
   assertEquals(parseHardware({ nic: ["none"] }).nic, []);
 });
 
@@ -109,7 +117,7 @@ Deno.test("hardware: a wrong flag is named, with what it takes", () => {
     [{ disk: ["scsi"] }, 'Unknown --disk "scsi"'],
     [{ nic: ["none,e1000"] }, 'Unknown --nic "none"'],
     [{ nic: Array(5).fill("e1000") }, "Too many of --nic"],
-    [{ iommu: "yes" }, 'Wrong --iommu "yes": it takes on or off'],
+    [{ iommu: "yes" }, 'Wrong --iommu "yes": it takes on, off, lazy or strict'],
     [{ smp: "0" }, 'Wrong --smp "0"'],
     [{ smp: "2.5" }, 'Wrong --smp "2.5"'],
     [{ memory: "2GiB" }, 'Wrong --memory "2GiB": it takes a whole number'],
