@@ -26,9 +26,6 @@ import { formatTable, type Spread, spreadOf } from "./table.ts";
 /** The program that reads, in the guest: `bench/inside/read.c`. */
 const READ = `${CHECKOUT}/build/bench/read`;
 
-/** How long a disk is read before it is measured, milliseconds. */
-const WARM_MS = 5000;
-
 /** Disks that can be measured: ring3's driver by its name, the kernel's own by its modules. */
 export const DISKS = {
   ide: { modules: ["ata_piix", "sd_mod"], vendor: "0x8086", device: "0x7111" },
@@ -90,8 +87,9 @@ export interface DiskBenchOptions extends LabOptions {
   rounds: number;
   /** Of the disk to read at each size, bytes. */
   range: number;
-  /** Longest time for one size, milliseconds. */
+  /** Longest time for one size, and how long the disk is read before them all, milliseconds. */
   longest: number;
+  warm: number;
 }
 
 /**
@@ -166,7 +164,7 @@ async function diskOf(lab: Lab, address: string): Promise<string> {
 
 /** Reads for a while first: a driver is compiled while it runs, the more the more often. */
 async function measure(lab: Lab, disk: string, options: DiskBenchOptions): Promise<Line[]> {
-  await read(lab, disk, { ...options, sizes: [8], longest: WARM_MS });
+  await read(lab, disk, { ...options, sizes: [8], longest: options.warm });
   return await read(lab, disk, options);
 }
 

@@ -1,4 +1,5 @@
 /** `ring3 bench`: what it costs to have a driver outside the kernel, measured beside the kernel's own. */
+import { benchIommu, formatIommuBench, type Mode, MODES, plotIommuBench } from "../../bench/iommu.ts";
 import { iommuText } from "../../bench/compare.ts";
 import { benchCost, BURSTS, formatCostBench, plotCostBench } from "../../bench/cost.ts";
 import { benchDisk, type DiskName, DISKS, formatDiskBench, plotDiskBench, SIZES } from "../../bench/disk.ts";
@@ -46,6 +47,7 @@ const diskCommand = defineCommand({
           rounds: quick ? 1 : 5,
           range: 64 * 2 ** 20,
           longest: quick ? 300 : 2000,
+          warm: 5000,
         }),
       format: formatDiskBench,
       keep: {
@@ -195,6 +197,48 @@ const costCommand = defineCommand({
   },
 });
 
+/** Each boot has an IOMMU of its own kind. */
+const { iommu: _iommu, ...IOMMU_OPTIONS } = IN_LAB_OPTIONS;
+
+const iommuCommand = defineCommand({
+  name: "ring3 bench iommu",
+  summary:
+    "the datagrams of udp and the reads of disk without an IOMMU, and with one that is lazy and strict",
+  options: { ...IOMMU_OPTIONS, ...outOption(ALL_FORMS, "iommu") },
+  notes: [
+    "4 loads and 4 sizes in 2 rounds, for each IOMMU (--quick: 1 load and 2 sizes in 1 round, off and strict).",
+  ],
+  async main({ options }) {
+    const { quick } = options;
+    return await inLab(options, {
+      run: (lab) =>
+        benchIommu({
+          ...lab,
+          modes: quick ? ["off", "strict"] : Object.keys(MODES) as Mode[],
+          rounds: quick ? 1 : 2,
+          udp: {
+            size: 1024,
+            loads: quick ? [16_000] : [4000, 8000, 16_000, 32_000],
+            measured: quick ? 1000 : 2000,
+            warm: quick ? 4000 : 10_000,
+          },
+          disk: {
+            disk: "ide",
+            sizes: quick ? [1, 1024] : [1, 8, 64, 1024],
+            range: 64 * 2 ** 20,
+            longest: quick ? 300 : 1000,
+            warm: quick ? 1000 : 5000,
+          },
+        }),
+      format: formatIommuBench,
+      keep: {
+        name: () => "iommu",
+        forms: (result) => ({ md: formatIommuBench(result), svg: plotIommuBench(result) }),
+      },
+    });
+  },
+});
+
 const wakeupCommand = defineCommand({
   name: "ring3 bench wakeup",
   summary:
@@ -231,6 +275,7 @@ export const benchCommand: Command = defineGroup({
     tcp: () => Promise.resolve(tcpCommand),
     packet: () => Promise.resolve(packetCommand),
     cost: () => Promise.resolve(costCommand),
+    iommu: () => Promise.resolve(iommuCommand),
     wakeup: () => Promise.resolve(wakeupCommand),
   },
 });
