@@ -38,7 +38,8 @@
 
 #define GRANT		"anon_inode:[ring3-grant]"
 #define PRIORITY	50
-#define GAP_NS		300000		/* between an answer and the next interrupt: this, and up to twice this more */
+#define GAP_NS		250000		/* between an answer and the next interrupt, */
+#define MORE_NS		350000		/* and up to this more */
 #define DEADLINE_NS	2000000000	/* of an answer */
 #define LOOKS		4096		/* between two looks at the time */
 
@@ -201,7 +202,7 @@ static void rest(void)
 	state ^= state << 13;
 	state ^= state >> 7;
 	state ^= state << 17;
-	gap.tv_nsec = GAP_NS + (long)(state % (2 * GAP_NS));
+	gap.tv_nsec = GAP_NS + (long)(state % MORE_NS);
 	clock_nanosleep(CLOCK_MONOTONIC, 0, &gap, NULL);
 }
 
