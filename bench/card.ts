@@ -6,7 +6,7 @@ import { DriverRun } from "../src/soak/driver_run.ts";
 import { sh } from "../src/soak/lab.ts";
 import { type DriverName, endRun, type Taken } from "./compare.ts";
 
-/** Processor of the card's interrupt, and of the thread that is its driver outside the kernel. */
+/** Processor of a device's interrupt, and of the thread that is its driver outside the kernel. */
 export const INTERRUPT_CPU = 0;
 
 /** A card with a driver. */

@@ -1,5 +1,5 @@
 /** Drivers measured in turn in one boot of the lab: the kernel's own and ring3's, or others too. */
-import type { Lab } from "../src/lab/mod.ts";
+import type { IommuMode, Lab } from "../src/lab/mod.ts";
 import type { Progress } from "../src/progress.ts";
 import type { DriverRun } from "../src/soak/driver_run.ts";
 import { kernelComplaints, stopRun } from "../src/soak/lab.ts";
@@ -25,6 +25,8 @@ export interface Comparison {
   kernel: string;
   accelerator: string;
   iommu: boolean;
+  /** What the kernel was told of mappings that are undone, if anything. */
+  iommuMode?: IommuMode;
   processors: number;
   /** Times that the drivers took their turn. */
   rounds: number;
@@ -92,15 +94,22 @@ export function compared(
     kernel: lab.kernel.release,
     accelerator: lab.accelerator,
     iommu: lab.hardware.iommu,
+    iommuMode: lab.hardware.iommuMode,
     processors: lab.hardware.smp,
     rounds,
   };
 }
 
+/** What was said of the IOMMU: on, off, or on and lazy or strict. */
+export function iommuText({ iommu, iommuMode }: Pick<Comparison, "iommu" | "iommuMode">): string {
+  return iommuMode ?? (iommu ? "on" : "off");
+}
+
 /** The machine, as a heading tells of it: `Linux 6.1.0 (tcg, 2 processors, IOMMU on)`. */
-export function machineText({ kernel, accelerator, iommu, processors }: Comparison): string {
+export function machineText(comparison: Comparison): string {
+  const { kernel, accelerator, processors } = comparison;
   return `Linux ${kernel} (${accelerator}, ${counted(processors, "processor")}, IOMMU ${
-    iommu ? "on" : "off"
+    iommuText(comparison)
   })`;
 }
 

@@ -17,14 +17,11 @@ import {
   takeTurns,
 } from "./compare.ts";
 import { type DiskName, type Drive, prepareDrive, takeDrive } from "./drive.ts";
-import { DEPTHS, type RandomReads, readRandomly } from "./random.ts";
+import { type RandomReads, readRandomly } from "./random.ts";
 import { Reader, type Reads } from "./reader.ts";
 import { formatTable, rangeText, type Spread, spreadOf } from "./table.ts";
 
 const SECTOR = 512;
-
-/** How long a disk is read before it is measured, milliseconds. */
-const WARM_MS = 5000;
 
 /** Request sizes of the paper's figure, sectors of 512 bytes. */
 // deno-fmt-ignore
@@ -91,9 +88,11 @@ export interface DiskBenchOptions extends LabOptions {
   rounds: number;
   /** Of the disk to read at each size, bytes. */
   range: number;
-  /** Longest time for one size, and time of random reads at one depth, milliseconds. */
+  /** Longest time for one size, and how long the disk is read before them all, milliseconds. */
   longest: number;
-  random: number;
+  warm: number;
+  /** Random reads: at so many at a time, each for so many milliseconds after as many that do not count. */
+  random: { depths: readonly number[]; measured: number };
 }
 
 /** One turn of a driver. */
@@ -134,7 +133,7 @@ export async function benchDisk(options: DiskBenchOptions): Promise<DiskBench> {
       kernel: side("kernel", sectors),
       ring3: side("ring3", sectors),
     })),
-    random: DEPTHS.map((depth) => ({
+    random: options.random.depths.map((depth) => ({
       depth,
       kernel: randomSide("kernel", depth),
       ring3: randomSide("ring3", depth),
@@ -144,15 +143,15 @@ export async function benchDisk(options: DiskBenchOptions): Promise<DiskBench> {
 
 /** Reads for a while first: a driver is compiled while it runs, the more the more often. */
 async function measure(lab: Lab, disk: string, options: DiskBenchOptions): Promise<Turn> {
-  const { sizes, range, longest, random: measured } = options;
+  const { sizes, range, longest, warm, random: { depths, measured } } = options;
   await using reader = new Reader(lab, disk);
   const read = (sectors: number, longest: number) =>
     reader.read(sectors, { requests: Math.floor(range / (sectors * SECTOR)), longest });
-  await read(8, WARM_MS);
+  await read(8, warm);
   const sequential: Reads[] = [];
   for (const sectors of sizes) sequential.push(await read(sectors, longest));
   const random: RandomReads[] = [];
-  for (const depth of DEPTHS) {
+  for (const depth of depths) {
     random.push(await readRandomly(lab, disk, { depth, range, measured, warm: measured }));
   }
   return { sequential, random };
@@ -203,11 +202,13 @@ export function formatDiskBench(result: DiskBench): string {
     `${roundsText(result)} in one boot, processor time a request`,
     "",
     formatTable(head, rows),
-    "",
-    "Random reads of 4 KiB, at so many at a time: requests a second (least–most), processor time of each, and " +
-    "how long they took",
-    "",
-    formatRandom(random),
+    ...(random.length === 0 ? [] : [
+      "",
+      "Random reads of 4 KiB, at so many at a time: requests a second (least–most), processor time of each, and " +
+      "how long they took",
+      "",
+      formatRandom(random),
+    ]),
     ...problems.map((problem) => `\n${problem}`),
   ].join("\n");
 }

@@ -2,12 +2,15 @@
 import { benchCost, type CostDevice, COSTS, formatCostBench, plotCostBench } from "../../bench/cost.ts";
 import { benchDisk, formatDiskBench, plotDiskBench, SIZES } from "../../bench/disk.ts";
 import { type DiskName, DISKS } from "../../bench/drive.ts";
+import { DEPTHS } from "../../bench/random.ts";
 import {
   benchForward,
   formatForwardBench,
   LOADS as FORWARD_LOADS,
   plotForwardBench,
 } from "../../bench/forward.ts";
+import { benchIommu, formatIommuBench, type Mode, MODES, plotIommuBench } from "../../bench/iommu.ts";
+import { iommuText } from "../../bench/compare.ts";
 import {
   BATCHES,
   benchPacket,
@@ -17,6 +20,7 @@ import {
 } from "../../bench/packet.ts";
 import { benchTcp, formatTcpBench } from "../../bench/tcp.ts";
 import { benchUdp, formatUdpBench, LOADS, plotUdpBench } from "../../bench/udp.ts";
+import { benchWakeup, formatWakeupBench, plotWakeupBench } from "../../bench/wakeup.ts";
 import { USAGE, UserError } from "../error.ts";
 import { progressOnStderr } from "../progress.ts";
 import { need } from "../setup.ts";
@@ -54,7 +58,8 @@ const diskCommand = defineCommand({
           rounds: quick ? 1 : 5,
           range: 64 * 2 ** 20,
           longest: quick ? 300 : 2000,
-          random: quick ? 2000 : 5000,
+          random: { depths: DEPTHS, measured: quick ? 2000 : 5000 },
+          warm: 5000,
         }),
       format: formatDiskBench,
       keep: {
@@ -76,11 +81,6 @@ function roundsOption(rounds: number) {
   };
 }
 
-/** Part of the name of results that are of one setting of the IOMMU. */
-function iommuPart({ iommu }: { iommu: boolean }): string {
-  return `iommu-${iommu ? "on" : "off"}`;
-}
-
 const udpCommand = defineCommand({
   name: "ring3 bench udp",
   summary:
@@ -89,7 +89,7 @@ const udpCommand = defineCommand({
     ...IN_LAB_OPTIONS,
     size: integer("Bytes of a datagram's payload", { value: "BYTES", min: 16, max: 1472, default: 1024 }),
     ...roundsOption(5),
-    ...outOption(ALL_FORMS, "udp-BYTES-iommu-on or -off"),
+    ...outOption(ALL_FORMS, "udp-BYTES-iommu-MODE"),
   },
   notes: [
     `${LOADS[0]} to ${LOADS[LOADS.length - 1]} datagrams a second, 3 s each (--quick: 4 loads, 2 s).`,
@@ -108,7 +108,7 @@ const udpCommand = defineCommand({
         }),
       format: formatUdpBench,
       keep: {
-        name: (result) => `udp-${size}-${iommuPart(result)}`,
+        name: (result) => `udp-${size}-iommu-${iommuText(result)}`,
         forms: (result) => ({ md: formatUdpBench(result), svg: plotUdpBench(result) }),
       },
     });
@@ -123,7 +123,7 @@ const forwardCommand = defineCommand({
     ...IN_LAB_OPTIONS,
     size: integer("Bytes of a frame with its FCS", { value: "BYTES", min: 64, max: 1518, default: 64 }),
     ...roundsOption(3),
-    ...outOption(ALL_FORMS, "forward-BYTES-iommu-on or -off"),
+    ...outOption(ALL_FORMS, "forward-BYTES-iommu-MODE"),
   },
   notes: [
     `${FORWARD_LOADS[0]} to ${
@@ -145,7 +145,7 @@ const forwardCommand = defineCommand({
         }),
       format: formatForwardBench,
       keep: {
-        name: (result) => `forward-${size}-${iommuPart(result)}`,
+        name: (result) => `forward-${size}-iommu-${iommuText(result)}`,
         forms: (result) => ({ md: formatForwardBench(result), svg: plotForwardBench(result) }),
       },
     });
@@ -159,7 +159,7 @@ const tcpCommand = defineCommand({
   options: {
     ...IN_LAB_OPTIONS,
     ...roundsOption(5),
-    ...outOption(".md and .json", "tcp-iommu-on or -off"),
+    ...outOption(".md and .json", "tcp-iommu-MODE"),
   },
   notes: [
     "5 s of each kind after 5 s that do not count (--quick: 2 s each). It takes iperf3 on this machine.",
@@ -171,7 +171,7 @@ const tcpCommand = defineCommand({
       run: (lab) => benchTcp({ ...lab, rounds: quick ? 1 : options.rounds, measured: length, warm: length }),
       format: formatTcpBench,
       keep: {
-        name: (result) => `tcp-${iommuPart(result)}`,
+        name: (result) => `tcp-iommu-${iommuText(result)}`,
         forms: (result) => ({ md: formatTcpBench(result) }),
       },
     });
@@ -224,7 +224,7 @@ const costCommand = defineCommand({
   positionals: [{ name: "[device]", description: `${Object.keys(COSTS).join(", ")}; default e1000` }],
   options: {
     ...COST_OPTIONS,
-    ...outOption(ALL_FORMS, "cost-DEVICE-iommu-on or -off"),
+    ...outOption(ALL_FORMS, "cost-DEVICE-iommu-MODE"),
   },
   notes: [
     "Datagrams in bursts of 1, 8 and 32, or requests of 1, 8 and 128 sectors; 5 rounds with 12 stretches of each\n" +
@@ -245,8 +245,76 @@ const costCommand = defineCommand({
         }),
       format: formatCostBench,
       keep: {
-        name: (result) => `cost-${device}-${iommuPart(result)}`,
+        name: (result) => `cost-${device}-iommu-${iommuText(result)}`,
         forms: (result) => ({ md: formatCostBench(result), svg: plotCostBench(result) }),
+      },
+    });
+  },
+});
+
+/** Each boot has an IOMMU of its own kind. */
+const { iommu: _iommu, ...IOMMU_OPTIONS } = IN_LAB_OPTIONS;
+
+const iommuCommand = defineCommand({
+  name: "ring3 bench iommu",
+  summary:
+    "the datagrams of udp and the reads of disk without an IOMMU, and with one that is lazy and strict",
+  options: { ...IOMMU_OPTIONS, ...outOption(ALL_FORMS, "iommu") },
+  notes: [
+    "4 loads and 4 sizes in 2 rounds, for each IOMMU (--quick: 1 load and 2 sizes in 1 round, off and strict).",
+  ],
+  async main({ options }) {
+    const { quick } = options;
+    return await inLab(options, {
+      run: (lab) =>
+        benchIommu({
+          ...lab,
+          modes: quick ? ["off", "strict"] : Object.keys(MODES) as Mode[],
+          rounds: quick ? 1 : 2,
+          udp: {
+            size: 1024,
+            loads: quick ? [16_000] : [4000, 8000, 16_000, 32_000],
+            measured: quick ? 1000 : 2000,
+            warm: quick ? 4000 : 10_000,
+          },
+          disk: {
+            disk: "ide",
+            sizes: quick ? [1, 1024] : [1, 8, 64, 1024],
+            range: 64 * 2 ** 20,
+            longest: quick ? 300 : 1000,
+            warm: quick ? 1000 : 5000,
+          },
+        }),
+      format: formatIommuBench,
+      keep: {
+        name: () => "iommu",
+        forms: (result) => ({ md: formatIommuBench(result), svg: plotIommuBench(result) }),
+      },
+    });
+  },
+});
+
+const wakeupCommand = defineCommand({
+  name: "ring3 bench wakeup",
+  summary:
+    "time from an interrupt to a driver's first line, with C blocked in the same module and ring3's in turn",
+  options: { ...IN_LAB_OPTIONS, ...outOption(ALL_FORMS, "wakeup") },
+  notes: ["5 rounds of 10,000 interrupts for each of four sides (--quick: 1 of 5,000)."],
+  async main({ options }) {
+    const { quick } = options;
+    return await inLab(options, {
+      run: (lab) =>
+        benchWakeup({
+          ...lab,
+          rounds: quick ? 1 : 5,
+          interrupts: quick ? 5000 : 10_000,
+          warm: 500,
+          first: quick ? 2000 : 5000,
+        }),
+      format: formatWakeupBench,
+      keep: {
+        name: () => "wakeup",
+        forms: (result) => ({ md: formatWakeupBench(result), svg: plotWakeupBench(result) }),
       },
     });
   },
@@ -263,5 +331,7 @@ export const benchCommand: Command = defineGroup({
     tcp: () => Promise.resolve(tcpCommand),
     packet: () => Promise.resolve(packetCommand),
     cost: () => Promise.resolve(costCommand),
+    iommu: () => Promise.resolve(iommuCommand),
+    wakeup: () => Promise.resolve(wakeupCommand),
   },
 });

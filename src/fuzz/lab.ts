@@ -8,7 +8,7 @@ import { lines } from "../lines.ts";
 import { type LabOptions, startLab } from "../run/lab.ts";
 import { grouped } from "../size.ts";
 import { DriverRun } from "../soak/driver_run.ts";
-import { leftInModule, sh, unloadModule } from "../soak/lab.ts";
+import { giveToModule, leftInModule, sh, unloadModule } from "../soak/lab.ts";
 import { DEVICE, OURS, PEER, WIRE } from "../soak/wire.ts";
 import { type Finding, formatVerdict, verdictOf } from "../verdict.ts";
 import { within } from "../within.ts";
@@ -144,13 +144,7 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzResult> {
 
 /** Loads the module, gives it the first card and the controller, and puts the second card at the other end of the wire. */
 async function prepareGuest(lab: Lab): Promise<void> {
-  await sh(lab, `insmod "${CHECKOUT}/build/module/$(uname -r)/ring3.ko"`);
-  for (const device of [DEVICE, IDE]) {
-    const path = `/sys/bus/pci/devices/${device}`;
-    await sh(lab, `echo ring3 > ${path}/driver_override`);
-    await sh(lab, `if [ -e ${path}/driver ]; then echo ${device} > ${path}/driver/unbind; fi`);
-    await sh(lab, `echo ${device} > /sys/bus/pci/drivers/ring3/bind`);
-  }
+  await giveToModule(lab, [DEVICE, IDE]);
   await sh(lab, "ip netns add peer; modprobe e1000; ip link set eth1 netns peer");
   await sh(lab, `ip netns exec peer dash -ec 'ip link set eth1 up; ip address add ${PEER}/24 dev eth1'`);
 }

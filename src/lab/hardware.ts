@@ -7,6 +7,12 @@ export type Nic = "e1000" | "82540em" | "e1000e";
 /** A disk under test. */
 export type Disk = "ide" | "nvme";
 
+/**
+ * When the IOMMU is made to forget a mapping that is undone: `strict` at once, `lazy` some time later and many in
+ * one go.
+ */
+export type IommuMode = "lazy" | "strict";
+
 /** What the lab consists of beside its own system disk and management network. */
 export interface Hardware {
   /** Network cards, each with a network of its own: "e1000" is an 82545EM. */
@@ -17,8 +23,12 @@ export interface Hardware {
   readonly sockets: Readonly<Record<number, FrameSockets>>;
   /** Empty disks of 1 GiB. */
   readonly disk: readonly Disk[];
+  /** How many of QEMU's edu device, 1234:11e8, which interrupts when it is told to; see {@link eduAddress}. */
+  readonly edu?: number;
   /** An Intel IOMMU with interrupt remapping. */
   readonly iommu: boolean;
+  /** What the kernel does with mappings that are undone; its own choice if not given. */
+  readonly iommuMode?: IommuMode;
   /** Processors. */
   readonly smp: number;
   /** MiB. */
@@ -78,6 +88,8 @@ export interface HardwareFlags {
 
 const NIC_MODELS: Record<Nic, string> = { e1000: "e1000-82545em", "82540em": "e1000", e1000e: "e1000e" };
 const DISKS: readonly Disk[] = ["ide", "nvme"];
+/** Slot of the first edu device. */
+const EDU_SLOT = 0x18;
 /** PCI ids of what the disks are behind. */
 const DISK_IDS: Record<Disk, { vendor: number; device: number }> = {
   ide: { vendor: 0x8086, device: 0x7111 },
@@ -101,7 +113,7 @@ export function parseHardware(flags: HardwareFlags): Hardware {
     sockets: DEFAULT_HARDWARE.sockets,
     nic: list(flags.nic, { flag: "--nic", known: Object.keys(NIC_MODELS) as Nic[] }) ?? DEFAULT_HARDWARE.nic,
     disk: list(flags.disk, { flag: "--disk", known: DISKS }) ?? DEFAULT_HARDWARE.disk,
-    iommu: onOff(flags.iommu) ?? DEFAULT_HARDWARE.iommu,
+    ...iommuOf(flags.iommu),
     smp: integer(flags.smp, { flag: "--smp", min: 1, max: 64 }) ?? DEFAULT_HARDWARE.smp,
     memory: integer(flags.memory, { flag: "--memory", min: 256, max: 1 << 20 }) ?? DEFAULT_HARDWARE.memory,
     kernel: flags.kernel || DEFAULT_HARDWARE.kernel,
@@ -112,6 +124,19 @@ export function parseHardware(flags: HardwareFlags): Hardware {
 export function nicNetwork(index: number): { network: string; host: string; guest: string } {
   const prefix = `10.${3 + index}.0`;
   return { network: `${prefix}.0/24`, host: `${prefix}.2`, guest: `${prefix}.15` };
+}
+
+/** PCI address of the edu device at `index`. */
+export function eduAddress(index: number): string {
+  return `0000:00:${(EDU_SLOT + index).toString(16)}.0`;
+}
+
+/** What the kernel is told of the IOMMU. */
+export function iommuParameters({ iommu, iommuMode }: Pick<Hardware, "iommu" | "iommuMode">): string[] {
+  return [
+    iommu ? "intel_iommu=on" : "intel_iommu=off",
+    ...(iommuMode ? [`iommu.strict=${iommuMode === "strict" ? 1 : 0}`] : []),
+  ];
 }
 
 /**
@@ -140,6 +165,9 @@ export function deviceArguments(hardware: Hardware, disks: readonly DiskFile[]):
         : `user,id=net${index},net=${network},host=${host},dhcpstart=${guest}`,
     );
     device(`${NIC_MODELS[nic]},id=nic${index},netdev=net${index},bus=nicport${index},romfile=`);
+  }
+  for (let index = 0; index < (hardware.edu ?? 0); index++) {
+    device(`edu,id=edu${index},addr=${hex(EDU_SLOT + index)}`);
   }
   if (hardware.disk.includes("ide")) device("piix4-ide,id=ide,addr=0x1c");
   let ide = 0;
@@ -205,12 +233,18 @@ function list<T extends string>(
   return names as T[];
 }
 
-function onOff(value: string | undefined): boolean | undefined {
-  if (value === undefined) return undefined;
-  if (value !== "on" && value !== "off") {
-    throw new UserError(`Wrong --iommu "${value}": it takes on or off`, { code: USAGE });
+function iommuOf(value: string | undefined): Pick<Hardware, "iommu" | "iommuMode"> {
+  switch (value) {
+    case undefined:
+      return { iommu: DEFAULT_HARDWARE.iommu };
+    case "on":
+    case "off":
+      return { iommu: value === "on" };
+    case "lazy":
+    case "strict":
+      return { iommu: true, iommuMode: value };
   }
-  return value === "on";
+  throw new UserError(`Wrong --iommu "${value}": it takes on, off, lazy or strict`, { code: USAGE });
 }
 
 function integer(

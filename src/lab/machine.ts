@@ -14,6 +14,7 @@ import {
   type DiskFile,
   escape,
   type Hardware,
+  iommuParameters,
   nicNetwork,
 } from "./hardware.ts";
 import { buildImage, type Image } from "./image.ts";
@@ -450,7 +451,7 @@ function qemuArguments(parts: Parts, directory: string, disks: readonly DiskFile
     // The counters of emulated processors are one and the same, which Linux does not believe of AMD's unless told:
     // each look at the time would be one at an emulated HPET, for which processors wait for each other.
     ...(parts.accelerator === "tcg" ? ["tsc=reliable"] : []),
-    hardware.iommu ? "intel_iommu=on" : "intel_iommu=off",
+    ...iommuParameters(hardware),
   ];
   // deno-fmt-ignore
   return [

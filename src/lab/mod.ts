@@ -9,8 +9,16 @@
  */
 export { boot, freePort, Lab, makeDisk } from "./machine.ts";
 export type { BootOptions, ExecOptions, ExecResult, ForwardOptions, SpawnOptions } from "./machine.ts";
-export { DEFAULT_HARDWARE, disksFor, escape, LOG_SECTOR, nicNetwork, parseHardware } from "./hardware.ts";
-export type { Disk, DiskFile, FrameSockets, Hardware, HardwareFlags, Nic } from "./hardware.ts";
+export {
+  DEFAULT_HARDWARE,
+  disksFor,
+  eduAddress,
+  escape,
+  LOG_SECTOR,
+  nicNetwork,
+  parseHardware,
+} from "./hardware.ts";
+export type { Disk, DiskFile, FrameSockets, Hardware, HardwareFlags, IommuMode, Nic } from "./hardware.ts";
 export { findKernel, KERNELS } from "./kernel.ts";
 export type { Kernel, KernelOptions } from "./kernel.ts";
 export { memoryLeaks } from "./leaks.ts";

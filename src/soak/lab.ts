@@ -1,5 +1,6 @@
 /** What every soak does in its lab. */
 import { UserError } from "../error.ts";
+import { CHECKOUT } from "../lab/guest.ts";
 import { type Lab, nicNetwork } from "../lab/mod.ts";
 import type { DriverRun } from "./driver_run.ts";
 
@@ -11,6 +12,17 @@ export async function sh(lab: Lab, line: string): Promise<string> {
   const { code, stdout, stderr } = await lab.exec(["dash", "-ec", line]);
   if (code === 0) return stdout;
   throw new UserError(`Cannot run "${line}" in the lab: ${(stderr || stdout).trim() || `status ${code}`}`);
+}
+
+/** Loads the module, and gives it devices, by their PCI addresses, without a supervisor. */
+export async function giveToModule(lab: Lab, devices: readonly string[]): Promise<void> {
+  await sh(lab, `insmod "${CHECKOUT}/build/module/$(uname -r)/ring3.ko"`);
+  for (const device of devices) {
+    const path = `/sys/bus/pci/devices/${device}`;
+    await sh(lab, `echo ring3 > ${path}/driver_override`);
+    await sh(lab, `if [ -e ${path}/driver ]; then echo ${device} > ${path}/driver/unbind; fi`);
+    await sh(lab, `echo ${device} > /sys/bus/pci/drivers/ring3/bind`);
+  }
 }
 
 /** Stops what was run. A line if that failed, and one for each counter of the module that is not zero then. */

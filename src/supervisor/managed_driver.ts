@@ -15,8 +15,11 @@ import type { Driver, EventDetail, Reason } from "./schema.ts";
 import { type Death, Supervisor } from "./supervisor.ts";
 import type { Version, VersionStore } from "./versions.ts";
 
-/** How often the interface or disk is looked for until it is there, and then for its address; milliseconds. */
+/** How often the interface or disk is looked for until it is there, milliseconds. */
 const LOOK = 50;
+
+/** Longest pause between two looks for its address, each of which is twice the last; milliseconds. */
+const LONGEST_LOOK = 800;
 
 /** How often memory is read, in readings of everything else: it takes a walk through all pages. */
 const MEMORY_EVERY = 5;
@@ -381,10 +384,14 @@ export class ManagedDriver implements AsyncDisposable {
         await bringUp(name);
         if (dhcp) undo.use(new DhcpClient(name));
       }
-      while (held.addresses.length === 0 && !signal.aborted) {
+      for (
+        let ms = LOOK;
+        held.addresses.length === 0 && !signal.aborted;
+        ms = Math.min(2 * ms, LONGEST_LOOK)
+      ) {
         held.addresses = addresses(held.port!);
         if (held.addresses.length > 0) onEvent({ type: "address", addresses: held.addresses });
-        else await pause(LOOK, signal);
+        else await pause(ms, signal);
       }
     } catch (error) {
       onEvent({ type: "log", text: error instanceof Error ? error.message : String(error) });

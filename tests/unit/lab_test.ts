@@ -10,7 +10,9 @@ import {
   DEFAULT_HARDWARE,
   deviceArguments,
   disksFor,
+  eduAddress,
   escape,
+  iommuParameters,
   parseHardware,
 } from "../../src/lab/hardware.ts";
 import { known } from "../../src/lab/known_kernel.ts";
@@ -99,6 +101,13 @@ Deno.test("hardware: lists may be repeated or separated by commas, and empty", (
   assertEquals(hardware.nic, ["82540em", "e1000e", "e1000"]);
   assertEquals(hardware.disk, ["nvme"]);
   assertEquals([hardware.iommu, hardware.smp, hardware.memory], [false, 4, 2048]);
+  const modes = ["on", "off", "lazy", "strict"].map((iommu) => iommuParameters(parseHardware({ iommu })));
+  assertEquals(modes, [
+    ["intel_iommu=on"],
+    ["intel_iommu=off"],
+    ["intel_iommu=on", "iommu.strict=0"],
+    ["intel_iommu=on", "iommu.strict=1"],
+  ]);
   assertEquals(parseHardware({ nic: ["none"] }).nic, []);
 });
 
@@ -108,7 +117,7 @@ Deno.test("hardware: a wrong flag is named, with what it takes", () => {
     [{ disk: ["scsi"] }, 'Unknown --disk "scsi"'],
     [{ nic: ["none,e1000"] }, 'Unknown --nic "none"'],
     [{ nic: Array(5).fill("e1000") }, "Too many of --nic"],
-    [{ iommu: "yes" }, 'Wrong --iommu "yes": it takes on or off'],
+    [{ iommu: "yes" }, 'Wrong --iommu "yes": it takes on, off, lazy or strict'],
     [{ smp: "0" }, 'Wrong --smp "0"'],
     [{ smp: "2.5" }, 'Wrong --smp "2.5"'],
     [{ memory: "2GiB" }, 'Wrong --memory "2GiB": it takes a whole number'],
@@ -124,6 +133,7 @@ Deno.test("hardware: every device has an address, a slot and an id of its own", 
     ...DEFAULT_HARDWARE,
     nic: ["e1000", "82540em", "e1000e", "e1000"] as const,
     disk: ["ide", "nvme", "ide", "nvme"] as const,
+    edu: 2,
   };
   const argv = deviceArguments(hardware, [{ path: "/a" }, { path: "/b,c" }, { path: "/d", log: "/l,m" }, {
     path: "/e",
@@ -141,9 +151,11 @@ Deno.test("hardware: every device has an address, a slot and an id of its own", 
     /driver=blklogwrites,log-sector-size=512,cache=writeback,.*filename=\/d,.*,id=drive2$/.test(`${logged}`),
     logged,
   );
+  assert(argv.includes("edu,id=edu1,addr=0x19"));
+  assertEquals(eduAddress(1), "0000:00:19.0");
   assert(argv.includes("ide-hd,id=disk2,drive=drive2,bus=ide.0,unit=1"));
   assertEquals(argv.filter((text) => text.startsWith("intel-iommu")).length, 1);
-  assertEquals(deviceArguments({ ...hardware, nic: [], disk: [], iommu: false }, []), []);
+  assertEquals(deviceArguments({ ...hardware, nic: [], disk: [], edu: 0, iommu: false }, []), []);
 });
 
 Deno.test("a card's wire is sockets if they are given, and the other cards' are their own", () => {
