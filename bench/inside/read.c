@@ -47,7 +47,8 @@ static double idle(long cpus)
 	if (!stat)
 		die("/proc/stat");
 	while (fgets(line, sizeof(line), stat)) {
-		if (!isdigit(line[3]) || sscanf(line, "cpu%ld %*u %*u %*u %llu %llu", &cpu, &ticks, &waited) != 3)
+		if (!isdigit(line[3]) ||
+		    sscanf(line, "cpu%ld %*u %*u %*u %llu %llu", &cpu, &ticks, &waited) != 3)
 			continue;
 		sum += ticks + waited;
 		found++;
@@ -104,7 +105,8 @@ int main(int argc, char **argv)
 
 		if (sscanf(line, "%ld %ld %ld", &sectors, &requests, &milliseconds) != 3 ||
 		    sectors < 1 || sectors > LARGEST || requests < 1) {
-			fprintf(stderr, "read: not 1 to %d sectors, a request or more, and milliseconds: %s",
+			fprintf(stderr,
+				"read: not 1 to %d sectors, a request or more, and milliseconds: %s",
 				LARGEST, line);
 			return 64;
 		}

@@ -60,7 +60,9 @@ static void keep(uint64_t ns)
 int main(int argc, char **argv)
 {
 	static uint8_t sent[LARGEST], back[LARGEST];
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in to = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
 	uint64_t begin, end, before, after, began;
 	size_t size;
 	int fd, on = 1;
@@ -81,7 +83,8 @@ int main(int argc, char **argv)
 	for (before = now_ns(); before < begin; before = now_ns())
 		transact(fd, sent, back, size);
 	say("begin");
-	began = before = now_ns();
+	began = now_ns();
+	before = began;
 	end = began + atol(argv[4]) * 1000000ULL;
 	do {
 		transact(fd, sent, back, size);

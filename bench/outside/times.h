@@ -42,7 +42,8 @@ static inline void print_times(const uint32_t *sorted_ns, uint64_t count)
 		/* The smallest that the share does not exceed. */
 		uint64_t rank = (uint64_t)(places[i].share * count + 0.999999);
 
-		printf(",\"%s\":%.1f", places[i].name, count ? sorted_ns[rank ? rank - 1 : 0] / 1e3 : 0.0);
+		printf(",\"%s\":%.1f", places[i].name,
+		       count ? sorted_ns[rank ? rank - 1 : 0] / 1e3 : 0.0);
 	}
 }
 

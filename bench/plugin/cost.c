@@ -38,9 +38,10 @@ struct qemu_plugin_insn;
 enum qemu_plugin_op { QEMU_PLUGIN_INLINE_ADD_U64 };
 
 void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t id,
-					   void (*translated)(qemu_plugin_id_t id, struct qemu_plugin_tb *tb));
-void qemu_plugin_register_vcpu_tb_exec_inline(struct qemu_plugin_tb *tb, enum qemu_plugin_op op, void *at,
-					      uint64_t by);
+					   void (*translated)(qemu_plugin_id_t id,
+							      struct qemu_plugin_tb *tb));
+void qemu_plugin_register_vcpu_tb_exec_inline(struct qemu_plugin_tb *tb, enum qemu_plugin_op op,
+					      void *at, uint64_t by);
 size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
 uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *tb);
 struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb, size_t index);
@@ -102,7 +103,8 @@ static int repeats(const struct qemu_plugin_insn *insn)
 
 	for (at = 0; at + 1 < size; at++)
 		rep |= code[at] == 0xf2 || code[at] == 0xf3;
-	return rep && ((code[at] >= 0x6c && code[at] <= 0x6f) || (code[at] >= 0xa4 && code[at] <= 0xa7) ||
+	return rep && ((code[at] >= 0x6c && code[at] <= 0x6f) ||
+		       (code[at] >= 0xa4 && code[at] <= 0xa7) ||
 		       (code[at] >= 0xaa && code[at] <= 0xaf));
 }
 
@@ -114,7 +116,8 @@ static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 
 	(void)id;
 	if (entry)
-		qemu_plugin_register_vcpu_tb_exec_inline(tb, QEMU_PLUGIN_INLINE_ADD_U64, &entry->executions, 1);
+		qemu_plugin_register_vcpu_tb_exec_inline(tb, QEMU_PLUGIN_INLINE_ADD_U64,
+							 &entry->executions, 1);
 }
 
 EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const void *info, int argc, char **argv)

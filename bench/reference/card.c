@@ -88,7 +88,8 @@ void card_run_registers(void)
 	if (eerd & EERD_START)
 		*reg(EERD) = eeprom(eerd >> 8 & 0xff) << 16 | EERD_DONE;
 	if ((mdic & MDIC_OP) && !(mdic & MDIC_READY))
-		*reg(MDIC) = (mdic & ~0xffffu) | MDIC_READY | (MDIC_REG(mdic) == PHY_STATUS ? PHY_LINK : 0);
+		*reg(MDIC) = (mdic & ~0xffffu) | MDIC_READY |
+			     (MDIC_REG(mdic) == PHY_STATUS ? PHY_LINK : 0);
 }
 
 static struct descriptor *ring(u32 low, u32 high, u32 length)
@@ -96,7 +97,8 @@ static struct descriptor *ring(u32 low, u32 high, u32 length)
 	const u64 offset = (*reg(low) | (u64)*reg(high) << 32) - DMA_BUS;
 
 	if (*reg(length) != RING * sizeof(struct descriptor) || offset > DMA_SIZE - *reg(length))
-		fail("a ring of %u bytes at %llu of the shared memory", *reg(length), (unsigned long long)offset);
+		fail("a ring of %u bytes at %llu of the shared memory", *reg(length),
+		     (unsigned long long)offset);
 	return (struct descriptor *)(memory + offset);
 }
 
@@ -145,7 +147,8 @@ u32 card_send(void)
 		struct descriptor *d = &tx[tx_head];
 
 		if ((d->length & ~TX_RS) != (TX_WHOLE | FRAME) || d->status)
-			fail("descriptor %u to send holds %#x and %#x", tx_head, d->length, d->status);
+			fail("descriptor %u to send holds %#x and %#x", tx_head, d->length,
+			     d->status);
 		port_sent(address_of(d));
 		if (d->length & TX_RS)
 			d->status = TX_DD;

@@ -21,6 +21,7 @@ struct channel {
 /* Look once: how many submissions can be taken. */
 static inline u32 channel_available(struct channel *ch)
 {
+	/* Pairs with the port's release: submissions are visible after this. */
 	const u32 submitted = smp_load_acquire(&ch->control->submitted);
 
 	WRITE_ONCE(ch->control->seen, submitted);
@@ -48,6 +49,7 @@ static inline void channel_complete(struct channel *ch, u32 token, u32 length_fl
 
 static inline void channel_publish(struct channel *ch)
 {
+	/* Completions are visible before their count. */
 	smp_store_release(&ch->control->completed, ch->completed);
 	*ch->kick |= ch->kick_bit;
 }

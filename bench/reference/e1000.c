@@ -63,7 +63,8 @@ void e1000_init(struct e1000 *nic, u32 ring, struct e1000_desc *memory, u64 addr
 
 	nic->rx.ring = memory;
 	nic->tx.ring = memory + ring;
-	nic->rx.mask = nic->tx.mask = ring - 1;
+	nic->tx.mask = ring - 1;
+	nic->rx.mask = ring - 1;
 	write_reg(nic, RDBAL, (u32)address);
 	write_reg(nic, RDBAH, (u32)(address >> 32));
 	write_reg(nic, RDLEN, bytes);
@@ -258,11 +259,12 @@ static u32 post(struct e1000_tx *tx, struct channel *port)
 			slot = write_context(tx, entry, slot);
 			continue;
 		}
-		/* Erratum: the last descriptor must be short, when segmenting and for the frame after. */
+		/* Erratum: segmenting, and in the next frame, the last descriptor must be short. */
 		split = (word & R3_ENTRY_LAST) && ((command & TX_TSE) || tx->after_segments);
 		address = READ_ONCE(entry->address_low) | (u64)READ_ONCE(entry->address_high) << 32;
 		for (u32 left = word & R3_ENTRY_LENGTH; left > 0;) {
-			const u32 bytes = split && left > 8 && left <= chunk ? left - 4 : min(left, chunk);
+			const u32 bytes = split && left > 8 && left <= chunk ?
+					  left - 4 : min(left, chunk);
 			struct e1000_desc *d = &tx->ring[slot];
 
 			d->low = (u32)address;

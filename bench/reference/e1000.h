@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The data path of drivers/e1000 in C: the same descriptors, the same rings of the port, the same checks. */
+/* The data path of drivers/e1000 in C: the same descriptors, rings of the port and checks. */
 #ifndef E1000_H
 #define E1000_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* libring3.so with a kernel and a card that are made up, for a driver in Deno. The rest is libring3's own. */
+/* libring3.so with a made-up kernel and card, for a driver in Deno. The rest is libring3's own. */
 #define r3_call r3_call_of_the_kernel
 #define r3_map r3_map_of_a_descriptor
 #define r3_now r3_now_of_libring3

@@ -115,7 +115,8 @@ static double since_origin(void)
 	struct timespec t;
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)(t.tv_sec - origin.time.tv_sec) * 1e9 + (double)(t.tv_nsec - origin.time.tv_nsec);
+	return (double)(t.tv_sec - origin.time.tv_sec) * 1e9 +
+	       (double)(t.tv_nsec - origin.time.tv_nsec);
 }
 
 double measure_now(void)

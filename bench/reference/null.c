@@ -37,11 +37,11 @@ static struct {
 enum phase { IDLE, COLD, REHEARSAL, WARM, TIMED, COUNTED };
 
 static enum phase phase;
-/* Batches of the phase that are done; what the driver has taken for the present one, and WAITs in it. */
+/* Batches of the phase that are done; what the driver took for the present one, and WAITs in it. */
 static u32 done, waits;
 static bool running;
 static u64 amount;
-/* Instructions are counted from one WAIT to the next, of each WAIT in a batch in turn: which it is now. */
+/* Instructions are counted from a WAIT to the next, of each in a batch in turn: which it is now. */
 static u32 counted_wait, waits_of_batch;
 static double instructions;
 static bool counting;
@@ -64,7 +64,8 @@ static bool read_order(void)
 			return false;
 	} while (line[length] != '\n' && ++length < sizeof(line) - 1);
 	line[length] = 0;
-	if (sscanf(line, "%15s %u %u %u %u", order.path, &order.batch, &warm, &order.timed, &order.counted) != 5)
+	if (sscanf(line, "%15s %u %u %u %u", order.path, &order.batch, &warm, &order.timed,
+		   &order.counted) != 5)
 		fail("cannot read the order \"%s\"", line);
 	order.receive = strcmp(order.path, "transmit") != 0;
 	order.send = strcmp(order.path, "receive") != 0;
@@ -85,7 +86,7 @@ static void next_batch(void)
 	u32 causes = 0;
 
 	if (order.send) {
-		/* What is forwarded was received with the batch before: with the first there is nothing. */
+		/* Forwarded is what the batch before received: with the first, nothing. */
 		if (!order.receive)
 			port_send(order.batch);
 		will_send += order.receive ? port_forward() : order.batch;
@@ -115,10 +116,10 @@ static void keep_times(void)
 
 static void print_result(void)
 {
-	printf("{\"path\":\"%s\",\"batch\":%u,\"batches\":%u,\"p50\":%.1f,\"p99\":%.1f,\"p999\":%.1f,"
-	       "\"max\":%.1f,\"mean\":%.1f,\"typical\":%.1f,\"instructions\":%.0f}\n",
-	       order.path, order.batch, order.timed, times.p50, times.p99, times.p999, times.max, times.mean,
-	       times.typical, instructions);
+	printf("{\"path\":\"%s\",\"batch\":%u,\"batches\":%u,\"p50\":%.1f,\"p99\":%.1f,"
+	       "\"p999\":%.1f,\"max\":%.1f,\"mean\":%.1f,\"typical\":%.1f,\"instructions\":%.0f}\n",
+	       order.path, order.batch, order.timed, times.p50, times.p99, times.p999, times.max,
+	       times.mean, times.typical, instructions);
 }
 
 /* The phase after one that is over, with the events that tell of it. */
@@ -189,8 +190,8 @@ static int pass_time(struct r3_wait *wait)
 	if (running) {
 		if (port_received() != will_receive || sent != will_send) {
 			if (++waits == PATIENCE)
-				fail("%s: a batch of %u is not done after %u calls", order.path, order.batch,
-				     PATIENCE);
+				fail("%s: a batch of %u is not done after %u calls", order.path,
+				     order.batch, PATIENCE);
 			return 0;
 		}
 		running = false;

@@ -84,7 +84,7 @@ void measure_instructions(bool on);
 void measure_record(u32 batch, u64 amount);
 /* Milliseconds since the process began. */
 double measure_now(void);
-/* Of what was recorded of so many batches: the value of rank q, 0 to 1, and the mean of all up to it. */
+/* Of what so many batches recorded: the value of rank q, 0 to 1, and the mean of all up to it. */
 double measure_of(u32 batches, double q);
 double measure_mean(u32 batches, double q);
 double measure_ticks_to_ns(double ticks);

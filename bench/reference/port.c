@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The kernel's side of the port, as kernel-module/channel.c and net.c have it, but for the network. */
+/* The port's kernel side, as kernel-module/channel.c and net.c have it, but for the network. */
 #include <string.h>
 
 #include "null.h"
@@ -20,7 +20,7 @@ struct queue {
 };
 
 static struct channel channel[2];
-/* Empty; with the card, in the order in which it has filled them; received and to be sent; given to be sent. */
+/* Empty; with the card, in the order it filled them; received and to be sent; given to be sent. */
 static struct queue idle, filled, received, sending;
 /* Of those being sent, how many the card has sent. */
 static u32 sent;
@@ -87,6 +87,7 @@ static u32 room(const struct channel *ch)
 
 static void show(struct channel *ch)
 {
+	/* Submissions are visible before their count. */
 	smp_store_release(&ch->control->submitted, ch->submitted);
 }
 
@@ -149,12 +150,13 @@ static void reap(struct channel *ch, u32 buffer, u32 length_flags)
 	const struct r3_entry *entry = &ch->completions[ch->reaped++ & (RING - 1)];
 
 	if (entry->token != tokens[buffer] || entry->length_flags != length_flags)
-		fail("completion %#x of token %#x, not %#x of %#x", entry->length_flags, entry->token,
-		     length_flags, tokens[buffer]);
+		fail("completion %#x of token %#x, not %#x of %#x", entry->length_flags,
+		     entry->token, length_flags, tokens[buffer]);
 }
 
 static u32 completed(struct channel *ch, bool kicked)
 {
+	/* Pairs with channel_publish(): completions are visible after this. */
 	const u32 count = smp_load_acquire(&ch->control->completed) - ch->reaped;
 
 	if (count > RING)

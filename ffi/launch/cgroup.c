@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The limits that only a cgroup sets: memory and threads of all that a driver becomes, and its time. */
+/* The limits only a cgroup sets: memory and threads of all that a driver becomes, and its time. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -30,7 +30,7 @@ static void limit(int directory, const char *file, unsigned long value)
 	put(directory, file, text);
 }
 
-/* Makes the cgroup; returns a descriptor to start a process in, or -1 if this system has no such thing. */
+/* Makes the cgroup; returns a descriptor to start a process in, or -1 if the system has none. */
 int cgroup_make(const struct cgroup_limits *limits)
 {
 	char quota[64];
@@ -48,14 +48,14 @@ int cgroup_make(const struct cgroup_limits *limits)
 		return -1;
 	}
 	limit(fd, "memory.max", limits->memory);
-	/* What goes to swap does not count as memory. There is no such file in a kernel without swap. */
+	/* Swap does not count as memory. There is no such file in a kernel without swap. */
 	if (!faccessat(fd, "memory.swap.max", F_OK, 0))
 		put(fd, "memory.swap.max", "0");
 	put(fd, "memory.oom.group", "1");
 	limit(fd, "pids.max", limits->threads);
 	snprintf(quota, sizeof(quota), "%lu %d", limits->cpu * (CPU_PERIOD / 1000), CPU_PERIOD);
 	put(fd, "cpu.max", quota);
-	/* Nobody asks what it waits for, and the scheduler sums that up at each switch. Not before Linux 6.1. */
+	/* The scheduler sums up at each switch what it waits for; nobody asks. From Linux 6.1. */
 	if (!faccessat(fd, "cgroup.pressure", F_OK, 0))
 		put(fd, "cgroup.pressure", "0");
 	return fd;
@@ -77,7 +77,7 @@ bool cgroup_ran_out_of_memory(int directory)
 	return line && sscanf(line, "\noom_kill %lu", &kills) == 1 && kills > 0;
 }
 
-/* Also ends what the process has left in it, which only a process outside namespaces of its own can leave. */
+/* Also ends what the process left in it, as only one outside namespaces of its own can. */
 void cgroup_remove(int directory_fd, const char *directory)
 {
 	/* There is no such file before Linux 5.14. */

@@ -28,35 +28,38 @@
 
 /* What a running program needs: memory, threads, time, and the descriptors that it has. */
 static const int running[] = {
-	SCMP_SYS(brk), SCMP_SYS(clock_getres), SCMP_SYS(clock_gettime), SCMP_SYS(clock_nanosleep), SCMP_SYS(close),
-	SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_wait), SCMP_SYS(exit), SCMP_SYS(exit_group),
-	SCMP_SYS(futex), SCMP_SYS(getcpu), SCMP_SYS(getpid), SCMP_SYS(getrandom), SCMP_SYS(getrusage),
-	SCMP_SYS(gettid), SCMP_SYS(gettimeofday), SCMP_SYS(madvise), SCMP_SYS(mremap), SCMP_SYS(munmap),
-	SCMP_SYS(nanosleep), SCMP_SYS(pkey_alloc), SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(pread64),
-	SCMP_SYS(read), SCMP_SYS(recvfrom), SCMP_SYS(recvmsg), SCMP_SYS(restart_syscall), SCMP_SYS(rseq),
-	SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(sched_getaffinity),
-	SCMP_SYS(sched_getparam), SCMP_SYS(sched_getscheduler), SCMP_SYS(sched_yield), SCMP_SYS(set_robust_list),
-	SCMP_SYS(sigaltstack), SCMP_SYS(sysinfo), SCMP_SYS(uname), SCMP_SYS(write), SCMP_SYS(writev),
+	SCMP_SYS(brk), SCMP_SYS(clock_getres), SCMP_SYS(clock_gettime), SCMP_SYS(clock_nanosleep),
+	SCMP_SYS(close), SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_wait),
+	SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(futex), SCMP_SYS(getcpu), SCMP_SYS(getpid),
+	SCMP_SYS(getrandom), SCMP_SYS(getrusage), SCMP_SYS(gettid), SCMP_SYS(gettimeofday),
+	SCMP_SYS(madvise), SCMP_SYS(mremap), SCMP_SYS(munmap), SCMP_SYS(nanosleep),
+	SCMP_SYS(pkey_alloc), SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(pread64), SCMP_SYS(read),
+	SCMP_SYS(recvfrom), SCMP_SYS(recvmsg), SCMP_SYS(restart_syscall), SCMP_SYS(rseq),
+	SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn),
+	SCMP_SYS(sched_getaffinity), SCMP_SYS(sched_getparam), SCMP_SYS(sched_getscheduler),
+	SCMP_SYS(sched_yield), SCMP_SYS(set_robust_list), SCMP_SYS(sigaltstack), SCMP_SYS(sysinfo),
+	SCMP_SYS(uname), SCMP_SYS(write), SCMP_SYS(writev),
 };
 
 /* What a program needs until then, beside the above. */
 static const int starting[] = {
 	SCMP_SYS(access), SCMP_SYS(arch_prctl), SCMP_SYS(dup), SCMP_SYS(dup2), SCMP_SYS(dup3),
-	SCMP_SYS(epoll_create1), SCMP_SYS(eventfd2), SCMP_SYS(execve), SCMP_SYS(faccessat), SCMP_SYS(faccessat2),
-	SCMP_SYS(fcntl), SCMP_SYS(flock), SCMP_SYS(fstat), SCMP_SYS(fstatfs), SCMP_SYS(getcwd),
-	SCMP_SYS(getdents64), SCMP_SYS(getegid), SCMP_SYS(geteuid), SCMP_SYS(getgid), SCMP_SYS(getppid),
-	SCMP_SYS(getrlimit), SCMP_SYS(getuid), SCMP_SYS(ioctl), SCMP_SYS(lseek), SCMP_SYS(lstat),
-	SCMP_SYS(membarrier), SCMP_SYS(mmap), SCMP_SYS(mprotect), SCMP_SYS(newfstatat), SCMP_SYS(open),
-	SCMP_SYS(openat), SCMP_SYS(pipe2), SCMP_SYS(pkey_mprotect), SCMP_SYS(prctl), SCMP_SYS(prlimit64),
-	SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(seccomp), SCMP_SYS(set_tid_address),
-	SCMP_SYS(socketpair), SCMP_SYS(stat), SCMP_SYS(statfs), SCMP_SYS(statx), SCMP_SYS(tgkill),
+	SCMP_SYS(epoll_create1), SCMP_SYS(eventfd2), SCMP_SYS(execve), SCMP_SYS(faccessat),
+	SCMP_SYS(faccessat2), SCMP_SYS(fcntl), SCMP_SYS(flock), SCMP_SYS(fstat), SCMP_SYS(fstatfs),
+	SCMP_SYS(getcwd), SCMP_SYS(getdents64), SCMP_SYS(getegid), SCMP_SYS(geteuid),
+	SCMP_SYS(getgid), SCMP_SYS(getppid), SCMP_SYS(getrlimit), SCMP_SYS(getuid), SCMP_SYS(ioctl),
+	SCMP_SYS(lseek), SCMP_SYS(lstat), SCMP_SYS(membarrier), SCMP_SYS(mmap), SCMP_SYS(mprotect),
+	SCMP_SYS(newfstatat), SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(pipe2),
+	SCMP_SYS(pkey_mprotect), SCMP_SYS(prctl), SCMP_SYS(prlimit64), SCMP_SYS(readlink),
+	SCMP_SYS(readlinkat), SCMP_SYS(seccomp), SCMP_SYS(set_tid_address), SCMP_SYS(socketpair),
+	SCMP_SYS(stat), SCMP_SYS(statfs), SCMP_SYS(statx), SCMP_SYS(tgkill),
 };
 
 /* What a running Deno tries now and then and can do without. */
 static const int in_vain[] = {
-	SCMP_SYS(access), SCMP_SYS(faccessat2), SCMP_SYS(fstat), SCMP_SYS(getcwd), SCMP_SYS(lseek), SCMP_SYS(lstat),
-	SCMP_SYS(newfstatat), SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(readlink), SCMP_SYS(readlinkat),
-	SCMP_SYS(stat), SCMP_SYS(statx),
+	SCMP_SYS(access), SCMP_SYS(faccessat2), SCMP_SYS(fstat), SCMP_SYS(getcwd), SCMP_SYS(lseek),
+	SCMP_SYS(lstat), SCMP_SYS(newfstatat), SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(readlink),
+	SCMP_SYS(readlinkat), SCMP_SYS(stat), SCMP_SYS(statx),
 };
 
 /* Operations of calls that have several. */
@@ -75,7 +78,7 @@ static scmp_filter_ctx begin(unsigned int otherwise)
 {
 	scmp_filter_ctx filter = seccomp_init(otherwise);
 
-	/* A call number is looked up in a tree and not along a list: WAIT passes here at every batch. */
+	/* Calls are looked up in a tree, not along a list: WAIT passes here at every batch. */
 	if (!filter || seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2))
 		refuse("libseccomp cannot make a filter");
 	return filter;
@@ -88,7 +91,8 @@ static void add(scmp_filter_ctx filter, unsigned int action, int call, unsigned 
 		refuse("libseccomp cannot add a rule");
 }
 
-static void rule(scmp_filter_ctx filter, unsigned int action, int call, struct scmp_arg_cmp argument)
+static void rule(scmp_filter_ctx filter, unsigned int action, int call,
+		 struct scmp_arg_cmp argument)
 {
 	add(filter, action, call, 1, &argument);
 }
@@ -101,7 +105,8 @@ static void all(scmp_filter_ctx filter, unsigned int action, const int *calls, s
 
 static void threads_only(scmp_filter_ctx filter)
 {
-	rule(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
+	rule(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone),
+	     SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
 	/* What it is asked for is in memory, where no filter looks; without it, clone is used. */
 	add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0, NULL);
 }
@@ -119,11 +124,12 @@ void filter_enter(void)
 	seccomp_release(filter);
 }
 
-/* Memory that may not become code, if none may; only memory of its own and in pages that its limits count. */
+/* Memory that may not become code, if none may; only its own, in pages that its limits count. */
 static void memory(scmp_filter_ctx filter, bool executable)
 {
-	const struct scmp_arg_cmp own = SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS | MAP_SHARED | MAP_HUGETLB,
-						  MAP_ANONYMOUS);
+	const struct scmp_arg_cmp own = SCMP_A3(SCMP_CMP_MASKED_EQ,
+						MAP_ANONYMOUS | MAP_SHARED | MAP_HUGETLB,
+						MAP_ANONYMOUS);
 	const struct scmp_arg_cmp data = SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
 	const int protect[] = { SCMP_SYS(mprotect), SCMP_SYS(pkey_mprotect) };
 
@@ -137,7 +143,10 @@ static void memory(scmp_filter_ctx filter, bool executable)
 		rule(filter, SCMP_ACT_ALLOW, protect[at], data);
 }
 
-/* The second filter as a program in a file that nobody can change. Its descriptor; to be called as the process. */
+/*
+ * The second filter as a program in a file that nobody can change: its descriptor.
+ * To be called as the process.
+ */
 int filter_for_seal(bool executable_memory)
 {
 	scmp_filter_ctx filter = begin(SCMP_ACT_KILL_PROCESS);
@@ -147,20 +156,24 @@ int filter_for_seal(bool executable_memory)
 	all(filter, SCMP_ACT_ERRNO(EPERM), in_vain, COUNT(in_vain));
 	threads_only(filter);
 	memory(filter, executable_memory);
-	rule(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_MASKED_EQ, COMMAND_GROUP, GRANT_COMMANDS));
+	rule(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl),
+	     SCMP_A1(SCMP_CMP_MASKED_EQ, COMMAND_GROUP, GRANT_COMMANDS));
 	/* Whether a stream is a terminal. */
 	rule(filter, SCMP_ACT_ERRNO(ENOTTY), SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, TCGETS));
 	/* To end itself. */
-	rule(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+	rule(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill),
+	     SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
 	/* To read its limits. */
 	rule(filter, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), SCMP_A2(SCMP_CMP_EQ, 0));
 	for (size_t at = 0; at < COUNT(names); at++)
 		rule(filter, SCMP_ACT_ALLOW, SCMP_SYS(prctl), SCMP_A0(SCMP_CMP_EQ, names[at]));
 	/* Of Deno's caches, which it asks for what it is to load. */
 	for (size_t at = 0; at < COUNT(locks); at++)
-		rule(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(fcntl), SCMP_A1(SCMP_CMP_EQ, locks[at]));
+		rule(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(fcntl),
+		     SCMP_A1(SCMP_CMP_EQ, locks[at]));
 	for (size_t at = 0; at < COUNT(descriptor_flags); at++)
-		rule(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), SCMP_A1(SCMP_CMP_EQ, descriptor_flags[at]));
+		rule(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl),
+		     SCMP_A1(SCMP_CMP_EQ, descriptor_flags[at]));
 
 	if (fd < 0 || seccomp_export_bpf(filter, fd) || lseek(fd, 0, SEEK_SET) ||
 	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL))

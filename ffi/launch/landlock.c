@@ -31,7 +31,8 @@ struct ruleset {
 /* 0 if this kernel has none. */
 int landlock_version(void)
 {
-	const long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+	const long version = syscall(SYS_landlock_create_ruleset, NULL, 0,
+				     LANDLOCK_CREATE_RULESET_VERSION);
 
 	return version < 0 ? 0 : (int)version;
 }

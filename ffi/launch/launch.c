@@ -18,8 +18,10 @@
  *   --cpu N          most processor time, in thousandths of a processor
  *   --cgroup PATH    cgroup to be made for it
  *   --jit 0|1        whether it may make memory executable once sealed
- *   --io-flusher 0|1 whether memory is written back through it, so that to get memory it must not wait for that
- *   --wall NAME=required|preferred|off    what to do without namespaces, landlock, seccomp or cgroup
+ *   --io-flusher 0|1 whether memory is written back through it, so that to get
+ *                    memory it must not wait for that
+ *   --wall NAME=required|preferred|off
+ *                    what to do without namespaces, landlock, seccomp or cgroup
  *
  * With a control socket, the first line on standard output is the launcher's:
  * {"type":"launched","pid":N,"walls":{NAME:"stands"|"missing"|"off",...}}
@@ -46,10 +48,11 @@
 /* Processes of one user at a time: the one that runs, its spare, and one that is to replace it. */
 #define PROCESSES 4
 
-/* Memory that V8 and its threads set aside and do not use, bytes; a limit for where there is no cgroup. */
+/* Bytes that V8 and its threads set aside and do not use; a limit for where there is no cgroup. */
 #define RESERVED (2ul << 30)
 
-#define NAMESPACE_FLAGS (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
+#define NAMESPACE_FLAGS (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | \
+			 CLONE_NEWUTS | CLONE_NEWCGROUP)
 
 static const char *const wall_names[WALLS] = { "namespaces", "landlock", "seccomp", "cgroup" };
 static const char *const demand_names[] = { "required", "preferred", "off" };
@@ -84,7 +87,8 @@ static unsigned long number(const char *text, const char *option)
 	errno = 0;
 	value = strtoul(text, &end, 10);
 	if (errno || end == text || *end) {
-		dprintf(STDERR_FILENO, "ring3-launch: %s wants a number, not \"%s\"\n", option, text);
+		dprintf(STDERR_FILENO, "ring3-launch: %s wants a number, not \"%s\"\n",
+			option, text);
 		_exit(EXIT_LAUNCH);
 	}
 	return value;
@@ -105,7 +109,8 @@ static void demand(struct options *options, const char *text)
 			}
 		}
 	}
-	dprintf(STDERR_FILENO, "ring3-launch: --wall wants a wall and what is asked of it, not \"%s\"\n", text);
+	dprintf(STDERR_FILENO,
+		"ring3-launch: --wall wants a wall and what is asked of it, not \"%s\"\n", text);
 	_exit(EXIT_LAUNCH);
 }
 
@@ -139,17 +144,22 @@ static int parse(int argc, char **argv, struct options *options)
 			options->cgroup.directory = value;
 		else if (!strcmp(name, "--wall"))
 			demand(options, value);
-		else if (!strcmp(name, "--read") && *value == '/' && options->readables < MAX_READABLE)
+		else if (!strcmp(name, "--read") && *value == '/' &&
+			 options->readables < MAX_READABLE)
 			options->readable[options->readables++] = value;
 		else
 			break;
 	}
-	if (at + 1 >= argc || strcmp(argv[at], "--") || !options->uid || (options->fd >= 0 && options->fd < 3))
+	if (at + 1 >= argc || strcmp(argv[at], "--") || !options->uid ||
+	    (options->fd >= 0 && options->fd < 3))
 		refuse("usage: ring3-launch --uid N [OPTION VALUE]... -- PROGRAM ARGUMENT ...; see ffi/launch/launch.c");
 	return at + 1;
 }
 
-/* Closes all but 0, 1, 2 and keep, which becomes the control socket; all but those three if it is negative. */
+/*
+ * Closes all but 0, 1, 2 and keep, which becomes the control socket; all but those
+ * three if it is negative.
+ */
 static void keep_only(long keep)
 {
 	const unsigned int first = keep < 0 ? CONTROL_FD : CONTROL_FD + 1;
@@ -203,20 +213,23 @@ static enum standing raise_wall(enum wall wall, enum demand demand, bool availab
 
 static void drop_privileges(unsigned long uid)
 {
-	for (unsigned long capability = 0; !prctl(PR_CAPBSET_DROP, capability, 0, 0, 0); capability++)
+	for (unsigned long capability = 0; !prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
+	     capability++)
 		continue;
 	if (errno != EINVAL)
 		fail("giving up capabilities");
 	if (setgroups(0, NULL))
 		fail("leaving all groups");
-	if (setresgid((gid_t)uid, (gid_t)uid, (gid_t)uid) || setresuid((uid_t)uid, (uid_t)uid, (uid_t)uid))
+	if (setresgid((gid_t)uid, (gid_t)uid, (gid_t)uid) ||
+	    setresuid((uid_t)uid, (uid_t)uid, (uid_t)uid))
 		fail("becoming the driver's user");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		fail("giving up new privileges");
 }
 
 /* What the child does: becomes the program. */
-__attribute__((noreturn)) static void become(const struct options *options, const enum standing *standing, int go,
+__attribute__((noreturn)) static void become(const struct options *options,
+					     const enum standing *standing, int go,
 					     int landlock, char **argv)
 {
 	const unsigned long threads = options->cgroup.threads;
@@ -241,7 +254,8 @@ __attribute__((noreturn)) static void become(const struct options *options, cons
 	else if (chdir("/"))
 		fail("leaving the working directory");
 	if (options->fd >= 0) {
-		filter = standing[SECCOMP] == STANDS ? filter_for_seal(options->jit) : memfd_create("ring3-filter", 0);
+		filter = standing[SECCOMP] == STANDS ? filter_for_seal(options->jit) :
+						       memfd_create("ring3-filter", 0);
 		if (filter < 0 || (filter != FILTER_FD && dup2(filter, FILTER_FD) < 0))
 			fail("keeping the filter of the seal");
 	}
@@ -281,11 +295,12 @@ static pid_t start(unsigned long long flags, int cgroup)
 static void announce(pid_t pid, const enum standing *standing)
 {
 	char line[256];
-	int size = snprintf(line, sizeof(line), "{\"type\":\"launched\",\"pid\":%d,\"walls\":{", (int)pid);
+	int size = snprintf(line, sizeof(line), "{\"type\":\"launched\",\"pid\":%d,\"walls\":{",
+			    (int)pid);
 
 	for (size_t wall = 0; wall < WALLS; wall++)
-		size += snprintf(line + size, sizeof(line) - (size_t)size, "%s\"%s\":\"%s\"", wall ? "," : "",
-				 wall_names[wall], standing_names[standing[wall]]);
+		size += snprintf(line + size, sizeof(line) - (size_t)size, "%s\"%s\":\"%s\"",
+				 wall ? "," : "", wall_names[wall], standing_names[standing[wall]]);
 	size += snprintf(line + size, sizeof(line) - (size_t)size, "}}\n");
 	if (write(STDOUT_FILENO, line, (size_t)size) != size)
 		fail("telling the supervisor of the process");
@@ -331,7 +346,10 @@ int main(int argc, char **argv)
 	sigset_t awaited;
 	pid_t pid;
 
-	/* What interrupts the supervisor's terminal is for the supervisor alone. The leader of a group cannot leave it. */
+	/*
+	 * What interrupts the supervisor's terminal is for the supervisor alone. The
+	 * leader of a group cannot leave it.
+	 */
 	if (setsid() < 0 && errno != EPERM)
 		fail("leaving the supervisor's session");
 	keep_only(options.fd);
@@ -344,7 +362,8 @@ int main(int argc, char **argv)
 	if (options.demand[CGROUP] != OFF)
 		cgroup = cgroup_make(&options.cgroup);
 	standing[CGROUP] = raise_wall(CGROUP, options.demand[CGROUP], cgroup >= 0);
-	standing[NAMESPACES] = raise_wall(NAMESPACES, options.demand[NAMESPACES], namespaces_available());
+	standing[NAMESPACES] = raise_wall(NAMESPACES, options.demand[NAMESPACES],
+					  namespaces_available());
 	standing[LANDLOCK] = raise_wall(LANDLOCK, options.demand[LANDLOCK], landlock > 0);
 	standing[SECCOMP] = raise_wall(SECCOMP, options.demand[SECCOMP], filter_available());
 

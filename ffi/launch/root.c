@@ -14,7 +14,7 @@
 
 #include "launch.h"
 
-/* Where the new root is put together, in this mount namespace only: a folder that every system has. */
+/* Where the new root is put together, in this mount namespace only: a folder every system has. */
 #define ASSEMBLED "/tmp"
 
 static const char *const devices[] = { "/dev/null", "/dev/urandom" };
@@ -75,7 +75,8 @@ static int make_fs(const char *type, const char *const *settings, unsigned int a
 	}
 	if (fs < 0 || fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
 		fail(type);
-	mount = fsmount(fs, FSMOUNT_CLOEXEC, attributes | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+	mount = fsmount(fs, FSMOUNT_CLOEXEC,
+			attributes | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 	if (mount < 0)
 		fail(type);
 	close(fs);
@@ -94,7 +95,8 @@ void root_enter(const char *const *readable, size_t count)
 		fail("making the mounts private");
 	/* All is taken before the first of it may be covered. */
 	for (size_t at = 0; at < count; at++)
-		trees[at] = take(readable[at], MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+		trees[at] = take(readable[at],
+				 MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
 	for (size_t at = 0; at < 2; at++)
 		nodes[at] = take(devices[at], MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
 
@@ -107,7 +109,8 @@ void root_enter(const char *const *readable, size_t count)
 	for (size_t at = 0; at < count; at++)
 		put(root, readable[at], trees[at]);
 
-	if (fchdir(root) || syscall(SYS_pivot_root, ".", ".") || umount2(".", MNT_DETACH) || chdir("/"))
+	if (fchdir(root) || syscall(SYS_pivot_root, ".", ".") || umount2(".", MNT_DETACH) ||
+	    chdir("/"))
 		fail("changing to the new root");
 	/* The folders that lead to what was put there; what was put there is already. */
 	if (mount_setattr(root, "", AT_EMPTY_PATH, &sealed, sizeof(sealed)))

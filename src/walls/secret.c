@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * A page of a process that no device has any business with. Fills it with 4,096 bytes from standard input, locks
- * it, and prints its physical address; when standard input ends it prints the address again, and what the page
- * holds by then in hexadecimal. Root's: nobody else is shown physical addresses (proc(5), "pagemap").
+ * A page of a process that no device has any business with. Fills it with 4,096
+ * bytes from standard input, locks it, and prints its physical address; when
+ * standard input ends it prints the address again, and what the page holds by then
+ * in hexadecimal. Root's: nobody else is shown physical addresses (proc(5),
+ * "pagemap").
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -34,7 +36,8 @@ int main(void)
 {
 	/* The device writes it behind the compiler's back. */
 	volatile uint8_t *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
-				      MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED | MAP_POPULATE, -1, 0);
+				      MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED | MAP_POPULATE,
+				      -1, 0);
 	uint64_t address;
 	size_t i;
 	int c;

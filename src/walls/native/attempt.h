@@ -13,13 +13,16 @@
 #define CONTROL_FD 3
 #define FILTER_FD 4
 
-/* An attempt that is made with the arguments of the command line behind its name. 0: it got what it wanted; else errno. */
+/*
+ * An attempt that is made with the arguments of the command line behind its name.
+ * 0: it got what it wanted; else errno.
+ */
 typedef int (*attempt_fn)(char **arguments);
 
 struct attempt {
 	const char *name;
 	attempt_fn make;
-	void (*prepare)(void);	/* what a host does before the seal, if it takes more than the grant */
+	void (*prepare)(void);	/* by a host, before the seal, if it takes more than the grant */
 };
 
 /* What a host holds when it is sealed. */
@@ -29,11 +32,12 @@ struct granted {
 	volatile uint32_t *bar;		/* window 0 */
 	char *rings;			/* the port's */
 };
+
 extern struct granted granted;
 
 /* The attempts of each file, ended by one without a name. */
-extern const struct attempt file_attempts[], process_attempts[], privilege_attempts[], network_attempts[],
-	memory_attempts[], grant_attempts[], ring_attempts[];
+extern const struct attempt file_attempts[], process_attempts[], privilege_attempts[],
+	network_attempts[], memory_attempts[], grant_attempts[], ring_attempts[];
 
 /* Says more of what happened, in a few words without quotes. */
 __attribute__((format(printf, 1, 2))) void note(const char *format, ...);
@@ -59,7 +63,7 @@ void map_grant(void);
 /* main.c: the attempt of a name, for those who make another one in a new way. */
 const struct attempt *find_attempt(const char *name);
 
-/* victim.c: what others have that a driver is to reach. Never returns before standard input ends. */
+/* victim.c: what others have that a driver is to reach. Returns once standard input has ended. */
 int keep_victim(void);
 
 #define VICTIM_SECRET "what no driver may know"

@@ -104,10 +104,11 @@ static int read_io_uring(char **path)
 		return errno;
 	submissions = mmap(NULL, params.sq_off.array + sizeof(uint32_t), PROT_READ | PROT_WRITE,
 			   MAP_SHARED | MAP_POPULATE, (int)ring, IORING_OFF_SQ_RING);
-	completions = mmap(NULL, params.cq_off.cqes + 2 * sizeof(struct io_uring_cqe), PROT_READ | PROT_WRITE,
-			   MAP_SHARED | MAP_POPULATE, (int)ring, IORING_OFF_CQ_RING);
-	entry = mmap(NULL, sizeof(*entry), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, (int)ring,
-		     IORING_OFF_SQES);
+	completions = mmap(NULL, params.cq_off.cqes + 2 * sizeof(struct io_uring_cqe),
+			   PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, (int)ring,
+			   IORING_OFF_CQ_RING);
+	entry = mmap(NULL, sizeof(*entry), PROT_READ | PROT_WRITE,
+		     MAP_SHARED | MAP_POPULATE, (int)ring, IORING_OFF_SQES);
 	if (submissions == MAP_FAILED || completions == MAP_FAILED || entry == MAP_FAILED)
 		return errno;
 	entry->opcode = IORING_OP_OPENAT;
@@ -134,7 +135,8 @@ static int read_in_userns(char **path)
 static int read_by_memfd(char **path)
 {
 	char *const argv[] = { "attempt", "read", "sealed", path[0], NULL };
-	const int self = open("/proc/self/exe", O_RDONLY), memory = (int)syscall(SYS_memfd_create, "program", 0);
+	const int self = open("/proc/self/exe", O_RDONLY);
+	const int memory = (int)syscall(SYS_memfd_create, "program", 0);
 	char bytes[65536];
 	ssize_t got;
 

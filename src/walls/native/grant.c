@@ -94,7 +94,9 @@ static int other_vector(char **unused)
 
 static int over_quota(char **unused)
 {
-	struct r3_dma_alloc args = { .argsz = sizeof(args), .length = granted.info.dma_limit + 4096 };
+	struct r3_dma_alloc args = {
+		.argsz = sizeof(args), .length = granted.info.dma_limit + 4096,
+	};
 
 	(void)unused;
 	return failed(ioctl(granted.fd, R3_DMA_ALLOC, &args));
@@ -121,8 +123,8 @@ static int pin_memory(char **unused)
 	static char page[2 * 1024 * 1024] __attribute__((aligned(4096)));
 	static struct r3_segment segments[512];
 	struct r3_dma_map args = {
-		.argsz = sizeof(args), .flags = R3_DMA_TO_DEVICE, .address = (uintptr_t)page, .length = sizeof(page),
-		.segment = (uintptr_t)segments, .segments = 512,
+		.argsz = sizeof(args), .flags = R3_DMA_TO_DEVICE, .address = (uintptr_t)page,
+		.length = sizeof(page), .segment = (uintptr_t)segments, .segments = 512,
 	};
 
 	(void)unused;
@@ -132,7 +134,9 @@ static int pin_memory(char **unused)
 /* What only the claim's holder may. */
 static int speak_as_claim(char **unused)
 {
-	struct r3_grant_args args = { .argsz = sizeof(args), .dma_bits = 64, .dma_limit = 1ull << 40 };
+	struct r3_grant_args args = {
+		.argsz = sizeof(args), .dma_bits = 64, .dma_limit = 1ull << 40,
+	};
 
 	(void)unused;
 	return failed(ioctl(granted.fd, R3_GRANT, &args));
@@ -194,11 +198,15 @@ static int call_replaced(char **unused)
 static int pass_grant(char **unused)
 {
 	union { struct cmsghdr head; char room[CMSG_SPACE(sizeof(int))]; } control = {
-		.head = { .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS },
+		.head = {
+			.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET,
+			.cmsg_type = SCM_RIGHTS,
+		},
 	};
 	struct iovec part = { .iov_base = "x", .iov_len = 1 };
 	struct msghdr message = {
-		.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control),
+		.msg_iov = &part, .msg_iovlen = 1,
+		.msg_control = &control, .msg_controllen = sizeof(control),
 	};
 
 	(void)unused;

@@ -65,7 +65,8 @@ void report(int error)
 	char line[512];
 
 	if (error)
-		snprintf(line, sizeof(line), "{\"error\":\"%s\",\"detail\":\"%s\"}\n", strerrorname_np(error), detail);
+		snprintf(line, sizeof(line), "{\"error\":\"%s\",\"detail\":\"%s\"}\n",
+			 strerrorname_np(error), detail);
 	else
 		snprintf(line, sizeof(line), "{\"error\":null,\"detail\":\"%s\"}\n", detail);
 	say(line);
@@ -74,8 +75,8 @@ void report(int error)
 const struct attempt *find_attempt(const char *name)
 {
 	const struct attempt *const all[] = {
-		file_attempts, process_attempts, privilege_attempts, network_attempts, memory_attempts,
-		grant_attempts, ring_attempts,
+		file_attempts, process_attempts, privilege_attempts, network_attempts,
+		memory_attempts, grant_attempts, ring_attempts,
 	};
 
 	for (size_t list = 0; list < sizeof(all) / sizeof(all[0]); list++) {

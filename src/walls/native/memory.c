@@ -49,8 +49,8 @@ static int shared_bomb(char **unused)
 static int huge_pages(char **unused)
 {
 	(void)unused;
-	return mmap(NULL, 2ul << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0) ==
-	       MAP_FAILED ? errno : 0;
+	return mmap(NULL, 2ul << 20, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0) == MAP_FAILED ? errno : 0;
 }
 
 /* Memory that is a file. */
@@ -79,7 +79,8 @@ static int run(void *at)
 
 static int map_code(char **unused)
 {
-	void *at = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *at = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
+			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	(void)unused;
 	if (at == MAP_FAILED)

@@ -44,8 +44,9 @@ static int connect_unix(const char *name, size_t size)
 	const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
 	memcpy(to.sun_path, name, size);
-	return fd < 0 ? errno : failed(connect(fd, (struct sockaddr *)&to,
-					       (socklen_t)(offsetof(struct sockaddr_un, sun_path) + size)));
+	return fd < 0 ? errno :
+	       failed(connect(fd, (struct sockaddr *)&to,
+			      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + size)));
 }
 
 static int connect_abstract(char **unused)

@@ -107,7 +107,8 @@ static int clock_set(char **unused)
 static int restart_machine(char **unused)
 {
 	(void)unused;
-	return failed(syscall(SYS_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, LINUX_REBOOT_CMD_RESTART, NULL));
+	return failed(syscall(SYS_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2,
+			      LINUX_REBOOT_CMD_RESTART, NULL));
 }
 
 static int new_kernel(char **unused)

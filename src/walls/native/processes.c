@@ -31,7 +31,9 @@ static int peek(char **victim)
 {
 	char bytes[16];
 	struct iovec here = { .iov_base = bytes, .iov_len = sizeof(bytes) };
-	struct iovec there = { .iov_base = (void *)strtoul(victim[1], NULL, 0), .iov_len = sizeof(bytes) };
+	struct iovec there = {
+		.iov_base = (void *)strtoul(victim[1], NULL, 0), .iov_len = sizeof(bytes),
+	};
 	const ssize_t got = process_vm_readv(process(victim), &here, 1, &there, 1, 0);
 
 	note("%zd bytes of it", got);
@@ -42,7 +44,9 @@ static int poke(char **victim)
 {
 	char bytes[16] = "changed";
 	struct iovec here = { .iov_base = bytes, .iov_len = sizeof(bytes) };
-	struct iovec there = { .iov_base = (void *)strtoul(victim[1], NULL, 0), .iov_len = sizeof(bytes) };
+	struct iovec there = {
+		.iov_base = (void *)strtoul(victim[1], NULL, 0), .iov_len = sizeof(bytes),
+	};
 
 	return failed(process_vm_writev(process(victim), &here, 1, &there, 1, 0));
 }
@@ -146,9 +150,9 @@ static int thread_bomb(char **unused)
 /* Another way to start a process, whose arguments are in memory, where no filter of calls looks. */
 static int clone3_process(char **unused)
 {
-	struct clone_args { uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack[2], tls, rest[3]; } args = {
-		.exit_signal = SIGCHLD,
-	};
+	struct clone_args {
+		uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack[2], tls, rest[3];
+	} args = { .exit_signal = SIGCHLD };
 	const long child = syscall(SYS_clone3, &args, sizeof(args));
 
 	(void)unused;

@@ -10,12 +10,16 @@
 
 static volatile struct r3_channel_control *control(int channel)
 {
-	return (volatile struct r3_channel_control *)(granted.rings + granted.info.channel[channel].control);
+	const struct r3_channel_info *info = &granted.info.channel[channel];
+
+	return (volatile struct r3_channel_control *)(granted.rings + info->control);
 }
 
 static struct r3_entry *entry(uint32_t ring, uint32_t at, int channel)
 {
-	return (struct r3_entry *)(granted.rings + ring) + (at & (granted.info.channel[channel].size - 1));
+	const uint32_t mask = granted.info.channel[channel].size - 1;
+
+	return (struct r3_entry *)(granted.rings + ring) + (at & mask);
 }
 
 static int attach(void)
@@ -32,7 +36,8 @@ static int attach(void)
 static void serve(void)
 {
 	struct r3_port_report args = {
-		.argsz = sizeof(args), .kind = R3_PORT_KIND_NET, .net = { .link = 1, .speed = 1000, .full_duplex = 1 },
+		.argsz = sizeof(args), .kind = R3_PORT_KIND_NET,
+		.net = { .link = 1, .speed = 1000, .full_duplex = 1 },
 	};
 
 	errno = attach();
@@ -135,10 +140,11 @@ static int attach_twice(char **unused)
 	return attach();
 }
 
-/* What the kernel has written there it must not read again: garbage in all of it, from the first word on. */
+/* The kernel must not read again what it wrote there: garbage in all, from the first word on. */
 static int garbage(char **unused)
 {
-	const struct r3_channel_info *tx = &granted.info.channel[TX], *rx = &granted.info.channel[RX];
+	const struct r3_channel_info *tx = &granted.info.channel[TX];
+	const struct r3_channel_info *rx = &granted.info.channel[RX];
 
 	(void)unused;
 	memset(granted.rings + tx->submissions, 0xa5, tx->size * sizeof(struct r3_entry));

@@ -52,7 +52,9 @@ static int visitors(int fd)
 
 int keep_victim(void)
 {
-	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in at = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
 	socklen_t size = sizeof(at);
 	struct mq_attr queue = { .mq_maxmsg = 1, .mq_msgsize = sizeof(secret) };
 	int tcp, abstract, path, shm, came;
@@ -70,13 +72,14 @@ int keep_victim(void)
 	shm = shmget(VICTIM_SHM, sizeof(secret), IPC_CREAT | 0600);
 	shared = shm < 0 ? (char *)-1 : shmat(shm, NULL, 0);
 	messages = mq_open(VICTIM_MQ, O_RDWR | O_CREAT, 0600, &queue);
-	key = syscall(SYS_add_key, "user", "ring3-victim", secret, sizeof(secret), KEY_SPEC_PROCESS_KEYRING);
+	key = syscall(SYS_add_key, "user", "ring3-victim", secret, sizeof(secret),
+		      KEY_SPEC_PROCESS_KEYRING);
 	if (shared == (char *)-1 || messages < 0 || key < 0)
 		broken("keeping what is to be reached");
 	memcpy(shared, secret, sizeof(secret));
 
-	printf("{\"pid\":%d,\"port\":%d,\"key\":%ld,\"secret\":\"%p\"}\n", getpid(), ntohs(at.sin_port), key,
-	       (void *)secret);
+	printf("{\"pid\":%d,\"port\":%d,\"key\":%ld,\"secret\":\"%p\"}\n", getpid(),
+	       ntohs(at.sin_port), key, (void *)secret);
 	fflush(stdout);
 	while (getchar() != EOF)
 		continue;

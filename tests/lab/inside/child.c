@@ -78,7 +78,8 @@ static int pin(int fd, size_t length)
 {
 	size_t pages = length / 4096;
 	struct r3_segment *segment = calloc(pages, sizeof(*segment));
-	void *memory = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *memory = mmap(NULL, length, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct r3_dma_map args = {
 		.argsz = sizeof(args), .flags = R3_DMA_TO_DEVICE | R3_DMA_FROM_DEVICE,
 		.address = (uintptr_t)memory, .length = length,
@@ -172,6 +173,7 @@ int main(int argc, char **argv)
 		return keep_waiting(fd);
 	if (argc == 3 && !strcmp(argv[1], "master"))
 		return toggle_master(fd);
-	fprintf(stderr, "usage: child touch|fork FD OFFSET LENGTH, pin FD LENGTH, claim ADDRESS, wait|serve|master FD\n");
+	fprintf(stderr,
+		"usage: child touch|fork FD OFFSET LENGTH, pin FD LENGTH, claim ADDRESS, wait|serve|master FD\n");
 	return 64;
 }
