@@ -106,7 +106,7 @@ async function runDrivers<T>(
 ): Promise<Taken<T>> {
   // The kernel's driver has them by now, so that it gets them back at the end.
   await Promise.all(devices.map((device) => interfaceOf(lab, device)));
-  // One of them would load it, and the others find that somebody does.
+  // Supervisors that all loaded it at once would fail but for one.
   await sh(lab, LOAD_MODULE);
   await using undo = new AsyncDisposableStack();
   starting();

@@ -6,7 +6,7 @@ import { buildBench, buildOutside } from "../src/build.ts";
 import { UserError } from "../src/error.ts";
 import { CHECKOUT } from "../src/lab/guest.ts";
 import { type FrameSockets, type Lab, nicNetwork } from "../src/lab/mod.ts";
-import { type Memory, parseMemory } from "../src/memory.ts";
+import { parseMemory } from "../src/memory.ts";
 import { drawChart } from "../src/plot/mod.ts";
 import { type LabOptions, startLab } from "../src/run/lab.ts";
 import { sh } from "../src/soak/lab.ts";
@@ -19,6 +19,7 @@ import {
   counted,
   type DriverName,
   headsOf,
+  iommuText,
   machineText,
   roundsText,
   type Taken,
@@ -74,7 +75,7 @@ export interface Echo {
   busy: Spread;
 }
 
-/** One driver, with so many cards; each value has its spread over the rounds. */
+/** One driver, with so many cards; each value has its spread over the rounds, those of loads over all loads. */
 export interface Side {
   /** Processors that were busy without traffic. */
   idle: Spread;
@@ -93,7 +94,7 @@ export interface Point {
     /** Before there was any traffic, and after the load. */
     memory: { fresh: Processes; worked: Processes };
   };
-  /** What ring3's drivers echoed to what the kernel's did, of each round. */
+  /** What ring3's drivers echoed to what the kernel's did: of each load to the same one of the kernel's turn. */
   ratio: Spread;
 }
 
@@ -106,7 +107,6 @@ export interface Machine extends Comparison {
 export interface ScaleBench {
   bench: "scale";
   ok: boolean;
-  iommu: boolean;
   /** Memory of a machine, MiB. */
   memory: number;
   /** Bytes of a datagram's payload. */
@@ -122,17 +122,28 @@ export interface ScaleBenchOptions extends LabOptions {
   counts: readonly number[];
   /** Times that both drivers take their turn with each of the counts. */
   rounds: number;
+  /** Loads in each turn. */
+  loads: number;
   /** Length of a load, and of being idle, milliseconds. */
   measured: number;
   /** How long ring3's drivers are loaded first, milliseconds for each card: each then has as many datagrams. */
   warm: number;
 }
 
+/** One load. */
+interface Load {
+  /** Datagrams a second, through all cards. */
+  offered: number;
+  /** What came back through each card. */
+  rates: number[];
+  busy: number;
+}
+
 /** What a driver did with so many cards in one round. */
 interface Turn {
   idle: number;
   used: number;
-  load: { offered: number; rates: number[]; busy: number };
+  loads: Load[];
   /** Of ring3's alone. */
   own?: {
     /** Seconds, of each interface. */
@@ -176,7 +187,6 @@ export async function benchScale(options: ScaleBenchOptions): Promise<ScaleBench
   return {
     bench: "scale",
     ok: machines.every(({ ok }) => ok),
-    iommu: hardware.iommu,
     memory: hardware.memory,
     size: SIZE,
     machines,
@@ -236,7 +246,7 @@ async function measureMachine(options: ScaleBenchOptions & { program: string }):
   };
 }
 
-type TurnOptions = Pick<ScaleBenchOptions, "measured" | "warm"> & {
+type TurnOptions = Pick<ScaleBenchOptions, "loads" | "measured" | "warm"> & {
   program: string;
   places: readonly Place[];
 };
@@ -290,7 +300,7 @@ async function measureOwnTurn(
 async function measureTurn(
   lab: Lab,
   cards: readonly Card[],
-  { program, places, measured, prepare }: TurnOptions & { prepare?: () => Promise<void> },
+  { program, places, loads, measured, prepare }: TurnOptions & { prepare?: () => Promise<void> },
 ): Promise<Turn> {
   await using sampler = new Sampler(lab);
   await pause(REST_MS);
@@ -299,15 +309,18 @@ async function measureTurn(
   const { busy: idle } = activityBetween(before, await sampler.take());
   const used = parseUsed(await sh(lab, "cat /proc/meminfo"));
   await prepare?.();
-  const samples: Sample[] = [];
-  const look = async () => void samples.push(await sampler.take());
-  const results = await loadAll(cards, { program, places, settle: SETTLE_MS, measured, look });
-  const load = {
-    offered: results.reduce((sum, { offered, seconds }) => sum + offered / seconds, 0),
-    rates: results.map(({ returned, seconds }) => returned / seconds),
-    busy: activityBetween(samples[0], samples[1]).busy,
-  };
-  return { idle, used, load };
+  const turn: Turn = { idle, used, loads: [] };
+  while (turn.loads.length < loads) {
+    const samples: Sample[] = [];
+    const look = async () => void samples.push(await sampler.take());
+    const results = await loadAll(cards, { program, places, settle: SETTLE_MS, measured, look });
+    turn.loads.push({
+      offered: results.reduce((sum, { offered, seconds }) => sum + offered / seconds, 0),
+      rates: results.map(({ returned, seconds }) => returned / seconds),
+      busy: activityBetween(samples[0], samples[1]).busy,
+    });
+  }
+  return turn;
 }
 
 /** Loads all cards at once, each with its share; `look` is called when measuring begins and ends. */
@@ -332,18 +345,19 @@ async function loadAll(
 
 /** Private memory of the processes of each driver. */
 async function memoryOf(lab: Lab, cards: readonly Card[]): Promise<ProcessMemory[]> {
-  return await Promise.all(cards.map(async ({ run }) => {
+  const pids = await Promise.all(cards.map(async ({ run }) => {
     if (!run) throw new UserError("Only drivers of ring3 have processes");
-    const pids = [
-      (await run.next("starting")).pid,
-      (await run.next("spare", { where: ({ state }) => state === "ready" })).pid,
-      await run.supervisor(),
-    ];
-    const [driver, spare, supervisor] = (await Promise.all(
-      pids.map(async (pid): Promise<Memory> => parseMemory(await sh(lab, `cat /proc/${pid}/smaps_rollup`))),
-    )).map((memory) => memory.private);
-    return { driver, spare, supervisor };
+    const { pid: spare } = await run.next("spare", { where: ({ state }) => state === "ready" });
+    return [(await run.next("starting")).pid, spare, await run.supervisor()];
   }));
+  const files = pids.flat().map((pid) => `/proc/${pid}/smaps_rollup`);
+  // Each begins with the range of addresses that it is of.
+  const texts = (await sh(lab, `cat ${files.join(" ")}`)).split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m);
+  const bytes = texts.map((text) => parseMemory(text).private);
+  return cards.map((_, index) => {
+    const [driver, spare, supervisor] = bytes.slice(index * 3);
+    return { driver, spare, supervisor };
+  });
 }
 
 /** Memory in use, MiB, from the text of `/proc/meminfo`. @throws {Error} if it is not such a text. */
@@ -361,17 +375,18 @@ async function pause(ms: number): Promise<void> {
 }
 
 function pointOf(cards: number, kernel: readonly Turn[], ring3: readonly Turn[]): Point {
-  const rate = ({ load }: Turn) => load.rates.reduce((sum, value) => sum + value, 0);
+  const rate = ({ rates }: Load) => rates.reduce((sum, value) => sum + value, 0);
   const side = (turns: readonly Turn[]): Side => {
-    const spread = (value: (turn: Turn) => number) => spreadOf(turns.map(value));
+    const spread = (value: (load: Load) => number) =>
+      spreadOf(turns.flatMap(({ loads }) => loads).map(value));
     return {
-      idle: spread(({ idle }) => idle),
-      used: spread(({ used }) => used),
+      idle: spreadOf(turns.map(({ idle }) => idle)),
+      used: spreadOf(turns.map(({ used }) => used)),
       echo: {
-        offered: spread(({ load }) => load.offered),
+        offered: spread(({ offered }) => offered),
         rate: spread(rate),
-        least: spread((turn) => Math.min(...turn.load.rates) * cards / rate(turn)),
-        busy: spread(({ load }) => load.busy),
+        least: spread((load) => Math.min(...load.rates) * cards / rate(load)),
+        busy: spread(({ busy }) => busy),
       },
     };
   };
@@ -394,7 +409,11 @@ function pointOf(cards: number, kernel: readonly Turn[], ring3: readonly Turn[])
         worked: processes(own.flatMap(({ worked }) => worked)),
       },
     },
-    ratio: spreadOf(ring3.map((turn, round) => rate(turn) / rate(kernel[round]))),
+    ratio: spreadOf(
+      ring3.flatMap(({ loads }, round) =>
+        loads.map((load, index) => rate(load) / rate(kernel[round].loads[index]))
+      ),
+    ),
   };
 }
 
@@ -494,11 +513,11 @@ function memoryTable(points: readonly Point[]): string {
 
 /** What ring3's drivers echoed to what the kernel's did, over how many there were; a line for each machine. */
 export function plotScaleBench({ machines }: ScaleBench): string {
-  const [{ kernel, accelerator, iommu }] = machines;
+  const [first] = machines;
   return drawChart({
     title: "UDP echo through many cards at once, ring3 to the kernel's driver",
-    subtitle: `Linux ${kernel}, ${accelerator}, IOMMU ${
-      iommu ? "on" : "off"
+    subtitle: `Linux ${first.kernel}, ${first.accelerator}, IOMMU ${
+      iommuText(first)
     }; ${SIZE} bytes, ${OFFERED}/s; medians`,
     x: { label: "cards, a driver each", scale: "log" },
     y: {

@@ -21,7 +21,8 @@ static int listen_at(int argc, char **argv, int type)
 	long port = argc == 2 || argc == 3 ? atol(argv[1]) : 0;
 	int fd, on = 1;
 
-	if (port < 1 || port > 65535 || (argc == 3 && inet_pton(AF_INET, argv[2], &at.sin_addr) != 1)) {
+	if (port < 1 || port > 65535 ||
+	    (argc == 3 && inet_pton(AF_INET, argv[2], &at.sin_addr) != 1)) {
 		fprintf(stderr, "usage: %s PORT [ADDRESS]\n", program_invocation_short_name);
 		return -64;
 	}

@@ -61,7 +61,6 @@ const machine = (processors: number, points: Point[], problems: string[]): Machi
 const RESULT: ScaleBench = {
   bench: "scale",
   ok: false,
-  iommu: true,
   memory: 4096,
   size: 1024,
   machines: [
