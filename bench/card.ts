@@ -1,12 +1,13 @@
-/** A network card in the lab, in the hands of the kernel's e1000 or of ring3's driver, pinned alike. */
+/** Network cards in the lab, in the hands of the kernel's e1000 or of ring3's drivers, pinned alike. */
 import { UserError } from "../src/error.ts";
 import type { Lab } from "../src/lab/mod.ts";
 import { lines } from "../src/lines.ts";
+import { LOAD_MODULE } from "../src/run/lab.ts";
 import { DriverRun } from "../src/soak/driver_run.ts";
 import { sh } from "../src/soak/lab.ts";
-import { type DriverName, endRun, type Taken } from "./compare.ts";
+import { type DriverName, endRuns, type Taken } from "./compare.ts";
 
-/** Processor of a device's interrupt, and of the thread that is its driver outside the kernel. */
+/** Processor of a device's interrupt, and of the thread that is its driver outside the kernel; of the first of several. */
 export const INTERRUPT_CPU = 0;
 
 /** A card with a driver. */
@@ -41,19 +42,41 @@ export interface TurnOptions {
 export async function takeCard<T>(
   lab: Lab,
   driver: DriverName,
-  { use, ...options }: TurnOptions & { use: (card: Card) => Promise<T> },
+  { use, ...card }: TurnOptions & { use: (card: Card) => Promise<T> },
 ): Promise<Taken<T>> {
-  const { device } = options;
+  return await takeCards(lab, driver, { cards: [card], use: ([card]) => use(card) });
+}
+
+/**
+ * Has a driver serve each of some cards while `use` runs, which are dealt out to the processors in turn.
+ * @param options `starting`: called right before ring3's drivers are started.
+ * @throws {UserError} if one does not come up.
+ */
+export async function takeCards<T>(
+  lab: Lab,
+  driver: DriverName,
+  { cards, use, starting }: {
+    cards: readonly TurnOptions[];
+    use: (cards: Card[]) => Promise<T>;
+    starting?: () => void;
+  },
+): Promise<Taken<T>> {
   await sh(lab, "modprobe e1000");
   if (driver === "kernel") {
-    const result = await use(await layOut(lab, await interfaceOf(lab, device), options));
-    return { result, problems: [] };
+    const laid = cards.map(async (card, index) =>
+      await layOut(lab, await interfaceOf(lab, card.device), { ...card, index })
+    );
+    return { result: await use(await Promise.all(laid)), problems: [] };
   }
-  return await runDriver(lab, ["e1000", "--no-dhcp"], {
-    device,
-    use: async (run) => {
-      const { interface: name } = await run.next("interface");
-      return await use({ ...await layOut(lab, name, options), run });
+  return await runDrivers(lab, ["e1000", "--no-dhcp"], {
+    devices: cards.map(({ device }) => device),
+    starting,
+    use: async (runs) => {
+      const laid = runs.map(async (run, index) => {
+        const { interface: name } = await run.next("interface");
+        return { ...await layOut(lab, name, { ...cards[index], index }), run };
+      });
+      return await use(await Promise.all(laid));
     },
   });
 }
@@ -65,29 +88,54 @@ export async function takeCard<T>(
  */
 export async function runDriver<T>(
   lab: Lab,
-  [manifest, ...options]: readonly string[],
+  args: readonly string[],
   { device, use }: { device: string; use: (run: DriverRun) => Promise<T> },
 ): Promise<Taken<T>> {
-  // The kernel's driver has it by now, so that it gets it back at the end.
-  await interfaceOf(lab, device);
-  const run = DriverRun.start(lab, [manifest, "--device", device, "--take", ...options]);
-  await using _ = run;
-  const { pid } = await run.next("starting");
-  await run.next("spare", { where: ({ state }) => state === "ready" });
-  // Its other threads compile for it and collect garbage, beside it if they can.
-  await sh(lab, `taskset -c -p ${INTERRUPT_CPU} ${pid}`);
-  const result = await use(run);
-  return { result, problems: await endRun(lab, run) };
+  return await runDrivers(lab, args, { devices: [device], use: ([run]) => use(run) });
 }
 
-/** Processor for the program in the guest that answers: the last, which is the only one where there is one. */
-export function answeringCpu({ hardware }: Lab): number {
-  return hardware.smp - 1;
+/** The same of several cards, each with a supervisor of its own; these are started at once, after `starting`. */
+async function runDrivers<T>(
+  lab: Lab,
+  [manifest, ...options]: readonly string[],
+  { devices, use, starting = () => {} }: {
+    devices: readonly string[];
+    use: (runs: DriverRun[]) => Promise<T>;
+    starting?: () => void;
+  },
+): Promise<Taken<T>> {
+  // The kernel's driver has them by now, so that it gets them back at the end.
+  await Promise.all(devices.map((device) => interfaceOf(lab, device)));
+  // Supervisors that all loaded it at once would fail but for one.
+  await sh(lab, LOAD_MODULE);
+  await using undo = new AsyncDisposableStack();
+  starting();
+  const runs = devices.map((device) =>
+    undo.use(DriverRun.start(lab, [manifest, "--device", device, "--take", ...options]))
+  );
+  await Promise.all(runs.map(async (run, index) => {
+    const { pid } = await run.next("starting");
+    await run.next("spare", { where: ({ state }) => state === "ready" });
+    // Its other threads compile for it and collect garbage, beside it if they can.
+    await sh(lab, `taskset -c -p ${interruptCpu(lab, index)} ${pid}`);
+  }));
+  const result = await use(runs);
+  return { result, problems: await endRuns(lab, runs) };
+}
+
+/** Processor of the interrupt of the card of that index, and of the thread that is its driver outside the kernel. */
+function interruptCpu({ hardware }: Lab, index: number): number {
+  return (INTERRUPT_CPU + index) % hardware.smp;
+}
+
+/** Processor for the program in the guest that answers at a card: the one before its interrupt's, in a ring. */
+export function answeringCpu({ hardware }: Lab, index = 0): number {
+  return (INTERRUPT_CPU + index + hardware.smp - 1) % hardware.smp;
 }
 
 /** Starts that program, which ends with the lab. @throws {UserError} if it does not say that it is ready. */
-export async function startAnswering(lab: Lab, argv: readonly string[]): Promise<void> {
-  const { stdout } = lab.spawn(["taskset", "-c", `${answeringCpu(lab)}`, ...argv], {
+export async function startAnswering(lab: Lab, argv: readonly string[], index = 0): Promise<void> {
+  const { stdout } = lab.spawn(["taskset", "-c", `${answeringCpu(lab, index)}`, ...argv], {
     stdin: "null",
     stdout: "piped",
     stderr: "inherit",
@@ -109,8 +157,13 @@ export async function interfaceOf(lab: Lab, device: string): Promise<string> {
   throw new UserError(`The kernel's driver has made no interface of ${device} after a minute`);
 }
 
-async function layOut(lab: Lab, name: string, options: TurnOptions): Promise<Card> {
-  const { device, address, neighbours = {} } = options;
+/** Gives an interface its address and has its link up, and its interrupt go to the processor of the card of that index. */
+export async function layOut(
+  lab: Lab,
+  name: string,
+  options: TurnOptions & { index: number },
+): Promise<Card> {
+  const { device, address, neighbours = {}, index } = options;
   const known = Object.entries(neighbours).map(([ip, mac]) =>
     `ip neighbour replace ${ip} lladdr ${mac} nud permanent dev ${name}`
   );
@@ -123,7 +176,7 @@ async function layOut(lab: Lab, name: string, options: TurnOptions): Promise<Car
       `timeout 60 dash -c 'until grep -q 1 /sys/class/net/${name}/carrier; do sleep 0.1; done'`,
     ].join("; "),
   );
-  return { interface: name, mac: await macOf(lab, name), irq: await pinInterrupt(lab, device) };
+  return { interface: name, mac: await macOf(lab, name), irq: await pinInterrupt(lab, device, index) };
 }
 
 /** MAC address of an interface. */
@@ -131,9 +184,9 @@ export async function macOf(lab: Lab, name: string): Promise<string> {
   return (await sh(lab, `cat /sys/class/net/${name}/address`)).trim();
 }
 
-/** Has a device's interrupt go to its processor. The number of its line. */
-export async function pinInterrupt(lab: Lab, device: string): Promise<number> {
+/** Has the interrupt of the device of that index go to its processor. The number of its line. */
+export async function pinInterrupt(lab: Lab, device: string, index = 0): Promise<number> {
   const irq = Number(await sh(lab, `cat /sys/bus/pci/devices/${device}/irq`));
-  await sh(lab, `echo ${INTERRUPT_CPU} > /proc/irq/${irq}/smp_affinity_list`);
+  await sh(lab, `echo ${interruptCpu(lab, index)} > /proc/irq/${irq}/smp_affinity_list`);
   return irq;
 }

@@ -2,7 +2,7 @@
 import type { IommuMode, Lab } from "../src/lab/mod.ts";
 import type { Progress } from "../src/progress.ts";
 import type { DriverRun } from "../src/soak/driver_run.ts";
-import { kernelComplaints, stopRun } from "../src/soak/lab.ts";
+import { kernelComplaints, stopRuns } from "../src/soak/lab.ts";
 
 /** Who drives the device. */
 export const DRIVERS = ["kernel", "ring3"] as const;
@@ -78,8 +78,14 @@ export async function takeTurnsOf<Name extends string, T>(
 
 /** Ends ring3's driver after its turn. What went wrong until then, a line each. */
 export async function endRun(lab: Lab, run: DriverRun): Promise<string[]> {
-  const ended = run.events.filter(({ type }) => type === "ended").map(() => `${OWNERS.ring3} ended`);
-  return [...ended, ...await stopRun(run, lab)];
+  return await endRuns(lab, [run]);
+}
+
+/** The same of several, which are ended at once. */
+export async function endRuns(lab: Lab, runs: readonly DriverRun[]): Promise<string[]> {
+  const ended = runs.flatMap(({ events }) => events).filter(({ type }) => type === "ended")
+    .map(() => `${OWNERS.ring3} ended`);
+  return [...ended, ...await stopRuns(runs, lab)];
 }
 
 /** What a comparison in a lab says of itself at its end; the kernel's complaints are problems too. */
@@ -136,6 +142,7 @@ export function interleave(cells: readonly (readonly string[])[]): string[] {
   return cells[0].flatMap((_, i) => cells.map((own) => own[i]));
 }
 
-function counted(count: number, unit: string): string {
+/** A number of things: `1 round`, `2 rounds`. */
+export function counted(count: number, unit: string): string {
   return `${count} ${unit}${count === 1 ? "" : "s"}`;
 }

@@ -13,6 +13,7 @@ const loadSchema = z.object({
   wrong: z.number(),
   returned: z.number(),
   seconds: z.number().positive(),
+  gap_us: z.number(),
   p50_us: z.number(),
   p99_us: z.number(),
   p999_us: z.number(),
@@ -47,11 +48,13 @@ export interface LoadOptions {
   /** Called when measuring begins and ends, and awaited. */
   begin?: () => Promise<void>;
   end?: () => Promise<void>;
+  /** Aborted once measuring has begun, it ends that at once. */
+  over?: AbortSignal;
 }
 
 /** Puts a load on the card. @throws {UserError} if the program fails. */
 export async function putLoad(options: LoadOptions): Promise<LoadResult> {
-  const { program, sockets, mac, from, to, size, rate, warm, measured, answer = "echo", begin, end } =
+  const { program, sockets, mac, from, to, size, rate, warm, measured, answer = "echo", begin, end, over } =
     options;
   return await runOutside(program, {
     args: [sockets.outside, sockets.card, mac, from, to, size, rate, warm, measured, answer],
@@ -59,5 +62,6 @@ export async function putLoad(options: LoadOptions): Promise<LoadResult> {
     failure: "Cannot load the card",
     begin,
     end,
+    over,
   });
 }

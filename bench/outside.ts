@@ -1,5 +1,6 @@
 /** Programs on this machine that load a card in the lab: `bench/outside/`. */
 import type { z } from "zod";
+import { sendSignal } from "../src/child.ts";
 import { UserError } from "../src/error.ts";
 import { lines } from "../src/lines.ts";
 
@@ -13,12 +14,14 @@ export interface OutsideOptions<Result> {
   /** Called when measuring begins and ends, and awaited. */
   begin?: () => Promise<void>;
   end?: () => Promise<void>;
+  /** Aborted, has it end by SIGTERM, of a program that says its line then. */
+  over?: AbortSignal;
 }
 
 /** Runs one to its end; what it says there. @throws {UserError} if it fails. */
 export async function runOutside<Result>(
   program: string,
-  { args, schema, failure, begin, end }: OutsideOptions<Result>,
+  { args, schema, failure, begin, end, over }: OutsideOptions<Result>,
 ): Promise<Result> {
   const child = new Deno.Command(program, {
     args: args.map((arg) => `${arg}`),
@@ -26,6 +29,7 @@ export async function runOutside<Result>(
     stdout: "piped",
     stderr: "piped",
   }).spawn();
+  over?.addEventListener("abort", () => sendSignal(child, "SIGTERM"), { once: true });
   const said = new Response(child.stderr).text();
   let result: Result | undefined;
   for await (const line of lines(child.stdout)) {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * echo PORT
+ * echo PORT [ADDRESS]
  *
- * Sends every UDP datagram that comes in on a port back to where it came from.
+ * Sends every UDP datagram that comes in on a port back to where it came from:
+ * with an address, only those to it, so that others may answer at other ones.
  * Says "ready" once it listens. What cannot be sent is dropped, as the network
  * may do with any datagram.
  */

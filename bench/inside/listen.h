@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A socket of the programs that answer, at the port that is their one argument. */
+/* A socket of the programs that answer: at a port, of all addresses or of one. */
+#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,11 +18,12 @@ static int fail(const char *what)
 static int listen_at(int argc, char **argv, int type)
 {
 	struct sockaddr_in at = { .sin_family = AF_INET };
-	long port = argc == 2 ? atol(argv[1]) : 0;
+	long port = argc == 2 || argc == 3 ? atol(argv[1]) : 0;
 	int fd, on = 1;
 
-	if (port < 1 || port > 65535) {
-		fprintf(stderr, "usage: %s PORT\n", program_invocation_short_name);
+	if (port < 1 || port > 65535 ||
+	    (argc == 3 && inet_pton(AF_INET, argv[2], &at.sin_addr) != 1)) {
+		fprintf(stderr, "usage: %s PORT [ADDRESS]\n", program_invocation_short_name);
 		return -64;
 	}
 	at.sin_port = htons((unsigned short)port);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * respond PORT
+ * respond PORT [ADDRESS]
  *
  * Serves one TCP connection after the other: sends back what it reads, at once.
  * Says "ready" once it listens.

@@ -16,7 +16,8 @@
  * exchanged, as a forwarder sends it.
  *
  * Prints "begin" when WARM_MS are over, "end" MS later, and when what was still
- * under way has had half a second to come back, a line of JSON:
+ * under way has had half a second to come back, a line of JSON; SIGTERM after
+ * begin has it end at once, as if MS were over:
  *   offered  datagrams that were due between begin and end; fewer than RATE says
  *            if this program did not always run when it should have
  *   missed   of these, those that the card took none of (see FIFO)
@@ -24,11 +25,14 @@
  *   wrong    answers that no datagram was sent for, or are not as they should be
  *   seconds  from begin to end
  *   returned datagrams that came back between begin and end, of whenever
+ *   gap_us   longest time from begin on in which none came back: until one did,
+ *            or until end
  *   p50_us, p99_us, p999_us, max_us  round trips of the echoed; 0 without one
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -75,6 +79,14 @@ static int swapped;		/* the very frames come back, their MAC addresses exchanged
 static uint32_t *round_trip_ns;	/* by number, from the first after begin; 0 until it is back */
 static uint32_t first_number, measured, capacity;
 static uint64_t echoed, wrong, returned;
+static uint64_t last_return, longest_gap;	/* from begin on; the last is 0 before that */
+static volatile sig_atomic_t told_to_end;
+
+static void end_early(int signal)
+{
+	(void)signal;
+	told_to_end = 1;
+}
 
 static void die(const char *what)
 {
@@ -202,6 +214,13 @@ static int as_it_should_be(const uint8_t *got, size_t length)
 	return !memcmp(got + rest, frame + rest, frame_length - rest);
 }
 
+static void note_return(uint64_t at)
+{
+	if (at - last_return > longest_gap)
+		longest_gap = at - last_return;
+	last_return = at;
+}
+
 static void take(const uint8_t *got, size_t length, uint64_t at, int counting)
 {
 	const uint8_t *payload = got + HEADERS;
@@ -231,6 +250,8 @@ static void take(const uint8_t *got, size_t length, uint64_t at, int counting)
 	}
 	if (counting)
 		returned++;
+	if (last_return)
+		note_return(at);
 	index = stamp.number - first_number;
 	if (stamp.number < first_number || index >= measured)
 		return;
@@ -314,6 +335,7 @@ int main(int argc, char **argv)
 	fd = open_wire(argv[1], argv[2]);
 	/* Sleeps end when they should, and not up to 50 us later. */
 	prctl(PR_SET_TIMERSLACK, 1);
+	signal(SIGTERM, end_early);
 
 	start = now_ns();
 	begin = start + number(argv[8], 0, 3600000) * 1000000;
@@ -330,8 +352,11 @@ int main(int argc, char **argv)
 
 		if (phase == 0 && at >= begin) {
 			phase = 1;
+			last_return = begin;
 			say("begin");
 		}
+		if (phase == 1 && told_to_end && at < end)
+			end = at;
 		if (at > due + MOST_AT_ONCE * interval_ns) {
 			start += at - due;
 			due = at;
@@ -377,11 +402,14 @@ int main(int argc, char **argv)
 			die("poll");
 	}
 
+	if (last_return < end)
+		note_return(end);
 	/* Those that did not come back are zero, and so first. */
 	qsort(round_trip_ns, measured, sizeof(*round_trip_ns), ascending);
-	printf("{\"offered\":%u,\"missed\":%u,\"echoed\":%llu,\"wrong\":%llu,\"returned\":%llu,\"seconds\":%.6f",
+	printf("{\"offered\":%u,\"missed\":%u,\"echoed\":%llu,\"wrong\":%llu,\"returned\":%llu,",
 	       measured, missed, (unsigned long long)echoed, (unsigned long long)wrong,
-	       (unsigned long long)returned, (end - begin) / 1e9);
+	       (unsigned long long)returned);
+	printf("\"seconds\":%.6f,\"gap_us\":%.1f", (end - begin) / 1e9, longest_gap / 1e3);
 	print_times(round_trip_ns + measured - echoed, echoed);
 	puts("}");
 	unlink(argv[1]);

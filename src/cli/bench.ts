@@ -18,13 +18,16 @@ import {
   type PacketBench,
   plotPacketBench,
 } from "../../bench/packet.ts";
+import { benchRecovery, formatRecoveryBench, plotRecoveryBench, RATES } from "../../bench/recovery.ts";
+import { benchScale, COUNTS, formatScaleBench, MACHINES, plotScaleBench } from "../../bench/scale.ts";
 import { benchTcp, formatTcpBench } from "../../bench/tcp.ts";
 import { benchUdp, formatUdpBench, LOADS, plotUdpBench } from "../../bench/udp.ts";
 import { benchWakeup, formatWakeupBench, plotWakeupBench } from "../../bench/wakeup.ts";
 import { USAGE, UserError } from "../error.ts";
+import { parseHardware } from "../lab/mod.ts";
 import { progressOnStderr } from "../progress.ts";
 import { need } from "../setup.ts";
-import { type Command, defineCommand, defineGroup, flag, integer } from "./args.ts";
+import { type Command, defineCommand, defineGroup, flag, integer, text } from "./args.ts";
 import { IN_LAB_OPTIONS, inLab } from "./in_lab.ts";
 import { type Keeping, keepResult, outOption } from "./results.ts";
 
@@ -320,6 +323,73 @@ const wakeupCommand = defineCommand({
   },
 });
 
+const recoveryCommand = defineCommand({
+  name: "ring3 bench recovery",
+  summary:
+    "kill a driver under UDP echo and in a TCP stream, with a spare and without: how long, and what is lost",
+  options: {
+    ...IN_LAB_OPTIONS,
+    ...outOption(ALL_FORMS, "recovery"),
+  },
+  notes: [
+    `${RATES.join(" and ")} datagrams a second, and a stream; 30 kills of each kind under each (--quick: 5).`,
+  ],
+  async main({ options }) {
+    const { quick } = options;
+    return await inLab(options, {
+      run: (lab) => benchRecovery({ ...lab, rates: RATES, rounds: quick ? 1 : 3, kills: quick ? 5 : 10 }),
+      format: formatRecoveryBench,
+      keep: {
+        name: () => "recovery",
+        forms: (result) => ({ md: formatRecoveryBench(result), svg: plotRecoveryBench(result) }),
+      },
+    });
+  },
+});
+
+/** Eight drivers, each with a spare and a supervisor, take more than there is by default. */
+const SCALE_MEMORY = "4096";
+
+const scaleCommand = defineCommand({
+  name: "ring3 bench scale",
+  summary: `drive ${COUNTS.join(", ")} cards at once on machines of ${MACHINES.join(", ")} processors`,
+  options: {
+    ...IN_LAB_OPTIONS,
+    smp: text(`Processors of the machines, one booted after the other; default ${MACHINES.join(",")}`, {
+      value: "N,…",
+    }),
+    memory: text(`MiB of each, ${SCALE_MEMORY} by default`, { value: "N" }),
+    ...roundsOption(1),
+    ...outOption(ALL_FORMS, "scale-iommu-MODE"),
+  },
+  notes: [
+    "A machine after the other, some five minutes for each round on each (--quick: 2 processors, 1 and 2 cards).",
+  ],
+  async main({ options }) {
+    const { quick, smp } = options;
+    const machines = smp === undefined
+      ? quick ? [2] : MACHINES
+      : smp.split(",").map((one) => parseHardware({ smp: one }).smp);
+    return await inLab({ ...options, smp: undefined, memory: options.memory ?? SCALE_MEMORY }, {
+      run: (lab) =>
+        benchScale({
+          ...lab,
+          machines,
+          counts: quick ? [1, 2] : COUNTS,
+          rounds: quick ? 1 : options.rounds,
+          loads: quick ? 1 : 3,
+          measured: quick ? 1000 : 2000,
+          warm: quick ? 1000 : 2000,
+        }),
+      format: formatScaleBench,
+      keep: {
+        name: (result) => `scale-iommu-${iommuText(result.machines[0])}`,
+        forms: (result) => ({ md: formatScaleBench(result), svg: plotScaleBench(result) }),
+      },
+    });
+  },
+});
+
 /** The command. */
 export const benchCommand: Command = defineGroup({
   name: "ring3 bench",
@@ -333,5 +403,7 @@ export const benchCommand: Command = defineGroup({
     cost: () => Promise.resolve(costCommand),
     iommu: () => Promise.resolve(iommuCommand),
     wakeup: () => Promise.resolve(wakeupCommand),
+    recovery: () => Promise.resolve(recoveryCommand),
+    scale: () => Promise.resolve(scaleCommand),
   },
 });

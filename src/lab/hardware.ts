@@ -88,6 +88,9 @@ export interface HardwareFlags {
 
 const NIC_MODELS: Record<Nic, string> = { e1000: "e1000-82545em", "82540em": "e1000", e1000e: "e1000e" };
 const DISKS: readonly Disk[] = ["ide", "nvme"];
+/** There are so many slots of the root bus for each kind; a PIIX4 has four drives. */
+const MOST_NICS = 8;
+const MOST_DISKS = 4;
 /** Slot of the first edu device. */
 const EDU_SLOT = 0x18;
 /** PCI ids of what the disks are behind. */
@@ -111,8 +114,9 @@ export function parseHardware(flags: HardwareFlags): Hardware {
   return {
     oneWire: DEFAULT_HARDWARE.oneWire,
     sockets: DEFAULT_HARDWARE.sockets,
-    nic: list(flags.nic, { flag: "--nic", known: Object.keys(NIC_MODELS) as Nic[] }) ?? DEFAULT_HARDWARE.nic,
-    disk: list(flags.disk, { flag: "--disk", known: DISKS }) ?? DEFAULT_HARDWARE.disk,
+    nic: list(flags.nic, { flag: "--nic", known: Object.keys(NIC_MODELS) as Nic[], most: MOST_NICS }) ??
+      DEFAULT_HARDWARE.nic,
+    disk: list(flags.disk, { flag: "--disk", known: DISKS, most: MOST_DISKS }) ?? DEFAULT_HARDWARE.disk,
     ...iommuOf(flags.iommu),
     smp: integer(flags.smp, { flag: "--smp", min: 1, max: 64 }) ?? DEFAULT_HARDWARE.smp,
     memory: integer(flags.memory, { flag: "--memory", min: 256, max: 1 << 20 }) ?? DEFAULT_HARDWARE.memory,
@@ -152,7 +156,7 @@ export function deviceArguments(hardware: Hardware, disks: readonly DiskFile[]):
     const { network, host, guest } = nicNetwork(index);
     // A slot of its own, so that the card can be unplugged.
     device(
-      `pcie-root-port,id=nicport${index},chassis=${1 + index},slot=${1 + index},addr=${hex(0x10 + index)}`,
+      `pcie-root-port,id=nicport${index},chassis=${1 + index},slot=${1 + index},addr=${hex(0x08 + index)}`,
     );
     const sockets = hardware.sockets[index];
     argv.push(
@@ -215,7 +219,7 @@ function hex(number: number): string {
 
 function list<T extends string>(
   values: readonly string[] | undefined,
-  options: { flag: string; known: readonly T[] },
+  options: { flag: string; known: readonly T[]; most: number },
 ): T[] | undefined {
   const names = (values ?? []).flatMap((value) => value.split(","));
   if (names.length === 0) return undefined;
@@ -227,8 +231,9 @@ function list<T extends string>(
       code: USAGE,
     });
   }
-  if (names.length > 4) {
-    throw new UserError(`Too many of ${options.flag}: ${names.length}; at most 4`, { code: USAGE });
+  const { most } = options;
+  if (names.length > most) {
+    throw new UserError(`Too many of ${options.flag}: ${names.length}; at most ${most}`, { code: USAGE });
   }
   return names as T[];
 }

@@ -58,9 +58,12 @@ function complainOf(lab: Lab): void {
   }
 }
 
-/** What loads the module, if it is not loaded, and becomes the supervisor. */
-const LOAD_AND_RUN =
-  `test -d /sys/module/ring3 || insmod "${CHECKOUT}/build/module/$(uname -r)/ring3.ko" || exit
+/** A line of shell that loads the module in a lab, unless it is loaded. */
+export const LOAD_MODULE =
+  `test -d /sys/module/ring3 || insmod "${CHECKOUT}/build/module/$(uname -r)/ring3.ko"`;
+
+/** What loads the module and becomes the supervisor. */
+const LOAD_AND_RUN = `${LOAD_MODULE} || exit
 exec "$@"`;
 
 /**

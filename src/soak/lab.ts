@@ -27,8 +27,19 @@ export async function giveToModule(lab: Lab, devices: readonly string[]): Promis
 
 /** Stops what was run. A line if that failed, and one for each counter of the module that is not zero then. */
 export async function stopRun(run: DriverRun, lab: Lab, { name = "driver" } = {}): Promise<string[]> {
-  const { code, stderr } = await run.stop();
-  const failed = code === 0 ? [] : [`${name}: its run ended with status ${code}: ${stderr.trim()}`];
+  return await stopRuns([run], lab, { name });
+}
+
+/** The same of all that run, which are stopped at once. */
+export async function stopRuns(
+  runs: readonly DriverRun[],
+  lab: Lab,
+  { name = "driver" } = {},
+): Promise<string[]> {
+  const ends = await Promise.all(runs.map((run) => run.stop()));
+  const failed = ends.filter(({ code }) => code !== 0).map(({ code, stderr }) =>
+    `${name}: its run ended with status ${code}: ${stderr.trim()}`
+  );
   return [...failed, ...await leftInModule(lab)];
 }
 

@@ -5,17 +5,11 @@ import { type Memory, parseMemory } from "../memory.ts";
 import { drawChart, empirical } from "../plot/mod.ts";
 import { grouped } from "../size.ts";
 import { type Finding, formatVerdict, verdictOf } from "../verdict.ts";
-import { DriverRun } from "./driver_run.ts";
-import { EXPECTED, type Fault, fault, faultProblems, recoveryText } from "./fault.ts";
-import { FAR, kernelComplaints, sh, stopRun, unloadModule } from "./lab.ts";
-import { writeManifest } from "./manifest.ts";
+import type { DriverRun } from "./driver_run.ts";
+import { EXPECTED, recoveryText } from "./fault.ts";
+import { KilledDriver } from "./killed_driver.ts";
+import { FAR, kernelComplaints, sh, unloadModule } from "./lab.ts";
 import { type Distribution, distribution, leastSquares } from "../statistics.ts";
-
-/** `limits.stall` of the manifest, milliseconds: that of users. */
-const STALL_MS = 1000;
-
-/** Longest time until a recovery, or a spare, is given up, milliseconds. */
-const CYCLE_MS = 60_000;
 
 /** The median with a spare may be at most this part of the median without. */
 const MOST_RATIO = 0.25;
@@ -156,44 +150,24 @@ async function killLoop(
 ): Promise<number[]> {
   const { spare, cycles, problems, progress, each } = options;
   const what = spare ? "with a spare" : "without a spare";
-  const manifest = await writeManifest(lab, "e1000", { spare, stall: STALL_MS });
-  const run = DriverRun.start(lab, [manifest]);
-  await using _ = run;
+  await using driver = await KilledDriver.start(lab, { spare });
+  const { run } = driver;
   await run.next("address");
   // So that there is a frame to be the first; few, for the processor is to be the driver's.
   const load = lab.spawn(["ping", "-q", "-i", "0.02", FAR], { stdout: "null", stderr: "null" });
   const times: number[] = [];
-  const faults: Fault[] = [];
-  let unready = 0;
   await each(0, run);
-  for (let cycle = 1, since = 0; cycle <= cycles; cycle++) {
-    if (spare) {
-      const ready = {
-        after: since,
-        ms: CYCLE_MS,
-        where: ({ state }: { state: string }) => state === "ready",
-      };
-      await run.next("spare", ready);
-    }
-    const one = await fault(run, "kill");
-    const recovered = await run.next("recovered", { after: one.from, ms: CYCLE_MS });
-    faults.push(one);
-    // Without a frame it says how long attaching took, which is less than a recovery.
-    if (recovered.frame) times.push(recovered.ms);
-    if (spare && !one.spare) unready++;
-    since = one.from;
+  for (let cycle = 1; cycle <= cycles; cycle++) {
+    const { ms } = await driver.kill();
+    if (ms !== null) times.push(ms);
     await each(cycle, run);
     if (cycle % Math.ceil(cycles / 20) === 0) {
       progress(`${what}: ${grouped(cycle)} of ${grouped(cycles)} kills, ${recoveryText(times)}`);
     }
   }
-  if (unready > 0) {
-    problems.push(`spare: ${unready} of ${cycles} kills were not answered by the waiting spare`);
-  }
-  problems.push(...faultProblems(run, faults));
   await sh(lab, "pkill -x ping");
   await load.status;
-  problems.push(...await stopRun(run, lab, { name: `driver ${what}` }));
+  problems.push(...await driver.stop({ name: `driver ${what}` }));
   return times;
 }
 

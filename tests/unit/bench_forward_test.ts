@@ -59,7 +59,17 @@ Deno.test("a goal that is not met is told of as that", () => {
 const turn = (busy: number, loads: readonly { returned: number; echoed: number; wrong: number }[]): Turn => ({
   idle: { busy, interrupts: 0, receives: 0, switches: 0 },
   measured: loads.map((load) => ({
-    load: { offered: 200, missed: 20, seconds: 2, p50_us: 1, p99_us: 2, p999_us: 3, max_us: 4, ...load },
+    load: {
+      offered: 200,
+      missed: 20,
+      seconds: 2,
+      gap_us: 1,
+      p50_us: 1,
+      p99_us: 2,
+      p999_us: 3,
+      max_us: 4,
+      ...load,
+    },
     activity: { busy: 0.5, interrupts: 50, receives: 25, switches: 10 },
     totals: null,
   })),

@@ -144,6 +144,38 @@ Deno.test("what a card takes too late is missed, as on a wire", async () => {
   assert(result.missed > 0 && result.missed < 150 - 46, `${result.missed} missed`);
   assertEquals(result.echoed, result.offered - result.missed);
   assert(result.max_us > 200_000);
+  // From begin on, of which the first frame came right after.
+  assert(result.gap_us > 290_000 && result.gap_us < 400_000, `${result.gap_us} us without any`);
+});
+
+Deno.test("a gap that nothing ends lasts until the load does", async () => {
+  const { gap_us, seconds } = await withCard(
+    (frame, index) => index < 100 ? [answer(frame)] : [],
+    ({ program, sockets }) => putLoad({ ...LOAD, program, sockets, warm: 0 }),
+  );
+  assertEquals(seconds, 0.4);
+  // A hundred were due in the first 200 ms; this machine may not have let them go before later.
+  assert(gap_us > 50_000 && gap_us < 210_000, `${gap_us} us without any`);
+});
+
+Deno.test("a load ends early when it is told to, with what there was until then", async () => {
+  const over = new AbortController();
+  const result = await withCard((frame) => [answer(frame)], ({ program, sockets }) =>
+    putLoad({
+      ...LOAD,
+      program,
+      sockets,
+      warm: 0,
+      measured: 60_000,
+      over: over.signal,
+      begin: () => {
+        setTimeout(() => over.abort(), 200);
+        return Promise.resolve();
+      },
+    }));
+  assert(result.seconds >= 0.2 && result.seconds < 5, `${result.seconds} s`);
+  assertEquals([result.echoed, result.missed], [result.offered, 0]);
+  assert(result.offered > 50 && result.offered <= result.seconds * 500 + 1, `${result.offered} offered`);
 });
 
 Deno.test("a load that cannot be is refused with the reason", async () => {

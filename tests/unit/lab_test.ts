@@ -116,7 +116,8 @@ Deno.test("hardware: a wrong flag is named, with what it takes", () => {
     [{ nic: ["rtl8139"] }, 'Unknown --nic "rtl8139": it takes e1000, 82540em, e1000e or none'],
     [{ disk: ["scsi"] }, 'Unknown --disk "scsi"'],
     [{ nic: ["none,e1000"] }, 'Unknown --nic "none"'],
-    [{ nic: Array(5).fill("e1000") }, "Too many of --nic"],
+    [{ nic: Array(9).fill("e1000") }, "Too many of --nic: 9; at most 8"],
+    [{ disk: Array(5).fill("ide") }, "Too many of --disk: 5; at most 4"],
     [{ iommu: "yes" }, 'Wrong --iommu "yes": it takes on, off, lazy or strict'],
     [{ smp: "0" }, 'Wrong --smp "0"'],
     [{ smp: "2.5" }, 'Wrong --smp "2.5"'],
@@ -131,7 +132,7 @@ Deno.test("hardware: a wrong flag is named, with what it takes", () => {
 Deno.test("hardware: every device has an address, a slot and an id of its own", () => {
   const hardware = {
     ...DEFAULT_HARDWARE,
-    nic: ["e1000", "82540em", "e1000e", "e1000"] as const,
+    nic: ["e1000", "82540em", "e1000e", "e1000", "e1000", "e1000", "e1000", "82540em"] as const,
     disk: ["ide", "nvme", "ide", "nvme"] as const,
     edu: 2,
   };
