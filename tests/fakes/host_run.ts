@@ -48,21 +48,22 @@ async function build(): Promise<void> {
 
 let built: Promise<void> | undefined;
 
-/** A driver's folder with these files in a tree of its own, and a version of it. */
+/** A driver's folder with these files in a tree of its own, beside it its program's file, and a version of both. */
 export async function driverVersion(
   files: Record<string, string>,
+  program?: string,
 ): Promise<{ version: Version; main: string } & AsyncDisposable> {
   const root = await Deno.makeTempDir({ prefix: "ring3-host-" });
   const folder = `${root}/drivers/x`;
-  for (const [path, text] of Object.entries(files)) {
-    await Deno.mkdir(`${folder}/${path}`.replace(/\/[^/]*$/, ""), { recursive: true });
-    await Deno.writeTextFile(
-      `${folder}/${path}`,
-      text.replaceAll("RING3", `file://${ROOT}src/driver/mod.ts`),
-    );
-  }
+  const write = async (path: string, text: string) => {
+    await Deno.mkdir(path.replace(/\/[^/]*$/, ""), { recursive: true });
+    await Deno.writeTextFile(path, text.replaceAll("RING3", `file://${ROOT}src/driver/mod.ts`));
+  };
+  for (const [path, text] of Object.entries(files)) await write(`${folder}/${path}`, text);
+  const programFile = program === undefined ? undefined : `${root}/program.ts`;
+  if (program !== undefined) await write(`${root}/program.ts`, program);
   const store = new VersionStore(`${root}/versions`);
-  const version = await store.take({ file: `${folder}/driver.ts`, folder });
+  const version = await store.take({ file: `${folder}/driver.ts`, folder, program: programFile });
   return {
     version,
     main: MAIN,
