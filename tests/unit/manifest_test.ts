@@ -285,7 +285,7 @@ Deno.test("a raw port has a program, and memory for its buffers beside the drive
     "grant.dma: a raw port with rings of 4096 takes 16 MiB for its buffers, and the driver's own comes on top; " +
     "found none",
   ]);
-  assertEquals(await wrong("1MiB", {}), ["grant.port.program: expected a text in quotes; it is missing"]);
+  assertEquals(await wrong("1MiB", {}), ["grant.port.program: is missing; expected a text in quotes"]);
   assertEquals(await wrong("1MiB", { program: "../programs/none.ts" }), [
     `grant.port.program: there is no file ${root}/programs/none.ts`,
   ]);
