@@ -4,8 +4,9 @@
  * whose first line finds typed arrays and nothing else.
  *
  * Started by the supervisor as `deno run … src/host/main.ts LIBRARY CONTROL_FD FILTER_FD MODULE …`, with an import map
- * that says what `ring3-driver` and `ring3-program` are: a literal specifier is part of the module graph, so that importing it needs
- * no permission that would have to outlast the seal. The modules are all that are part of that graph, by URL.
+ * that says what `ring3-driver` and `ring3-program` are: a literal specifier is part of the module graph, so that
+ * importing it needs no permission that would have to outlast the seal. The modules are all that are part of that
+ * graph, by URL.
  */
 import { LoopClock } from "../driver/clock.ts";
 import * as api from "../driver/mod.ts";
