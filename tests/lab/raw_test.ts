@@ -95,9 +95,12 @@ Deno.test("frames are forwarded on a raw port, also after the driver has died, a
   await wire.hear();
   await wire.exchange(1000);
 
-  const driver = await run.status(({ totals }) => totals.txPackets > 1000, { what: "frames to be counted" });
+  const driver = await run.status(
+    ({ totals: { rxPackets, txPackets } }) => txPackets > 1000 && txPackets === rxPackets,
+    { what: "frames to be counted" },
+  );
   assertEquals([driver.port, driver.interface, driver.link], ["raw", null, { up: true, speed: 1000 }]);
-  assertEquals([driver.totals.txPackets, driver.totals.rxDropped], [driver.totals.rxPackets, 0]);
+  assertEquals(driver.totals.rxDropped, 0);
   assert(driver.grant.some((line) => line.endsWith("macswap.ts, 256 each way, in the driver's process")));
 
   // Its clock for counters ends after a second without a frame.
