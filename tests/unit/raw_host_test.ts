@@ -1,5 +1,9 @@
 /** A program in real driver processes: it runs where its driver does, and ends as that does. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import type { Traffic } from "../../src/host/messages.ts";
+import { parseHostMessage } from "../../src/supervisor/host_message.ts";
+import { Meter } from "../../src/supervisor/meter.ts";
+import type { ClaimStatus } from "../../src/supervisor/supervisor.ts";
 import { type HostEnd, runHost } from "../fakes/host_run.ts";
 
 /** A driver that completes one buffer as a frame of 60 bytes, and logs what it is given to send. */
@@ -71,4 +75,35 @@ Deno.test("a file that is no program is refused", async () => {
     70,
     "Cannot run the program on 0000:00:10.0: its file has no defineProgram(…) as its default export",
   ]);
+});
+
+const TRAFFIC: Traffic = {
+  link: { up: true, speed: 1000 },
+  counters: { rxPackets: 10, rxBytes: 600, rxDropped: 1, txPackets: 9, txBytes: 540, txDropped: 0 },
+};
+
+Deno.test("what a process says of its traffic is taken only if it can be so", () => {
+  const parse = (changes: Record<string, unknown>) =>
+    parseHostMessage(JSON.stringify({ type: "traffic", ...TRAFFIC, ...changes }));
+  assertEquals(parse({}), { type: "traffic", ...TRAFFIC });
+  for (const rxPackets of [-1, 0.5, "7", null, 2 ** 60]) {
+    assertEquals(parse({ counters: { ...TRAFFIC.counters, rxPackets } }), undefined);
+  }
+  assertEquals(parse({ link: { up: "yes", speed: 1000 } }), undefined);
+  assertEquals(parse({ more: 1 }), undefined);
+});
+
+Deno.test("a meter tells of a raw port what its process says, and nothing before it has", () => {
+  const status = { irqs_total: 5n, waits_total: 7n, wakeups_total: 3n, pio_total: 0n } as ClaimStatus;
+  const meter = new Meter("raw");
+  meter.read(status, { name: undefined });
+  assertEquals([meter.measured.link.up, meter.measured.totals.rxPackets], [false, 0]);
+  meter.read(status, { name: undefined, traffic: TRAFFIC });
+  const { link, rx, tx, disk, totals } = meter.measured;
+  assertEquals([link, disk], [TRAFFIC.link, null]);
+  assertEquals(totals, { ...TRAFFIC.counters, interrupts: 5, waits: 7, wakeups: 3, portCalls: 0 });
+  assert(rx.packets > tx.packets && tx.packets > 0, `${rx.packets} and ${tx.packets} a second`);
+  // Its successor counts from zero.
+  meter.read(status, { name: undefined });
+  assertEquals([meter.measured.rx, meter.measured.totals.rxPackets], [{ packets: 0, bytes: 0 }, 0]);
 });
