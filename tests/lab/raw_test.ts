@@ -45,20 +45,15 @@ class Wire implements Disposable {
   /** Sends frames of all lengths and asserts that they come back, in order; what came late of `hear` is passed over. */
   async exchange(frames: number): Promise<void> {
     for (let left = frames; left > 0; left -= BURST) {
-      const sent: Uint8Array[] = [];
       const first = this.#serial + 1;
-      for (let i = 0; i < Math.min(BURST, left); i++) {
-        sent.push(await this.#send(60 + this.#serial * 37 % 1455));
-      }
-      for (const frame of sent) {
+      const count = Math.min(BURST, left);
+      // Beside each other: what nobody receives blocks who sends.
+      const [sent, back] = await Promise.all([this.#sendMany(count), this.#receiveMany(count, first)]);
+      for (const [i, frame] of sent.entries()) {
         const expected = frame.slice();
         expected.set(frame.subarray(6, 12), 0);
         expected.set(frame.subarray(0, 6), 6);
-        let back: Uint8Array;
-        do {
-          [back] = await within(this.#incoming.receive(), LOST_MS, { message: "a frame did not come back" });
-        } while (serialOf(back) < first);
-        assertEquals(back, expected);
+        assertEquals(back[i], expected);
       }
     }
   }
@@ -66,6 +61,23 @@ class Wire implements Disposable {
   [Symbol.dispose](): void {
     this.#incoming.close();
     this.#outgoing.close();
+  }
+
+  async #sendMany(count: number): Promise<Uint8Array[]> {
+    const sent: Uint8Array[] = [];
+    while (sent.length < count) sent.push(await this.#send(60 + this.#serial * 37 % 1455));
+    return sent;
+  }
+
+  /** The next frames whose number is `first` or above. */
+  async #receiveMany(count: number, first: number): Promise<Uint8Array[]> {
+    const back: Uint8Array[] = [];
+    while (back.length < count) {
+      const message = `frame ${first + back.length} did not come back`;
+      const [frame] = await within(this.#incoming.receive(), LOST_MS, { message });
+      if (serialOf(frame) >= first) back.push(frame);
+    }
+    return back;
   }
 
   /** Sends a frame like no other, to an address that is not the card's. */
