@@ -1,5 +1,5 @@
 /** `ring3 run`: a driver in the lab, or on this machine with `--native`. */
-import { relative, resolve } from "node:path";
+import { dirname, relative, resolve } from "node:path";
 import { formatDiskCheck } from "../check/disk.ts";
 import { formatCheck } from "../check/mod.ts";
 import { findTargets } from "../client/target.ts";
@@ -15,6 +15,7 @@ import { inLab } from "../run/files.ts";
 import { checkDiskInLab, checkInLab, runInLab } from "../run/lab.ts";
 import { findManifest } from "../run/manifests.ts";
 import { type RunEvent, runNative } from "../run/native.ts";
+import { programsOf } from "../run/places.ts";
 import { watchFolder } from "../run/watch.ts";
 import { parseListen } from "../supervisor/listen.ts";
 import type { Driver } from "../supervisor/schema.ts";
@@ -24,12 +25,12 @@ import { type Command, defineCommand, flag, text } from "./args.ts";
 import { HARDWARE_OPTIONS } from "./hardware_options.ts";
 import { untilInterrupted } from "./interrupted.ts";
 
-/** The manifest's file in the lab, which sees this checkout and nothing else of this machine. */
-function inCheckout(manifest: Manifest): string {
-  const path = relative(checkout(), resolve(manifest.file));
+/** Where a manifest or a program is in the lab, which sees this checkout and nothing else of this machine. */
+function inCheckout(file: string): string {
+  const path = relative(checkout(), resolve(file));
   if (!path.startsWith("..")) return `${CHECKOUT}/${path}`;
   throw new UserError(
-    `The lab sees only this checkout: move ${manifest.file} into ${checkout()}, or use --native`,
+    `The lab sees only this checkout: move ${file} into ${checkout()}, or use --native`,
   );
 }
 
@@ -170,6 +171,9 @@ export const runCommand: Command = defineCommand({
     const manifest = await findManifest(name);
     const { "no-dhcp": noDhcp, device, take, yes, json, check, watch } = options;
     const listen = parseListen(options.listen);
+    if (check && manifest.grant.port?.kind === "raw") {
+      throw new UserError("--check is for an interface or a disk, and a raw port has neither", { code: 2 });
+    }
     if (watch && (check || listen === null)) {
       throw new UserError("--watch is not for --check, and takes the API: leave out --listen none", {
         code: 2,
@@ -196,10 +200,11 @@ export const runCommand: Command = defineCommand({
     const hardware = options.disk?.length ? chosen : { ...chosen, disk: disksFor(manifest.match) };
     const { signal } = untilInterrupted();
     const lab = { hardware, yes, progress: progressOnStderr(), signal };
-    const args = [inCheckout(manifest), ...(noDhcp ? ["--no-dhcp"] : [])];
+    const args = [inCheckout(manifest.file), ...(noDhcp ? ["--no-dhcp"] : [])];
+    const folders = programsOf(manifest).map((program) => dirname(inCheckout(program)));
     if (!check) {
       return await shown(json, (telling) => {
-        const run = (told: Pick<Telling, "onEvent">) => runInLab(args, { ...lab, ...told });
+        const run = (told: Pick<Telling, "onEvent">) => runInLab(args, { ...lab, ...told, folders });
         return watch ? watched(manifest, { ...telling, signal }, run) : run(telling);
       });
     }

@@ -1,11 +1,12 @@
 /**
- * Everything that a driver imports.
+ * Everything that a driver imports, and a program on a raw port.
  *
  * @module
  */
 
 import type { BlockDriver } from "../block/contract.ts";
 import type { NetDriver } from "../net/contract.ts";
+import type { Program } from "../net/raw.ts";
 
 export {
   BLOCK_ERROR,
@@ -31,6 +32,8 @@ export { Channel, CONTEXT, CSUM, ENTRY, ERROR, LAST, LENGTH_MASK, TSO } from "./
 export { struct, u16, u32, u64, u8 } from "./struct.ts";
 export type { Member, Struct } from "./struct.ts";
 export type { NetAttach, NetConfig, NetDriver, NetFeatures, NetPort, NetReport } from "../net/contract.ts";
+
+export type { Program } from "../net/raw.ts";
 
 /** Verbs that a driver of each class must have. */
 const VERBS = {
@@ -60,4 +63,14 @@ export function defineDriver<State>(driver: Driver<State>): Driver<State> {
     throw new TypeError(`Cannot define the driver: a ${driver.class} driver needs ${missing.join(", ")}`);
   }
   return Object.freeze({ ...driver });
+}
+
+/**
+ * Says what is done with the frames of a raw port: the default export of the file that the manifest names.
+ *
+ * @throws {TypeError} at load, if there is no function `frame`.
+ */
+export function defineProgram(program: Program): Program {
+  if (typeof program.frame !== "function") throw new TypeError("Cannot define the program: it needs frame");
+  return Object.freeze({ ...program });
 }

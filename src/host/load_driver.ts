@@ -1,3 +1,4 @@
-/** Loads the driver and runs none of it: importing this file throws `HALTED`, or why it cannot be loaded. */
+/** Loads the driver and its program and runs none of them: importing this file throws `HALTED`, or why it cannot be loaded. */
 import "./halt.ts";
 import "ring3-driver";
+import "ring3-program";

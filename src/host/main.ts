@@ -4,8 +4,9 @@
  * whose first line finds typed arrays and nothing else.
  *
  * Started by the supervisor as `deno run … src/host/main.ts LIBRARY CONTROL_FD FILTER_FD MODULE …`, with an import map
- * that says what `ring3-driver` is: a literal specifier is part of the module graph, so that importing it needs
- * no permission that would have to outlast the seal. The modules are all that are part of that graph, by URL.
+ * that says what `ring3-driver` and `ring3-program` are: a literal specifier is part of the module graph, so that
+ * importing it needs no permission that would have to outlast the seal. The modules are all that are part of that
+ * graph, by URL.
  */
 import { LoopClock } from "../driver/clock.ts";
 import * as api from "../driver/mod.ts";
@@ -37,6 +38,7 @@ import { GrantedBlockPort } from "./block_port.ts";
 import { GrantedNetPort } from "./net_port.ts";
 import { revokePermissions } from "./permissions.ts";
 import { GrantedPorts, PortBatch } from "./ports.ts";
+import { RawPort } from "./raw_port.ts";
 import { RECORD_LENGTH, RecordedRegisters, Recorder } from "./recorder.ts";
 import { rehearse } from "./rehearsal.ts";
 import { runDriver } from "./run.ts";
@@ -112,6 +114,7 @@ const SHARED = [
   MappedRegisters,
   Port,
   PortBatch,
+  RawPort,
   RecordedRegisters,
   Recorder,
 ];
@@ -142,6 +145,7 @@ async function main([libraryPath, controlFd, filterFd, ...modules]: string[]): P
     recorder,
     seal: () => void check(library.r3_seal(Number(filterFd)), "Cannot seal the process"),
     load: async () => (await import("ring3-driver")).default,
+    raw: { load: async () => (await import("ring3-program")).default, onTraffic: say },
     log,
     onReady: () => say({ type: "ready" }),
     onSignal: () => {

@@ -19,6 +19,22 @@ export interface StartMessage {
   options: Record<string, unknown>;
   /** DMA memory to map, bytes. */
   dma: number;
+  /** Entries of each ring of a raw port, if that is what the manifest has. */
+  rawRing?: number;
+}
+
+/** Totals of a raw port since its process got the device. */
+export interface Traffic {
+  link: { up: boolean; /** Mb/s. */ speed: number };
+  counters: Record<
+    "rxPackets" | "rxBytes" | "rxDropped" | "txPackets" | "txBytes" | "txDropped",
+    number
+  >;
+}
+
+/** What a process with a raw port tells of it, as no kernel counts its frames. */
+export interface TrafficMessage extends Traffic {
+  type: "traffic";
 }
 
 /**
@@ -31,13 +47,14 @@ export type ControlMessage =
 
 /**
  * All that a driver process says. `waiting`: started, its files are read and found good, it waits for a
- * grant. `ready`: attached and carrying traffic. `failed`: its last words, before
- * it exits with `EXIT_FAILED`.
+ * grant. `ready`: attached and carrying traffic. `traffic`: of a raw port, at most
+ * once a second but for changes of the link. `failed`: its last words, before it exits with `EXIT_FAILED`.
  */
 export type HostMessage =
   | { type: "waiting" }
   | { type: "ready" }
   | { type: "log"; text: string }
+  | TrafficMessage
   | { type: "failed"; error: string; message: string; stack: string };
 
 /** Exit status of a process that has said why it failed. */

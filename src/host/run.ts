@@ -7,13 +7,15 @@ import { type Grant, uapi } from "../kernel/mod.ts";
 import { GrantedBlockPort } from "./block_port.ts";
 import { GrantedDevice } from "./device.ts";
 import { runLoop, type Runnable } from "./loop.ts";
-import type { StartMessage } from "./messages.ts";
+import type { StartMessage, TrafficMessage } from "./messages.ts";
+import type { Program } from "../net/raw.ts";
 import { GrantedNetPort } from "./net_port.ts";
+import { RawPort, type RawPortOptions } from "./raw_port.ts";
 import type { Recorder } from "./recorder.ts";
 
 /** What a driver is run with. */
 export interface RunOptions {
-  start: Pick<StartMessage, "options" | "dma">;
+  start: Pick<StartMessage, "options" | "dma" | "rawRing">;
   recorder?: Recorder;
   /** Called when all is mapped: after it, nothing can be. */
   seal: () => void;
@@ -24,9 +26,16 @@ export interface RunOptions {
   onReady: () => void;
   /** Called when the supervisor has sent a message. */
   onSignal: () => void;
+  /** What a raw port takes besides, if that is what the manifest has. */
+  raw?: {
+    /** As `load`, for the program. */
+    load: () => Promise<Program | undefined>;
+    /** Called with what the port has carried. */
+    onTraffic: (traffic: TrafficMessage) => void;
+  };
 }
 
-type Port = GrantedBlockPort | GrantedNetPort;
+type Port = GrantedBlockPort | GrantedNetPort | RawPort;
 
 /** Maps the port that the grant holds; undefined if it holds none. */
 function mapPort(grant: Grant): Port | undefined {
@@ -46,9 +55,10 @@ function runnable(driver: Driver<unknown>, { device, port }: { device: Device; p
     interrupt: (vectors: number) => driver.interrupt(state, vectors),
     poll: (budget: number) => driver.poll(state, budget),
   };
-  if (driver.class === "net" && port?.kind === "net") {
+  if (driver.class === "net" && (port?.kind === "net" || port?.kind === "raw")) {
     return {
       ...verbs,
+      ...(port.kind === "raw" ? { poll: (budget: number) => port.poll(verbs.poll, budget) } : {}),
       async bringUp() {
         state = await driver.bringUp(device, port);
       },
@@ -69,15 +79,28 @@ function runnable(driver: Driver<unknown>, { device, port }: { device: Device; p
   );
 }
 
+/** The port that a program is run on. @throws {DeviceError} if its module has none, or there is no memory for it. */
+function rawPort(
+  device: Device,
+  program: Program | undefined,
+  options: Omit<RawPortOptions, "program">,
+): RawPort {
+  if (typeof program?.frame === "function") return new RawPort(device, { ...options, program });
+  throw new DeviceError(
+    `Cannot run the program on ${device.address}: its file has no defineProgram(…) as its default export`,
+  );
+}
+
 /** Runs a driver on a grant until it fails, or the kernel takes the grant away. @throws What ended it. */
 export async function runDriver(grant: Grant, options: RunOptions): Promise<never> {
-  const { start, recorder, seal, load, log, onReady, onSignal } = options;
+  const { start, recorder, seal, load, log, onReady, onSignal, raw } = options;
   const device = new GrantedDevice(grant, start.dma, { options: start.options, log, recorder });
-  const port = mapPort(grant);
+  const granted = mapPort(grant);
   seal();
   const clock = new LoopClock(() => grant.now());
   useClock(clock);
-  const driver = await load();
+  // At once: the event loop makes one turn for both.
+  const [driver, program] = await Promise.all([load(), raw?.load()]);
   const vectors = driver.vectors ?? 1;
   if (device.vectors < vectors) {
     throw new DeviceError(
@@ -85,5 +108,8 @@ export async function runDriver(grant: Grant, options: RunOptions): Promise<neve
         `the manifest grants ${device.vectors || "none"}`,
     );
   }
+  const port = raw && start.rawRing !== undefined
+    ? rawPort(device, program, { ring: start.rawRing, onTraffic: raw.onTraffic })
+    : granted;
   return await runLoop(runnable(driver, { device, port }), { grant, clock, onReady, onSignal });
 }

@@ -28,7 +28,7 @@ export function describeGrant(
   lines.push(`interrupts: ${count === 0 ? "none" : count === 1 ? `one${how}` : `${count}${how}`}`);
   lines.push(`memory shared with the device: ${grant.dma === 0 ? "none" : formatSize(grant.dma)}`);
   if (grant.port) {
-    lines.push(portText(grant.port, options.port ?? grant.port.name));
+    lines.push(portText(grant.port, options.port));
   } else {
     lines.push("port into the kernel: none");
   }
@@ -40,7 +40,11 @@ export function describeGrant(
   return lines;
 }
 
-function portText(port: PortManifest, name: string): string {
+function portText(port: PortManifest, given: string | undefined): string {
+  if (port.kind === "raw") {
+    return `no port into the kernel: frames go to ${port.program}, ${port.ring} each way, in the driver's process`;
+  }
+  const name = given ?? port.name;
   if (port.kind === "net") return `network port ${name}: ${port.ring} frames each way`;
   const queues = port.queues === 1 ? "one queue" : `up to ${port.queues} queues`;
   const inFlight = port.onDeath === "reissue" ? "are given to the next driver" : "fail";

@@ -3,6 +3,7 @@ import { basename, dirname, join, resolve as absolute } from "node:path";
 import { folderOf } from "./folder.ts";
 import { JsonError, parseJson, type Place } from "./json.ts";
 import { type Finding, findings, ManifestError, type Problem, problems } from "./problem.ts";
+import { rawMemory } from "../net/raw.ts";
 import { formatSize } from "../size.ts";
 import { type Demand, type InterruptType, type ManifestFile, manifestSchema, type Wall } from "./schema.ts";
 
@@ -19,7 +20,7 @@ export interface RestartPolicy {
   fallback: "none" | "kernel";
 }
 
-/** The kernel's side of a device; times in milliseconds. */
+/** The other side of a device, in the kernel unless it is raw; times in milliseconds. */
 export type PortManifest =
   | { kind: "net"; queues: number; ring: number; name: string }
   | {
@@ -33,6 +34,11 @@ export type PortManifest =
     hold: number;
     /** How long a driver may keep a request. */
     request: number;
+  }
+  | {
+    kind: "raw";
+    ring: number; /** The program's file: absolute, without symbolic links. */
+    program: string;
   };
 
 /** A checked manifest with its defaults filled in. */
@@ -85,6 +91,9 @@ export interface Manifest {
   options: Record<string, unknown>;
 }
 
+/** Entries of a raw port's rings unless its manifest says otherwise. */
+const RAW_RING = 256;
+
 /** Memory that a driver has unless its manifest says otherwise, bytes: for objects, and for all else. */
 const DEFAULT_HEAP = 64 * 2 ** 20;
 const BESIDE_HEAP = 192 * 2 ** 20;
@@ -107,11 +116,23 @@ export async function loadManifest(file: string): Promise<Manifest> {
   // reportInput: problems show what was found.
   const parsed = manifestSchema.safeParse(value, { reportInput: true });
   const found = parsed.success ? crossFindings(parsed.data) : findings(parsed.error.issues, manifestSchema);
-  const written = (value as { driver?: unknown } | null)?.driver;
-  const driver = typeof written === "string" && written !== ""
-    ? await findDriver(file, written)
-    : { findings: [], driver: "", folder: "" };
-  found.push(...driver.findings);
+  const written = value as { driver?: unknown; grant?: { port?: { program?: unknown } } } | null;
+  const driver = await findSource(file, written?.driver, {
+    path: ["driver"],
+    like: "../drivers/name/driver.ts",
+  });
+  const program = await findSource(file, written?.grant?.port?.program, {
+    path: ["grant", "port", "program"],
+    like: "program.ts",
+  });
+  const folder = folderOf(driver.source);
+  found.push(...driver.findings, ...program.findings);
+  if (driver.source !== "" && !folder) {
+    found.push({
+      path: ["driver"],
+      reason: `${driver.source} is not in a folder of its own below "drivers"`,
+    });
+  }
   if (!parsed.success || found.length > 0) throw new ManifestError(problems(found, { file, places }));
   const { name, description, match, grant, iommu, options, restart, limits, walls } = parsed.data;
   const heap = limits?.heap ?? DEFAULT_HEAP;
@@ -119,8 +140,8 @@ export async function loadManifest(file: string): Promise<Manifest> {
     file,
     name,
     description,
-    driver: driver.driver,
-    driverFolder: driver.folder,
+    driver: driver.source,
+    driverFolder: folder ?? "",
     packages: parsed.data.packages ?? [],
     match,
     grant: {
@@ -128,7 +149,7 @@ export async function loadManifest(file: string): Promise<Manifest> {
       interrupts: grant.interrupts ?? { count: 0 },
       dma: grant.dma ?? 0,
       addressBits: grant.addressBits ?? 64,
-      port: grant.port && portOf(grant.port),
+      port: grant.port && portOf(grant.port, program.source),
     },
     iommu: iommu ?? "required",
     spare: parsed.data.spare ?? false,
@@ -205,7 +226,8 @@ function located(text: string, file: string): { value: unknown; places: Readonly
   }
 }
 
-function portOf(port: NonNullable<ManifestFile["grant"]["port"]>): PortManifest {
+function portOf(port: NonNullable<ManifestFile["grant"]["port"]>, program: string): PortManifest {
+  if (port.kind === "raw") return { kind: "raw", ring: port.ring ?? RAW_RING, program };
   const queues = port.queues ?? 1;
   if (port.kind === "net") {
     return { kind: "net", queues, ring: port.ring ?? 256, name: port.name ?? "r3n%d" };
@@ -242,6 +264,20 @@ function crossFindings({ grant, limits }: ManifestFile): Finding[] {
   if (type === "ide" && count > 2) {
     found.push({ path: ["grant", "interrupts", "count"], reason: `ide has two vectors, not ${count}` });
   }
+  if (grant.port?.kind === "raw") {
+    const { ring = RAW_RING } = grant.port;
+    const needed = rawMemory(ring);
+    if ((grant.dma ?? 0) < needed) {
+      found.push({
+        path: ["grant", "dma"],
+        reason:
+          `a raw port with rings of ${ring} takes ${
+            formatSize(needed)
+          } for its buffers, and the driver's own ` +
+          `comes on top; found ${grant.dma === undefined ? "none" : formatSize(grant.dma)}`,
+      });
+    }
+  }
   const { heap = DEFAULT_HEAP, memory = Infinity } = limits ?? {};
   if (memory <= heap) {
     found.push({
@@ -252,28 +288,25 @@ function crossFindings({ grant, limits }: ManifestFile): Finding[] {
   return found;
 }
 
-/** The driver's file, which must exist and lie in a folder of its own below one named `drivers`. */
-async function findDriver(
+/** A source that a manifest names, which must exist: its file, empty if it has none or there is a finding. */
+async function findSource(
   file: string,
-  written: string,
-): Promise<{ findings: Finding[]; driver: string; folder: string }> {
-  const wrong = (reason: string) => ({ findings: [{ path: ["driver"], reason }], driver: "", folder: "" });
+  written: unknown,
+  { path, like }: { path: string[]; like: string },
+): Promise<{ findings: Finding[]; source: string }> {
+  // What is no text is the schema's to tell.
+  if (typeof written !== "string" || written === "") return { findings: [], source: "" };
+  const wrong = (reason: string) => ({ findings: [{ path, reason }], source: "" });
   if (written.startsWith("/") || !/\.[jt]s$/.test(written)) {
-    return wrong(
-      `expected a .ts or .js file relative to this one, like "../drivers/name/driver.ts", found "${written}"`,
-    );
+    return wrong(`expected a .ts or .js file relative to this one, like "${like}", found "${written}"`);
   }
   const meant = absolute(dirname(file), written);
-  let driver: string;
   try {
     // Symbolic links are followed first: what counts is where the file lies.
-    driver = await Deno.realPath(meant);
-    if (!(await Deno.stat(driver)).isFile) return wrong(`${meant} is not a file`);
+    const source = await Deno.realPath(meant);
+    return (await Deno.stat(source)).isFile ? { findings: [], source } : wrong(`${meant} is not a file`);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return wrong(`there is no file ${meant}`);
     return wrong(`${meant} cannot be read: ${error instanceof Error ? error.message : error}`);
   }
-  const folder = folderOf(driver);
-  if (!folder) return wrong(`${driver} is not in a folder of its own below "drivers"`);
-  return { findings: [], driver, folder };
 }

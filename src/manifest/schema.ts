@@ -199,7 +199,17 @@ const blockPort = z.strictObject({
   }).optional(),
 });
 
-const port = z.discriminatedUnion("kind", [netPort, blockPort], { error: 'expected "net" or "block"' });
+const rawPort = z.strictObject({
+  kind: z.literal("raw").describe("A program in the driver's process, and no interface of the kernel's."),
+  ring: ring.optional().describe(
+    "Frames that each ring holds: a power of two from 64 to 4096; default 256. Each takes 4 KiB of `dma`.",
+  ),
+  program: z.string().min(1).describe("The program's file, relative to this one: all that it consists of."),
+});
+
+const port = z.discriminatedUnion("kind", [netPort, blockPort, rawPort], {
+  error: 'expected "net", "block" or "raw"',
+});
 
 const grant = z.strictObject({
   bars: upTo(window, { most: LIMITS.windows, least: 0, what: "windows" }).optional().describe(
@@ -210,7 +220,9 @@ const grant = z.strictObject({
   addressBits: z.int().min(24).max(64).optional().describe(
     "Bits of an address that the device drives: no memory beyond is given to it; default 64.",
   ),
-  port: port.optional().describe("The kernel's side of the device; without it the driver serves nobody."),
+  port: port.optional().describe(
+    "The other side of the device, in the kernel or beside the driver; without it the driver serves nobody.",
+  ),
 });
 
 /** An npm package in one version, so that what runs is what was tried. */

@@ -69,24 +69,29 @@ exec "$@"`;
 /**
  * The command that runs a supervisor in a lab, by itself: another Deno in between would cost seconds.
  * @param args A manifest's name or file there, and options of `src/supervisor/main.ts`.
+ * @param places `folders`: what it reads there besides the folder of the manifest.
  */
 export function supervisorInLab(
   [manifest, ...options]: readonly string[],
-  { listen }: Pick<SupervisorPlaces, "listen"> = {},
+  { folders = [], listen }: Pick<SupervisorPlaces, "folders" | "listen"> = {},
 ): string[] {
-  const folders = manifest.includes("/") ? [dirname(manifest)] : [];
-  const places = { ...labPlaces(), folders, listen };
+  const own = manifest.includes("/") ? [dirname(manifest)] : [];
+  const places = { ...labPlaces(), folders: [...own, ...folders], listen };
   const { argv, env } = supervisorCommand(places, [manifest, ...options, "--json"]);
   const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`);
   return ["env", "-i", ...variables, "sh", "-c", LOAD_AND_RUN, "sh", ...argv];
 }
 
 /** Starts a supervisor in a lab, with its API at the same address in the lab and on this machine. */
-async function supervise(lab: Lab, args: readonly string[]): Promise<Deno.ChildProcess> {
+async function supervise(
+  lab: Lab,
+  args: readonly string[],
+  folders?: readonly string[],
+): Promise<Deno.ChildProcess> {
   const port = await freeDefaultPort();
   const refused = await lab.running.forward(`127.0.0.1:${port}`, port);
   if (refused !== undefined) throw new UserError(`Cannot forward port ${port} to the lab: ${refused}`);
-  return lab.spawn(supervisorInLab(args, { listen: { hostname: "127.0.0.1", port } }), {
+  return lab.spawn(supervisorInLab(args, { folders, listen: { hostname: "127.0.0.1", port } }), {
     stdin: "null",
     stdout: "piped",
     stderr: "inherit",
@@ -109,11 +114,16 @@ async function freeDefaultPort(): Promise<number> {
 /** Runs a driver in a lab until the user has had enough, and passes on what happens. The exit status. */
 export async function runInLab(
   args: string[],
-  options: LabOptions & { onEvent: (event: RunEvent) => void; onLab?: (lab: RunningLab) => void },
+  options: LabOptions & {
+    /** What the supervisor reads in the lab besides the manifest's folder. */
+    folders?: readonly string[];
+    onEvent: (event: RunEvent) => void;
+    onLab?: (lab: RunningLab) => void;
+  },
 ): Promise<number> {
   await using lab = await startLab(options);
   options.onLab?.(lab.running);
-  const child = await supervise(lab, args);
+  const child = await supervise(lab, args, options.folders);
   const aborted = new Promise<undefined>((resolve) =>
     options.signal.addEventListener("abort", () => resolve(undefined))
   );

@@ -7,7 +7,7 @@ import type { Progress } from "../progress.ts";
 import type { RunEvent } from "../supervisor/main.ts";
 import { supervisorCommand } from "../supervisor/permissions.ts";
 import { prepareMachine } from "./files.ts";
-import { foldersOf, ownPlaces } from "./places.ts";
+import { foldersOf, ownPlaces, programsOf } from "./places.ts";
 import { needReadable } from "./readable.ts";
 
 export type { RunEvent };
@@ -37,7 +37,7 @@ export interface NativeOptions {
 export async function runNative(options: NativeOptions): Promise<number> {
   const { manifest, device, take, dhcp, listen, onEvent, signal } = options;
   await prepareMachine(options);
-  await needReadable([manifest.driver]);
+  await needReadable([manifest.driver, ...programsOf(manifest)]);
   if (signal.aborted) return 0;
   const places = { ...ownPlaces(), folders: foldersOf([manifest]), listen };
   const { argv, env } = supervisorCommand(places, [

@@ -11,9 +11,18 @@ export function denoDir(): string {
   return resolve(Deno.env.get("DENO_DIR") || `${cache}/deno`);
 }
 
-/** The folders that a manifest and its driver are in. */
+/** The folders that manifests, their drivers and programs are in. */
 export function foldersOf(manifests: readonly Manifest[]): string[] {
-  return manifests.flatMap(({ file, driverFolder }) => [dirname(resolve(file)), driverFolder]);
+  return manifests.flatMap((manifest) => [
+    dirname(resolve(manifest.file)),
+    manifest.driverFolder,
+    ...programsOf(manifest).map((program) => dirname(program)),
+  ]);
+}
+
+/** The files of programs that a manifest names. */
+export function programsOf({ grant: { port } }: Manifest): string[] {
+  return port?.kind === "raw" ? [port.program] : [];
 }
 
 /** The places on this machine. */

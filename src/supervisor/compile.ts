@@ -23,13 +23,18 @@ const BUILTINS: Readonly<Record<string, null>> = Object.fromEntries(
   builtinModules.map((name) => [name.startsWith("node:") ? name : `node:${name}`, null]),
 );
 
+/** Stands in a program's place. */
+const NO_PROGRAM = new URL("../host/no_program.ts", import.meta.url).href;
+
 /** Flags with which the files of a host are found, the same wherever they are read: compiled files are kept by them. */
-export function moduleFlags({ file, imports, packages }: Version): string[] {
+export function moduleFlags({ file, program, imports, packages }: Version): string[] {
+  const url = (path: string) => new URL(`file://${path}`).href;
   const map = {
     imports: {
       ...packages.imports,
       ...imports,
-      "ring3-driver": new URL(`file://${file}`).href,
+      "ring3-driver": url(file),
+      "ring3-program": program === undefined ? NO_PROGRAM : url(program),
       ...BUILTINS,
     },
     scopes: packages.scopes,
@@ -136,10 +141,11 @@ export async function compile(
   await Deno.chown(version.cache, COMPILER_UID, COMPILER_UID);
   if (packages.length > 0) await takePackages(files, version, packages);
   const flags = moduleFlags(version);
+  const sources = version.program === undefined ? [version.file] : [version.file, version.program];
   const [graph, compiled] = await Promise.all([
     runCompiler(files, { version, args: ["info", "--json", ...flags, files.main], stdout: "piped" }),
     // The host imports the driver by itself, but what is imported like that may be missing or wrong.
-    runCompiler(files, { version, args: ["cache", ...flags, files.main, version.file], stdout: "null" }),
+    runCompiler(files, { version, args: ["cache", ...flags, files.main, ...sources], stdout: "null" }),
   ]);
   if (graph.code === 0) {
     const { modules } = JSON.parse(graph.stdout) as ModuleGraph;
@@ -149,8 +155,7 @@ export async function compile(
   }
   const failed = [graph, compiled].find(({ code }) => code !== 0);
   if (!failed) return;
-  const { folder, source } = version;
-  const said = cleanStack(failed.stderr, { from: folder, to: source }).trim();
+  const said = cleanStack(failed.stderr, version).trim();
   throw new UserError(
     `Cannot load ${version.path}: ${said || `its compiler ended with status ${failed.code}`}`,
   );

@@ -40,17 +40,19 @@ const API = new URL("../driver/mod.ts", import.meta.url).href;
 const MEDIA: ReadonlySet<string> = new Set(["TypeScript", "Mts", "Dts", "Dmts", "JavaScript", "Mjs", "Json"]);
 
 /**
- * Checks every import of every file of a driver, and of the packages that it has.
+ * Checks every import of every file of a driver, of its program, and of the packages that it has.
  * @param modules Of the whole graph. @param version What is checked.
  * @throws {UserError} for the first that leads elsewhere than a driver may: one line with file and line.
  */
 export function checkImports(
   modules: readonly Module[],
-  version: Pick<Version, "folder" | "source" | "packages">,
+  version: Pick<Version, "folder" | "root" | "source" | "packages" | "program">,
 ): void {
   const folders = [pathToFileURL(`${version.folder}/`).href, ...Object.keys(version.packages.scopes)];
-  const isOwn = (url: string) => folders.some((folder) => url.startsWith(folder));
-  const place = (url: string) => fileURLToPath(url).replace(version.folder, version.source);
+  const program = version.program === undefined ? undefined : pathToFileURL(version.program).href;
+  const isOwn = (url: string) => url === program || folders.some((folder) => url.startsWith(folder));
+  const place = (url: string) =>
+    fileURLToPath(url).replace(version.folder, version.source).replace(version.root, "");
   for (const { specifier: url, kind, mediaType, dependencies = [] } of modules) {
     if (!isOwn(url)) continue;
     if (kind !== undefined && !MEDIA.has(mediaType ?? "")) {

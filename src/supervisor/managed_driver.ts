@@ -10,7 +10,7 @@ import { BoundDevice, checkDevice, chooseDevice, uidOf, warningsOf } from "./dev
 import { compile } from "./compile.ts";
 import type { HostProgram } from "./driver_process.ts";
 import { type DmaFault, dmaFaultText } from "./dma_faults.ts";
-import { Meter, privateMemory } from "./meter.ts";
+import { Meter, type PortKind, privateMemory } from "./meter.ts";
 import type { Driver, EventDetail, Reason } from "./schema.ts";
 import { type Death, Supervisor } from "./supervisor.ts";
 import type { Version, VersionStore } from "./versions.ts";
@@ -121,6 +121,7 @@ export class ManagedDriver implements AsyncDisposable {
         ...(now?.spare ?? { state: "none", pid: null }),
         memory: now?.spare.pid ? held!.memory.spare : null,
       },
+      port: this.#portKind ?? null,
       interface: this.#portKind === "net" ? held?.port ?? null : null,
       addresses: held?.addresses ?? [],
       ...(held?.meter ?? new Meter(this.#portKind)).measured,
@@ -238,7 +239,7 @@ export class ManagedDriver implements AsyncDisposable {
   async read(): Promise<void> {
     const held = this.#held;
     if (!held) return;
-    held.meter.read(held.supervisor.kernelStatus(), held.port);
+    held.meter.read(held.supervisor.kernelStatus(), { name: held.port, traffic: held.supervisor.traffic });
     if (held.port !== undefined && this.#portKind === "net") {
       held.addresses = addresses(held.port);
     }
@@ -268,7 +269,7 @@ export class ManagedDriver implements AsyncDisposable {
     throw new FleetError("conflict", `${this.name} has no device now: start it`);
   }
 
-  get #portKind(): "net" | "block" | undefined {
+  get #portKind(): PortKind | undefined {
     return this.#manifest.grant.port?.kind;
   }
 
@@ -284,8 +285,12 @@ export class ManagedDriver implements AsyncDisposable {
   }
 
   async #takeVersion(options?: UpgradeOptions): Promise<Version> {
-    const { driver, driverFolder, packages } = this.#manifest;
-    const version = await this.#options.versions.take({ file: driver, folder: driverFolder }, options);
+    const { driver, driverFolder, packages, grant: { port } } = this.#manifest;
+    const program = port?.kind === "raw" ? port.program : undefined;
+    const version = await this.#options.versions.take(
+      { file: driver, folder: driverFolder, program },
+      options,
+    );
     await compile(this.#options.files, version, { packages });
     return version;
   }
@@ -330,9 +335,10 @@ export class ManagedDriver implements AsyncDisposable {
         over,
         watch: Promise.resolve(),
       };
-      held.watch = manifest.grant.port?.kind === "block"
-        ? this.#watchDisk(held, over.signal)
-        : this.#watchInterface(held, { dhcp, signal: over.signal });
+      const { signal } = over;
+      const kind = manifest.grant.port?.kind;
+      if (kind === "block") held.watch = this.#watchDisk(held, signal);
+      if (kind === "net") held.watch = this.#watchInterface(held, { dhcp, signal });
       return held;
     } catch (error) {
       const text = error instanceof Error ? error.message : String(error);

@@ -1,8 +1,13 @@
-/** What a driver carries and costs, by the kernel's counters, which no driver can forge. */
+/**
+ * What a driver carries and costs, by the kernel's counters, which no driver can forge; but that frames of a raw
+ * port, which the kernel does not see, are counted by the driver's process itself.
+ */
 import { PROC } from "../machine.ts";
 import { parseMemory } from "../memory.ts";
 import { type InterfaceCounters, readCounters, readLink } from "../run/interface.ts";
 import { type DiskCounters, type Latencies, latencyBetween, readDisk } from "../run/disk.ts";
+import type { Traffic } from "../host/messages.ts";
+import type { Manifest } from "../manifest/mod.ts";
 import type { Disk, Driver } from "./schema.ts";
 import type { ClaimStatus } from "./supervisor.ts";
 
@@ -11,6 +16,9 @@ export type Measured = Pick<
   Driver,
   "link" | "rx" | "tx" | "disk" | "interruptsPerSecond" | "packetsPerWakeup" | "totals"
 >;
+
+/** Kinds of port. */
+export type PortKind = NonNullable<Manifest["grant"]["port"]>["kind"];
 
 interface Reading {
   at: number;
@@ -67,12 +75,12 @@ const UNMEASURED_DISK: Disk = {
 
 /** Turns counters into rates: over the time between two readings. */
 export class Meter {
-  readonly #kind: "net" | "block" | undefined;
+  readonly #kind: PortKind | undefined;
   #last?: Reading;
   #measured: Measured;
 
   /** @param kind Of the port, if there is one. */
-  constructor(kind: "net" | "block" | undefined) {
+  constructor(kind: PortKind | undefined) {
     this.#kind = kind;
     this.#measured = kind === "block" ? { ...UNMEASURED, disk: UNMEASURED_DISK } : UNMEASURED;
   }
@@ -82,10 +90,14 @@ export class Meter {
     return this.#measured;
   }
 
-  /** Reads. @param name The network interface or the disk, once there is one. */
-  read(status: ClaimStatus, name: string | undefined): void {
+  /**
+   * Reads.
+   * @param options `name`: of the network interface or the disk, once there is one; `traffic`: what the process
+   * says of a raw port, if it has said anything.
+   */
+  read(status: ClaimStatus, { name, traffic }: { name: string | undefined; traffic?: Traffic }): void {
     const net = this.#kind === "net" ? name : undefined;
-    const counters = (net === undefined ? undefined : readCounters(net)) ?? NOTHING;
+    const counters = (net === undefined ? traffic?.counters : readCounters(net)) ?? NOTHING;
     const disk = this.#kind === "block" && name !== undefined ? readDisk(name) : undefined;
     const now: Reading = {
       at: performance.now(),
@@ -106,7 +118,7 @@ export class Meter {
     const rx = { packets: rate("rxPackets"), bytes: rate("rxBytes") };
     const tx = { packets: rate("txPackets"), bytes: rate("txBytes") };
     this.#measured = {
-      link: net === undefined ? { up: false, speed: 0 } : readLink(net),
+      link: net === undefined ? traffic?.link ?? { up: false, speed: 0 } : readLink(net),
       rx,
       tx,
       disk: this.#kind === "block"

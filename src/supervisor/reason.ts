@@ -36,7 +36,7 @@ export function kernelReason({ end, text }: KernelEnd): Reason | undefined {
 /** The reason of an end that the kernel does not explain. */
 export function processReason({ failed, signal, code, stderr }: ProcessEnd, version: Version): Reason {
   if (failed) {
-    const stack = cleanStack(failed.stack, { from: version.folder, to: version.source });
+    const stack = cleanStack(failed.stack, version);
     return { kind: "exception", text: `${failed.error}: ${failed.message}`, stack };
   }
   const last = stderr.findLast((line) => line.trim() !== "");

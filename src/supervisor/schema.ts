@@ -118,6 +118,9 @@ export const driverSchema = z.object({
     pid: z.number().int().nullable(),
     memory: z.number().nullable().describe("Private memory it costs, bytes."),
   }),
+  port: z.enum(["net", "block", "raw"]).nullable().describe(
+    "What its device serves: an interface, a disk, or a program in its own process; null: nobody.",
+  ),
   interface: z.string().nullable().describe("Name of the network interface; null before there is one."),
   addresses: z.array(z.string()).describe("Its addresses, with prefix lengths."),
   disk: diskSchema.nullable().describe(
@@ -139,7 +142,9 @@ export const driverSchema = z.object({
     waits: z.number(),
     portCalls: z.number().describe("Batches of accesses to I/O ports, each a system call."),
     wakeups: z.number(),
-  }).describe("Counted by the kernel since the device was claimed."),
+  }).describe(
+    "Counted by the kernel since the device was claimed; frames of a raw port by its present process.",
+  ),
   grant: z.array(z.string()).describe("What it may touch, in words, a line each."),
   walls: z.object({
     namespaces: standing,
@@ -184,7 +189,7 @@ export const eventSchema = z.discriminatedUnion("type", [
   }),
   z.object({ ...base, type: z.literal("recovered"), ms, frame: z.boolean() }).describe(
     "Since the kernel's word of the last driver's death: until the first frame went through the new one, or it did the first request of its disk, or, " +
-      "if there was none within a second (`frame` is false), until it had attached.",
+      "if there was none within a second, or no kernel to see it (`frame` is false), until it had attached or was ready.",
   ),
   z.object({
     ...base,

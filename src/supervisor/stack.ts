@@ -1,5 +1,6 @@
 /** Stacks of drivers, as their authors know the files. */
 import { pathToFileURL } from "node:url";
+import type { Version } from "./versions.ts";
 
 /** `file:` and a path, up to the line and column of a frame. */
 const LOCATION = /file:\/\/(\/\S*?)(?=:\d+:\d+)/g;
@@ -8,10 +9,15 @@ const LOCATION = /file:\/\/(\/\S*?)(?=:\d+:\d+)/g;
  * A stack with paths in place of URLs, and with the driver's files where they were before they were taken to
  * the folder that it ran from. Frames of the host stay. Lines and columns are those of the TypeScript source
  * already: Deno maps them.
- * @param from The folder it ran from. @param to The folder it was taken from.
  */
-export function cleanStack(stack: string, { from, to }: { from: string; to: string }): string {
-  return stack.replaceAll(folderUrl(from), folderUrl(to)).replace(LOCATION, (url, path: string) => {
+export function cleanStack(stack: string, version: Pick<Version, "folder" | "root" | "source">): string {
+  const { folder, root, source } = version;
+  // What is not of its folder, a program, was taken from where the copy has it.
+  const taken = stack.replaceAll(folderUrl(folder), folderUrl(source)).replaceAll(
+    folderUrl(root),
+    "file:///",
+  );
+  return taken.replace(LOCATION, (url, path: string) => {
     try {
       return decodeURIComponent(path);
     } catch {

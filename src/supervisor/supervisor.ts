@@ -1,6 +1,6 @@
 /** Claims a device, makes its port, and keeps a driver running on it. */
 import { writtenDuration } from "../duration.ts";
-import type { HostMessage } from "../host/messages.ts";
+import type { HostMessage, Traffic } from "../host/messages.ts";
 import { type Claim, ERRNO, KernelError, type Library, Ring3, uapi } from "../kernel/mod.ts";
 import type { Manifest } from "../manifest/mod.ts";
 import { FleetError, type KillWay } from "./contract.ts";
@@ -97,6 +97,7 @@ export class Supervisor implements AsyncDisposable {
   #restarts = 0;
   #nextStart: Date | null = null;
   #process?: DriverProcess;
+  #traffic?: Traffic;
   #spare?: DriverProcess;
   #spareRetry?: ReturnType<typeof setTimeout>;
   #intent?: Intent;
@@ -168,6 +169,11 @@ export class Supervisor implements AsyncDisposable {
       spare: { state: !spare ? "none" : spare.isWaiting ? "ready" : "starting", pid: spare?.pid ?? null },
       walls: this.#process?.walls ?? null,
     };
+  }
+
+  /** What the present process has last said of its raw port. */
+  get traffic(): Traffic | undefined {
+    return this.#traffic;
   }
 
   /** What the kernel knows of the claim. */
@@ -371,13 +377,16 @@ export class Supervisor implements AsyncDisposable {
 
   /** Gives a process the device, until one of them ends. */
   async #serve(process: DriverProcess, lastDeath: bigint | undefined): Promise<Stint> {
-    const { grant: { addressBits, bars, interrupts, dma }, limits, options } = this.#manifest;
+    const { grant: { addressBits, bars, interrupts, dma, port }, limits, options } = this.#manifest;
+    const rawRing = port?.kind === "raw" ? port.ring : undefined;
     const given = performance.now();
     let readyAt: number | undefined;
     this.#process = process;
+    this.#traffic = undefined;
     this.#dmaFault = undefined;
     process.onMessage = (message: HostMessage) => {
       if (message.type === "log") this.#tell({ type: "log", text: message.text });
+      if (message.type === "traffic") this.#traffic = message;
       if (message.type !== "ready" || readyAt !== undefined) return;
       readyAt = performance.now();
       clearTimeout(late);
@@ -401,7 +410,7 @@ export class Supervisor implements AsyncDisposable {
       });
       try {
         this.#grant = { generation: this.#claim.status().generation, ended: Promise.withResolvers() };
-        process.give(grant, { type: "start", options, dma });
+        process.give(grant, { type: "start", options, dma, rawRing });
       } catch (error) {
         if (!hasClosed(error)) throw error;
         // It has ended before it was given anything, and why is for its end to say.
@@ -502,15 +511,21 @@ export class Supervisor implements AsyncDisposable {
 
   /** Tells how long nobody served the port, by the kernel's clock. */
   async #measure(process: DriverProcess, lastDeath: bigint): Promise<void> {
+    const now = this.#library.r3_now();
     const until = performance.now() + FIRST_FRAME.within;
     let status = this.kernelStatus();
-    while (status.carried_ns === 0n && performance.now() < until && this.#process === process) {
+    // Without a port of the kernel's nothing attaches, and the kernel sees no frame.
+    const attached = status.attached_ns === 0n ? now : Number(status.attached_ns) / 1e6;
+    while (
+      status.attached_ns !== 0n && status.carried_ns === 0n && performance.now() < until &&
+      this.#process === process
+    ) {
       await new Promise((resolve) => setTimeout(resolve, FIRST_FRAME.every));
       if (this.#process !== process) return;
       status = this.kernelStatus();
     }
     const frame = status.carried_ns !== 0n;
-    const ms = Number((frame ? status.carried_ns : status.attached_ns) - lastDeath) / 1e6;
+    const ms = (frame ? Number(status.carried_ns) / 1e6 : attached) - Number(lastDeath) / 1e6;
     this.#recoveries.push(ms);
     if (this.#recoveries.length > KEPT_RECOVERIES) this.#recoveries.shift();
     this.#tell({ type: "recovered", ms, frame });

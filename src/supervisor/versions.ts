@@ -2,6 +2,7 @@
  * Versions of a driver. What runs is a copy of its folder, so that a restart is of what ran before and not of
  * what an editor has half written since, and so that there is a way back from an upgrade.
  */
+import { dirname } from "node:path";
 import { UserError } from "../error.ts";
 import type { PackageMap } from "./packages.ts";
 
@@ -20,6 +21,8 @@ export interface Version {
   path: string;
   /** The same file in the copy. */
   file: string;
+  /** The file in the copy of the program that its raw port has, if it has one. */
+  program?: string;
   /** The folder of the copy. */
   folder: string;
   /** What holds the copy, and nothing else. */
@@ -39,7 +42,7 @@ export interface Version {
 }
 
 interface SourceFile {
-  /** Relative to the folder. */
+  /** Relative to the folder, or that of a program. */
   path: string;
   content: Uint8Array<ArrayBuffer>;
 }
@@ -78,6 +81,15 @@ async function readFolder(folder: string): Promise<SourceFile[]> {
   return files;
 }
 
+/** A program is one file, and has the whole path that it was found at. */
+async function readProgram(path: string): Promise<SourceFile> {
+  try {
+    return { path, content: await Deno.readFile(path) };
+  } catch (error) {
+    throw new UserError(`Cannot read ${path}: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
 async function sha256(content: Uint8Array<ArrayBuffer>): Promise<string> {
   return new Uint8Array(await crypto.subtle.digest("SHA-256", content)).toHex();
 }
@@ -99,13 +111,14 @@ export class VersionStore {
 
   /**
    * Takes a version.
-   * @param driver The manifest's driver file and folder: where the version is to believe that it lies.
+   * @param driver The manifest's driver file and folder, and its program: where the version is to believe that
+   * they lie.
    * @param path A driver file of which to take the content instead; its folder is the one it lies in.
    * @param source The file that `path` is a copy of, if it is.
    * @throws {UserError} if the folder cannot be read, or is too large.
    */
   async take(
-    driver: { file: string; folder: string },
+    driver: { file: string; folder: string; program?: string },
     { path: from = driver.file, source = from }: { path?: string; source?: string } = {},
   ): Promise<Version> {
     const relative = driver.file.slice(driver.folder.length + 1);
@@ -119,13 +132,18 @@ export class VersionStore {
       if (error instanceof UserError) throw error;
       throw new UserError(`Cannot read ${folder}: ${error instanceof Error ? error.message : error}`);
     });
-    const id = await hash(files);
+    const program = driver.program === undefined ? undefined : await readProgram(driver.program);
+    const id = await hash([...files, ...(program ? [program] : [])]);
     const root = `${this.#directory}/${id}`;
     const copy = `${root}${driver.folder}`;
     await Deno.mkdir(copy, { recursive: true, mode: 0o755 });
     for (const { path, content } of files) {
       await Deno.mkdir(`${copy}/${path}`.replace(/\/[^/]*$/, ""), { recursive: true, mode: 0o755 });
       await Deno.writeFile(`${copy}/${path}`, content, { mode: 0o644 });
+    }
+    if (program) {
+      await Deno.mkdir(dirname(`${root}${program.path}`), { recursive: true, mode: 0o755 });
+      await Deno.writeFile(`${root}${program.path}`, program.content, { mode: 0o644 });
     }
     const url = (path: string) => new URL(`file://${path}`).href;
     return {
@@ -136,7 +154,12 @@ export class VersionStore {
       root,
       source: source.slice(0, -relative.length - 1),
       cache: `${this.#directory}/${id}.cache`,
-      imports: { [url(`${root}/`)]: "file:///", [url(`${copy}/`)]: url(`${copy}/`) },
+      ...(program ? { program: `${root}${program.path}` } : {}),
+      imports: {
+        [url(`${root}/`)]: "file:///",
+        [url(`${copy}/`)]: url(`${copy}/`),
+        ...(program ? { [url(`${root}${program.path}`)]: url(`${root}${program.path}`) } : {}),
+      },
       packages: { imports: {}, scopes: {} },
       modules: [],
       since: new Date(),

@@ -66,7 +66,7 @@ export function render(driver: Driver, options: RenderOptions): string[] {
   return lines.map((runs) => draw(runs, options));
 }
 
-/** What the driver carries: of a network interface, or of a disk. */
+/** What the driver carries: of a network interface, a program, or a disk. */
 function portFields(driver: Driver): [string, Run][] {
   const { link, rx, tx, disk } = driver;
   const interrupts = (what: string, each: number): [string, Run] => [
@@ -89,7 +89,9 @@ function portFields(driver: Driver): [string, Run][] {
       link.up ? { text: `up, ${speedText(link.speed)}`, color: "green" } : { text: "down", color: "red" },
     ],
     ["interface", {
-      text: driver.interface === null
+      text: driver.port === "raw"
+        ? "none: a program in its process has the frames"
+        : driver.interface === null
         ? "not there yet"
         : `${driver.interface}  ${driver.addresses.join("  ") || "no address yet"}`,
     }],
@@ -138,7 +140,11 @@ export function renderLine(driver: Driver): string {
     ]
     : [
       `link ${link.up ? speedText(link.speed) : "down"}`,
-      driver.interface === null ? "no interface" : [driver.interface, ...driver.addresses].join(" "),
+      driver.port === "raw"
+        ? "raw port"
+        : driver.interface === null
+        ? "no interface"
+        : [driver.interface, ...driver.addresses].join(" "),
       `in ${rateText(rx)}`,
       `out ${rateText(tx)}`,
       interrupts,

@@ -26,6 +26,7 @@ export function fakeDriver(over: Partial<Driver> = {}): Driver {
     restarts: { total: 0, used: 0, budget: 5, window: 1_800_000, next: null },
     recoveries: [],
     spare: { state: "ready", pid: 313, memory: 29 * 2 ** 20 },
+    port: "net",
     interface: "r3n0",
     addresses: ["10.3.0.15/24", "fec0::5054:ff:fe12:3457/64"],
     disk: null,

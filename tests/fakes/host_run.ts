@@ -6,6 +6,7 @@ import { buildFfi } from "../../src/build.ts";
 import type { HostMessage } from "../../src/host/messages.ts";
 import { confinesDeno, DENO } from "./confines.ts";
 import { ControlSocket, openLibrary, SharedMemory } from "../../src/kernel/mod.ts";
+import { rawMemory } from "../../src/net/raw.ts";
 import { denoDir } from "../../src/run/places.ts";
 import { moduleEnvironment, runFlags, sharedLibraries } from "../../src/supervisor/compile.ts";
 import { CONTROL_FD, FILTER_FD, launchArguments, parseLaunched } from "../../src/supervisor/sandbox.ts";
@@ -24,6 +25,8 @@ export interface HostEnd {
 
 /** How to run a host. */
 export interface HostRunOptions {
+  /** A program, whose file names its API as `RING3`, to run on a raw port with rings of 64. */
+  program?: string;
   /** Called before the process is started, as to compile the version. */
   prepare?: (version: Version, main: string) => Promise<void>;
   /** Called with the copy of the driver's folder before its process is given a grant. */
@@ -48,21 +51,22 @@ async function build(): Promise<void> {
 
 let built: Promise<void> | undefined;
 
-/** A driver's folder with these files in a tree of its own, and a version of it. */
+/** A driver's folder with these files in a tree of its own, beside it its program's file, and a version of both. */
 export async function driverVersion(
   files: Record<string, string>,
+  program?: string,
 ): Promise<{ version: Version; main: string } & AsyncDisposable> {
   const root = await Deno.makeTempDir({ prefix: "ring3-host-" });
   const folder = `${root}/drivers/x`;
-  for (const [path, text] of Object.entries(files)) {
-    await Deno.mkdir(`${folder}/${path}`.replace(/\/[^/]*$/, ""), { recursive: true });
-    await Deno.writeTextFile(
-      `${folder}/${path}`,
-      text.replaceAll("RING3", `file://${ROOT}src/driver/mod.ts`),
-    );
-  }
+  const write = async (path: string, text: string) => {
+    await Deno.mkdir(path.replace(/\/[^/]*$/, ""), { recursive: true });
+    await Deno.writeTextFile(path, text.replaceAll("RING3", `file://${ROOT}src/driver/mod.ts`));
+  };
+  for (const [path, text] of Object.entries(files)) await write(`${folder}/${path}`, text);
+  const programFile = program === undefined ? undefined : `${root}/program.ts`;
+  if (program !== undefined) await write(`${root}/program.ts`, program);
   const store = new VersionStore(`${root}/versions`);
-  const version = await store.take({ file: `${folder}/driver.ts`, folder });
+  const version = await store.take({ file: `${folder}/driver.ts`, folder, program: programFile });
   return {
     version,
     main: MAIN,
@@ -106,7 +110,8 @@ async function confined(
 export async function runHost(files: Record<string, string>, options: HostRunOptions = {}): Promise<HostEnd> {
   await (built ??= build());
   const library = openLibrary(LIBRARY);
-  await using taken = await driverVersion(files);
+  const { program } = options;
+  await using taken = await driverVersion(files, program);
   await options.prepare?.(taken.version, taken.main);
   const { ours, theirs } = ControlSocket.pair(library);
   const { command, control, filter } = await confined(taken.version, theirs);
@@ -122,6 +127,7 @@ export async function runHost(files: Record<string, string>, options: HostRunOpt
       `${filter}`,
       ...modules(),
       `file://${taken.version.file}`,
+      ...(program === undefined ? [] : [`file://${taken.version.program}`]),
     ],
     env: { ...moduleEnvironment(taken.version), DENO_DIR: denoDir() },
     stdin: "null",
@@ -143,7 +149,8 @@ export async function runHost(files: Record<string, string>, options: HostRunOpt
       if (message.type === "waiting") {
         await options.whenWaiting?.(taken.version.folder);
         using grant = new SharedMemory(library, 4096);
-        ours.send({ type: "start", options: {}, dma: 8192 }, { fd: grant.fd });
+        const raw = program === undefined ? { dma: 8192 } : { dma: rawMemory(64), rawRing: 64 };
+        ours.send({ type: "start", options: {}, ...raw }, { fd: grant.fd });
       }
       if (message.type === "ready") {
         await options.whenReady?.(ours);

@@ -13,13 +13,14 @@ export class MemoryDevice extends FakeDevice {
   readonly #bind: (map: AnyRegisterMap) => Registers;
   #released = false;
 
-  constructor({ model, bus, bind, vectors }: {
+  constructor({ model, bus, bind, vectors, dmaQuota }: {
     model: Hardware & { busMaster: boolean };
     bus: BusMemory;
     bind: (map: AnyRegisterMap) => Registers;
     vectors?: number;
+    dmaQuota?: number;
   }) {
-    super(model, bus, { vectors });
+    super(model, bus, { vectors, dmaQuota });
     this.#bind = bind;
   }
 

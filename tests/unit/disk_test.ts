@@ -68,16 +68,16 @@ Deno.test("a meter tells of the disk that a device has, and of its rates", async
         const names = [await diskOf("0000:00:10.0"), await diskOf("0000:00:11.0") ?? null];
         const meter = new Meter("block");
         const first = meter.measured.disk.name;
-        await meter.read(status(10), undefined);
-        await meter.read(status(10), "r3b0");
+        await meter.read(status(10), { name: undefined });
+        await meter.read(status(10), { name: "r3b0" });
         const began = performance.now();
-        await meter.read(status(10), "r3b0");
+        await meter.read(status(10), { name: "r3b0" });
         const now = "200 7 4096 300 150 3 1600 250 2 400 450 5 1 64 25 14 30";
         await Deno.writeTextFile("${machine}/sys/block/r3b0/stat", now);
         await Deno.writeTextFile("${machine}/sys/block/r3b0/latency", "4096 106\\n1000000 107\\n8000000 4\\n");
         await new Promise((resolve) => setTimeout(resolve, 200));
         const at = performance.now();
-        await meter.read(status(52), "r3b0");
+        await meter.read(status(52), { name: "r3b0" });
         console.log(JSON.stringify({ names, first, seconds: (at - began) / 1000, ...meter.measured.disk }));
       `,
       ),

@@ -5,9 +5,9 @@ import { moduleFlags } from "../../src/supervisor/compile.ts";
 import { checkImports, type ModuleGraph } from "../../src/supervisor/imports.ts";
 import { driverVersion } from "../fakes/host_run.ts";
 
-/** Checks a driver's files; what it is refused for, without the folder, or undefined. */
-async function refusal(files: Record<string, string>): Promise<string | undefined> {
-  await using taken = await driverVersion(files);
+/** Checks a driver's files and its program's; what it is refused for, without the folder, or undefined. */
+async function refusal(files: Record<string, string>, program?: string): Promise<string | undefined> {
+  await using taken = await driverVersion(files, program);
   const { version, main } = taken;
   const { stdout } = await new Deno.Command(Deno.execPath(), {
     args: ["info", "--json", ...moduleFlags(version), main],
@@ -19,7 +19,7 @@ async function refusal(files: Record<string, string>): Promise<string | undefine
     return undefined;
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    return error.message.replace(`Cannot load ${version.source}/`, "").replace(/; a driver imports .*/, "");
+    return error.message.replace(/^Cannot load \S*\//, "").replace(/; a driver imports .*/, "");
   }
 }
 
@@ -103,12 +103,31 @@ Deno.test("the refusal is one line with what is allowed", () => {
   }];
   const error = assertThrows(
     () =>
-      checkImports(modules, { folder, packages: { imports: {}, scopes: {} }, source: "/home/me/drivers/x" }),
+      checkImports(modules, {
+        folder,
+        root: "/run/ring3/copy",
+        packages: { imports: {}, scopes: {} },
+        source: "/home/me/drivers/x",
+      }),
     UserError,
   );
   assertEquals(
     error.message,
     "Cannot load /home/me/drivers/x/driver.ts: line 7 imports node:fs; a driver imports files of its own folder, " +
       `${HOST.replace("host/main", "driver/mod")} and packages that its manifest names`,
+  );
+});
+
+Deno.test("a program imports its API, and nothing that a driver may not", async () => {
+  const driver = { "driver.ts": "export default {};" };
+  assertEquals(
+    await refusal(driver, `import { defineProgram } from "RING3"; export default defineProgram;`),
+    undefined,
+  );
+  assertEquals(await refusal(driver, `\nimport "node:fs";`), "program.ts: line 2 imports node:fs");
+  assertEquals(await refusal(driver, `import "./other.ts";`), "program.ts: line 1 imports ./other.ts");
+  assertEquals(
+    await refusal(driver, `await import("data:text/javascript,1");`),
+    "program.ts: line 1 imports data:text/javascript,1 with import(), which comes too late: write an import statement",
   );
 });

@@ -15,6 +15,7 @@ import { JsonError, parseJson } from "../../src/manifest/json.ts";
 import { jsonSchema } from "../../src/manifest/schema.ts";
 import { SCHEMA_FILE } from "../../src/manifest/write_schema.ts";
 import { type PciDevice, readDevice } from "../../src/pci.ts";
+import { foldersOf } from "../../src/run/places.ts";
 import { config, E1000, type FakeDevice, FakeSysfs, IO, MEMORY } from "./fake_sysfs.ts";
 
 const SHIPPED = new URL("../../manifests/e1000.json", import.meta.url);
@@ -259,6 +260,56 @@ Deno.test("a block port is a disk: what it leaves out has a default", async () =
   assertEquals(await port(all), { kind: "block", ...all, hold: 1, request: 86_400_000 });
 });
 
+Deno.test("a raw port has a program, and memory for its buffers beside the driver's own", async () => {
+  await using checkout = await Checkout.create();
+  const { root } = checkout;
+  await Deno.mkdir(`${root}/programs`);
+  await Deno.writeTextFile(`${root}/programs/swap.ts`, "");
+  const program = "../programs/swap.ts";
+  const load = async (grant: unknown) =>
+    await loadManifest(await checkout.write(JSON.stringify({ ...RIGHT, grant })));
+  const manifest = await load({ dma: "1MiB", port: { kind: "raw", program } });
+  assertEquals(manifest.grant.port, { kind: "raw", ring: 256, program: `${root}/programs/swap.ts` });
+  assertEquals(foldersOf([manifest]), [`${root}/manifests`, `${root}/drivers/e1000`, `${root}/programs`]);
+  assertEquals(
+    (await load({ dma: "256KiB", port: { kind: "raw", ring: 64, program } })).grant.port,
+    { kind: "raw", ring: 64, program: `${root}/programs/swap.ts` },
+  );
+  const wrong = (dma: unknown, port: Record<string, unknown>) =>
+    checkout.wrong({ grant: { dma, port: { kind: "raw", ...port } } });
+  assertEquals(await wrong("1023KiB", { program }), [
+    "grant.dma: a raw port with rings of 256 takes 1 MiB for its buffers, and the driver's own comes on top; " +
+    "found 1,023 KiB",
+  ]);
+  assertEquals(await wrong(undefined, { ring: 4096, program }), [
+    "grant.dma: a raw port with rings of 4096 takes 16 MiB for its buffers, and the driver's own comes on top; " +
+    "found none",
+  ]);
+  assertEquals(await wrong("1MiB", {}), ["grant.port.program: is missing; expected a text in quotes"]);
+  assertEquals(await wrong("1MiB", { program: "../programs/none.ts" }), [
+    `grant.port.program: there is no file ${root}/programs/none.ts`,
+  ]);
+  assertEquals(await wrong("1MiB", { program: "../programs" }), [
+    'grant.port.program: expected a .ts or .js file relative to this one, like "program.ts", found "../programs"',
+  ]);
+  assertEquals(await wrong("1MiB", { program, name: "r3n0" }), [
+    "grant.port.name: there is no such key here (keys: kind, ring, program)",
+  ]);
+});
+
+Deno.test("the manifest for forwarding is right, and tells its program", async () => {
+  const manifest = await loadManifest(
+    new URL("../../bench/forward/e1000-macswap.json", import.meta.url).pathname,
+  );
+  const device = await pciDevice(E1000);
+  assertEquals(resolve(manifest, device), []);
+  const program = new URL("../../bench/forward/macswap.ts", import.meta.url).pathname;
+  assertEquals(
+    describeGrant(manifest, device).find((line) => line.includes("program") || line.includes("macswap")),
+    `no port into the kernel: frames go to ${program}, 256 each way, in the driver's process`,
+  );
+});
+
 Deno.test("a disk is called as no other disk and no partition is", async () => {
   await using checkout = await Checkout.create();
   for (const name of ["sda", "r3b", "r3", "r3%d", "r30", "r3B0", "r3b%d0", "r3b0p1", "r3b/0", ".."]) {
@@ -271,9 +322,9 @@ Deno.test("problems of a port are told by its kind", async () => {
   await using checkout = await Checkout.create();
   const wrong = (port: unknown) => checkout.wrong({ grant: { port } });
   assertEquals(await wrong({ kind: "disk" }), [
-    'grant.port.kind: expected "net" or "block"; found "disk"',
+    'grant.port.kind: expected "net", "block" or "raw"; found "disk"',
   ]);
-  assertEquals(await wrong({}), ['grant.port.kind: expected "net" or "block"; it is missing']);
+  assertEquals(await wrong({}), ['grant.port.kind: expected "net", "block" or "raw"; it is missing']);
   assertEquals(await wrong(1), ["grant.port: expected an object, { … }, found 1"]);
   assertEquals(await wrong({ kind: "net", hold: "1s" }), [
     "grant.port.hold: there is no such key here (keys: kind, queues, ring, name)",

@@ -600,7 +600,7 @@ Deno.test("the next driver resets a controller in the middle of its work, and go
 
 Deno.test("the shipped manifest grants what the driver needs, and no more queues than memory", async () => {
   const { grant } = await loadManifest(new URL("../../manifests/nvme.json", import.meta.url).pathname);
-  assertEquals(grant.port, {
+  const port = {
     kind: "block",
     queues: 2,
     ring: 1024,
@@ -608,11 +608,12 @@ Deno.test("the shipped manifest grants what the driver needs, and no more queues
     onDeath: "reissue",
     hold: 60_000,
     request: 30_000,
-  });
+  } as const;
+  assertEquals(grant.port, port);
   const rig = await Rig.up({
-    queues: grant.port!.queues,
+    queues: port.queues,
     vectors: grant.interrupts.count,
-    rings: grant.port!.ring,
+    rings: port.ring,
     dmaQuota: grant.dma,
   });
   assertStrictEquals(rig.port.attached!.queues, 2);

@@ -2,13 +2,15 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { cleanStack } from "../../src/supervisor/stack.ts";
 
-const PLACES = { from: "/run/ring3/versions/ab12", to: "/home/me/drivers/e1000" };
+const ROOT = "/run/ring3/versions/ab12";
+const PLACES = { root: ROOT, folder: `${ROOT}/drivers/e1000`, source: "/home/me/drivers/e1000" };
 
 Deno.test("frames of the copy are shown where they were written, others as paths", () => {
   const stack = [
     "DeviceError: Cannot reset: CTRL.RST still set",
-    "    at bringUp (file:///run/ring3/versions/ab12/driver.ts:41:9)",
-    "    at async file:///run/ring3/versions/ab12/lib/rings.ts:7:3",
+    "    at bringUp (file:///run/ring3/versions/ab12/drivers/e1000/driver.ts:41:9)",
+    "    at async file:///run/ring3/versions/ab12/drivers/e1000/lib/rings.ts:7:3",
+    "    at Object.frame (file:///run/ring3/versions/ab12/home/me/programs/swap.ts:5:3)",
     "    at async Object.bringUp (file:///ring3/src/host/main.ts:92:15)",
     "    at file:///run/ring3/versions/ab123/driver.ts:1:1",
     "    at <anonymous>",
@@ -17,6 +19,7 @@ Deno.test("frames of the copy are shown where they were written, others as paths
     "DeviceError: Cannot reset: CTRL.RST still set",
     "    at bringUp (/home/me/drivers/e1000/driver.ts:41:9)",
     "    at async /home/me/drivers/e1000/lib/rings.ts:7:3",
+    "    at Object.frame (/home/me/programs/swap.ts:5:3)",
     "    at async Object.bringUp (/ring3/src/host/main.ts:92:15)",
     "    at /run/ring3/versions/ab123/driver.ts:1:1",
     "    at <anonymous>",
@@ -24,7 +27,7 @@ Deno.test("frames of the copy are shown where they were written, others as paths
 });
 
 Deno.test("names that a URL escapes are as they are on disk, slashes at the end do not matter", () => {
-  const places = { from: "/tmp/a b/", to: "/tmp/é (1)/" };
+  const places = { root: "/tmp/a", folder: "/tmp/a b/", source: "/tmp/é (1)/" };
   assertEquals(
     cleanStack("at x (file:///tmp/a%20b/my%20driver.ts:1:2)", places),
     "at x (/tmp/é (1)/my driver.ts:1:2)",
@@ -70,8 +73,9 @@ Deno.test("Deno maps a driver's stack to its TypeScript, with its permissions go
       env: { NO_COLOR: "1" },
     }).output();
     const stack = cleanStack(new TextDecoder().decode(stdout), {
-      from: `${folder}/copy`,
-      to: "/drivers/mine",
+      root: `${folder}/versions`,
+      folder: `${folder}/copy`,
+      source: "/drivers/mine",
     });
     assertStringIncludes(stack, "at poll (/drivers/mine/driver.ts:8:32)\n");
     assertStringIncludes(stack, `at ${folder}/main.ts:3:7\n`);

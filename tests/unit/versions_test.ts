@@ -67,6 +67,22 @@ Deno.test("another folder's content runs in the place of the manifest's", async 
   assertEquals(await run(version, at.root), "new");
 });
 
+Deno.test("a program is taken with the driver, whole path and all, and names the version too", async () => {
+  await using at = await setting();
+  const program = `${at.root}/programs/swap.ts`;
+  await Deno.mkdir(`${at.root}/programs`);
+  await Deno.writeTextFile(program, `import { state } from "../src/shared.ts"; state.name = "swap";`);
+  const plain = await at.store.take(at.driver);
+  const version = await at.store.take({ ...at.driver, program });
+  assertNotEquals(version.id, plain.id);
+  assertEquals([plain.program, version.program], [undefined, `${version.root}${program}`]);
+  await Deno.writeTextFile(program, "half a wor");
+  assertNotEquals((await at.store.take({ ...at.driver, program })).id, version.id);
+  assertEquals(await run({ ...version, file: version.program! }, at.root), "swap");
+  await Deno.remove(program);
+  await assertRejects(() => at.store.take({ ...at.driver, program }), UserError, `Cannot read ${program}: `);
+});
+
 Deno.test("what is not a driver's folder is refused, and says why", async () => {
   await using at = await setting();
   await assertRejects(

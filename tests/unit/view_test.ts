@@ -24,6 +24,7 @@ const DRIVER: Driver = {
   recoveries: [400, 12.4],
   spare: { state: "ready", pid: 4712, memory: 30 * 2 ** 20 },
   link: { up: true, speed: 1000 },
+  port: "net",
   interface: "r3n0",
   addresses: ["10.3.0.15/24", "fe80::1/64"],
   disk: null,
@@ -89,6 +90,16 @@ Deno.test("a driver that has nothing yet", () => {
   ]);
   const [, , unaddressed] = render({ ...DRIVER, addresses: [] }, PLAIN);
   assertEquals(unaddressed, "  interface   r3n0  no address yet");
+});
+
+Deno.test("a raw port has a link and frames, and no interface", () => {
+  const raw: Driver = { ...DRIVER, port: "raw", interface: null, addresses: [] };
+  assertEquals(render(raw, PLAIN).slice(1, 4), [
+    "  link        up, 1 Gb/s",
+    "  interface   none: a program in its process has the frames",
+    "  receive     12,346 packets/s, 1.0 MB/s",
+  ]);
+  assertStringIncludes(renderLine(raw), "; link 1 Gb/s; raw port; in 12,346 packets/s, 1.0 MB/s;");
 });
 
 const DISK: Driver = {

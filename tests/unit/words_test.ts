@@ -52,6 +52,10 @@ Deno.test("a card of a disk's driver is in its terms", () => {
     ["Load", "0 at a time"],
     ["Disk", "none yet"],
   ]);
+  assertEquals(port(fakeDriver({ interface: null, addresses: [], port: "raw" })).slice(0, 2), [
+    ["Link", "1 Gb/s"],
+    ["Interface", "none: a program has the frames"],
+  ]);
   const event = {
     id: 1,
     time: "2026-01-02T03:04:05.000Z",

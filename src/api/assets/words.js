@@ -204,10 +204,10 @@ function latencyOf({ latency: { mean, p99 } }) {
 }
 
 /**
- * The kernel's side of a driver in words, and what its parts are called: of a network interface, or of a disk.
+ * The other side of a driver in words, and what its parts are called: of a network interface, a program, or a disk.
  * @param {Driver} driver
  */
-function portOf({ disk, interface: name, link }) {
+function portOf({ disk, interface: name, link, port }) {
   if (disk) {
     return {
       linkName: "Load",
@@ -224,7 +224,7 @@ function portOf({ disk, interface: name, link }) {
     linkName: "Link",
     link: link.up ? speed(link.speed) : "down",
     interfaceName: "Interface",
-    interface: name === null ? "none yet" : visible(name),
+    interface: port === "raw" ? "none: a program has the frames" : name === null ? "none yet" : visible(name),
     packetsName: "Packets",
     wakeupsName: "Packets per wake-up",
     inName: "in",

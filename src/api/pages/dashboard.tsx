@@ -37,6 +37,7 @@ const BLANK: Driver = {
   restarts: { total: 0, used: 0, budget: null, window: 0, next: null },
   recoveries: [],
   spare: { state: "none", pid: null, memory: null },
+  port: null,
   interface: null,
   addresses: [],
   ...UNMEASURED,
