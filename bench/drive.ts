@@ -53,6 +53,8 @@ export async function takeDrive<T>(
   const run = DriverRun.start(lab, [disk, "--device", address, "--take"]);
   await using _ = run;
   const { disk: name } = await run.next("disk");
+  // A process that starts takes time from the one that serves.
+  await run.next("spare", { where: ({ state }) => state === "ready" });
   return { result: await use({ name, run }), problems: await endRun(lab, run) };
 }
 
