@@ -10,6 +10,9 @@ import { type DriverName, endRuns, type Taken } from "./compare.ts";
 /** Processor of a device's interrupt, and of the thread that is its driver outside the kernel; of the first of several. */
 export const INTERRUPT_CPU = 0;
 
+/** Longest time that the processors take to start one driver of ring3 and its spare, milliseconds. */
+const START_MS = 180_000;
+
 /** A card with a driver. */
 export interface DrivenCard {
   /** Its MAC address. */
@@ -113,9 +116,10 @@ async function runDrivers<T>(
   const runs = devices.map((device) =>
     undo.use(DriverRun.start(lab, [manifest, "--device", device, "--take", ...options]))
   );
+  const ms = START_MS * devices.length;
   await Promise.all(runs.map(async (run, index) => {
-    const { pid } = await run.next("starting");
-    await run.next("spare", { where: ({ state }) => state === "ready" });
+    const { pid } = await run.next("starting", { ms });
+    await run.next("spare", { ms, where: ({ state }) => state === "ready" });
     // Its other threads compile for it and collect garbage, beside it if they can.
     await sh(lab, `taskset -c -p ${interruptCpu(lab, index)} ${pid}`);
   }));

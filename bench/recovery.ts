@@ -300,10 +300,9 @@ function rowOf(rate: number | null, { quiet, ...kinds }: Seen): Row {
       ...outages(kills),
       frame: distribution(frames),
       parts: recovered.length === 0 ? null : {
-        noticed: median("noticed"),
         handedOver: median("handedOver"),
         broughtUp: median("broughtUp"),
-        firstFrame: median("firstFrame"),
+        rest: median("rest"),
       },
     };
   };
@@ -350,16 +349,15 @@ export function formatRecoveryBench(result: RecoveryBench): string {
       ]),
     ),
     "",
-    "Where the time to the first frame went, ms, medians: until the supervisor told of the end, until the next " +
-    "process had its grant, until that was ready, and until a frame had been seen",
+    "Where the time to the first frame went, ms, medians: from the supervisor's word of the end until the next " +
+    "process had its grant, until that was ready, and the rest: before that word, and from being ready to the frame",
     "",
     formatTable(
-      ["load", "", "noticed", "handed over", "brought up", "first frame"],
+      ["load", "", "handed over", "brought up", "rest"],
       rows.flatMap(({ rate, spare, alone }) =>
         ([["with a spare", spare], ["without", alone]] as const).flatMap(([name, { parts }]) => {
           if (!parts) return [];
-          const { noticed, handedOver, broughtUp, firstFrame } = parts;
-          const cells = [noticed, handedOver, broughtUp, firstFrame].map((value) => value.toFixed(0));
+          const cells = [parts.handedOver, parts.broughtUp, parts.rest].map((value) => value.toFixed(0));
           return [[loadName(rate), name, ...cells]];
         })
       ),

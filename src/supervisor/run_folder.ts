@@ -2,6 +2,7 @@
  * The folder of a running supervisor: it says that it runs and where its API is, and holds the copies of
  * drivers that it runs. Those of supervisors that were killed are known by their process and cleaned away.
  */
+import { basename } from "node:path";
 import { PROC } from "../machine.ts";
 import { RUNTIME_DIRECTORY } from "../run/runtime.ts";
 
@@ -57,12 +58,14 @@ export class RunFolder implements AsyncDisposable {
     const { runtime = RUNTIME_DIRECTORY } = options;
     const all = `${runtime}/${SUPERVISORS}`;
     await Deno.mkdir(all, { recursive: true, mode: 0o755 });
-    const running = new Set((await runningSupervisors(options)).map(({ pid }) => `${pid}`));
     for await (const { name } of Deno.readDir(all)) {
-      // One that has only just begun has not said so yet.
-      const begun = await startTime(Number(name), options) !== undefined && name !== `${Deno.pid}`;
-      const silent = !await exists(`${all}/${name}/${SUPERVISOR_FILE}`);
-      if (!running.has(name) && !(begun && silent)) await Deno.remove(`${all}/${name}`, { recursive: true });
+      const folder = `${all}/${name}`;
+      // One of our number is not ours: it has been left.
+      if (name !== `${Deno.pid}` && await isAlive(folder, options)) continue;
+      // Others that begin now clear away the same.
+      await Deno.remove(folder, { recursive: true }).catch((error) => {
+        if (!(error instanceof Deno.errors.NotFound)) throw error;
+      });
     }
     const path = `${all}/${Deno.pid}`;
     await Deno.mkdir(path, { mode: 0o755 });
@@ -88,10 +91,8 @@ export async function runningSupervisors(options: RunFolderOptions = {}): Promis
   const found: RunningSupervisor[] = [];
   try {
     for await (const { name } of Deno.readDir(all)) {
-      const text = await Deno.readTextFile(`${all}/${name}/${SUPERVISOR_FILE}`).catch(() => undefined);
-      if (text === undefined) continue;
-      const one = JSON.parse(text) as RunningSupervisor;
-      if (await startTime(one.pid, options) === one.started) found.push(one);
+      const one = await readSupervisor(`${all}/${name}`);
+      if (one && await startTime(one.pid, options) === one.started) found.push(one);
     }
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
@@ -99,6 +100,15 @@ export async function runningSupervisors(options: RunFolderOptions = {}): Promis
   return found.sort((a, b) => a.pid - b.pid);
 }
 
-async function exists(path: string): Promise<boolean> {
-  return await Deno.stat(path).then(() => true, () => false);
+/** What the supervisor of a folder has said; undefined if nothing yet. */
+async function readSupervisor(folder: string): Promise<RunningSupervisor | undefined> {
+  const text = await Deno.readTextFile(`${folder}/${SUPERVISOR_FILE}`).catch(() => undefined);
+  return text === undefined ? undefined : JSON.parse(text) as RunningSupervisor;
+}
+
+/** Whether the supervisor of a folder runs, or has only just begun: what it has said is asked for once, and first. */
+async function isAlive(folder: string, options: RunFolderOptions): Promise<boolean> {
+  const said = await readSupervisor(folder);
+  const started = await startTime(Number(basename(folder)), options);
+  return started !== undefined && (said === undefined || said.started === started);
 }

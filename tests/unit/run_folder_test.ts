@@ -64,6 +64,26 @@ Deno.test("what killed supervisors have left is passed over, and removed by the 
     }
   }));
 
+Deno.test("one that says that it runs while another begins keeps its folder", () =>
+  withFolder(async (runtime) => {
+    const proc = `${runtime}/proc`;
+    const other = Deno.pid + 1;
+    await Deno.mkdir(`${runtime}/supervisors/${other}`, { recursive: true });
+    await Deno.mkdir(`${proc}/${Deno.pid}`, { recursive: true });
+    await Deno.mkdir(`${proc}/${other}`);
+    const stat = `1 (deno) ${Array.from({ length: 50 }, (_, index) => index + 3).join(" ")}\n`;
+    await Deno.writeTextFile(`${proc}/${Deno.pid}/stat`, stat);
+    // Whoever looks whether the other lives waits here until it has spoken.
+    await new Deno.Command("mkfifo", { args: [`${proc}/${other}/stat`] }).output();
+    const making = RunFolder.make({ runtime, proc });
+    const looked = await Deno.open(`${proc}/${other}/stat`, { write: true });
+    await leave(runtime, { pid: other, started: 22 });
+    await looked.write(new TextEncoder().encode(stat));
+    looked.close();
+    await using _ = await making;
+    await Deno.stat(`${runtime}/supervisors/${other}/supervisor.json`);
+  }));
+
 Deno.test("the start of a process is told, whatever it is called", () =>
   withFolder(async (proc) => {
     await Deno.mkdir(`${proc}/7`);
