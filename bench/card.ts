@@ -190,7 +190,12 @@ export async function macOf(lab: Lab, name: string): Promise<string> {
 
 /** Has the interrupt of the device of that index go to its processor. The number of its line. */
 export async function pinInterrupt(lab: Lab, device: string, index = 0): Promise<number> {
-  const irq = Number(await sh(lab, `cat /sys/bus/pci/devices/${device}/irq`));
+  const irq = await interruptOf(lab, device);
   await sh(lab, `echo ${interruptCpu(lab, index)} > /proc/irq/${irq}/smp_affinity_list`);
   return irq;
+}
+
+/** Number of a device's interrupt line. */
+export async function interruptOf(lab: Lab, device: string): Promise<number> {
+  return Number(await sh(lab, `cat /sys/bus/pci/devices/${device}/irq`));
 }

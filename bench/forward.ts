@@ -47,7 +47,7 @@ const WORDING: Wording<Forwarder> = { owners: FORWARDERS, unit: "frame" };
 const GOAL = 0.8;
 
 /** Loads, frames a second. */
-export const LOADS: readonly number[] = [1000, 4000, 8000, 12_000, 16_000, 20_000, 26_000, 32_000, 40_000];
+export const LOADS: readonly number[] = [1000, 4000, 8000, 16_000, 24_000, 32_000, 40_000, 60_000];
 
 /** What was measured. */
 export interface ForwardBench extends Comparison, Loaded<Forwarder> {

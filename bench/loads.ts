@@ -16,6 +16,9 @@ const WARM_RATE = 12_000;
 /** How long a load runs before it is measured, milliseconds. */
 const SETTLE_MS = 1000;
 
+/** How long nothing comes before that is measured: what a load has made worth compiling is compiled after it. */
+const REST_MS = 3000;
+
 /** What one driver did at one load; each value has its spread over the rounds. */
 export interface Side {
   /** Frames that were offered, a second: fewer than the load where this machine did not let it run. */
@@ -124,8 +127,9 @@ export async function bearLoads(
   await using sampler = new Sampler(lab, irq);
   const target = { ...rest.target, mac };
   await putLoad({ ...target, rate: WARM_RATE, warm: 0, measured: warm });
+  await wait(REST_MS);
   const before = await sampler.take();
-  await new Promise((resolve) => setTimeout(resolve, measured));
+  await wait(measured);
   const idle = activityBetween(before, await sampler.take());
   const results: Measured[] = [];
   for (const rate of loads) {
@@ -264,9 +268,8 @@ export function formatLoads<Name extends string>(
     summary(points, names),
     `Processors busy without load: ${names.map((name) => `${name} ${text(idle[name], 3)}`).join(", ")}.`,
     "",
-    `${
-      capital(unit)
-    } that came back a second, the share that did not, and the share that the card had no room for`,
+    `Of the ${unit}s, those that came back a second, the share that did not, and the share that the card had no ` +
+    "room for",
     "",
     table(
       [...names, ...others.map((other) => `${last}/${other}`), ...heads("lost %", "missed %")],
@@ -341,6 +344,6 @@ export function plotLoads<Name extends string>(
   });
 }
 
-function capital(text: string): string {
-  return text[0].toUpperCase() + text.slice(1);
+async function wait(ms: number): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -3,7 +3,7 @@ import { UserError } from "../src/error.ts";
 import type { Lab } from "../src/lab/mod.ts";
 import { lines } from "../src/lines.ts";
 import { sh } from "../src/soak/lab.ts";
-import { answeringCpu, type DrivenCard, interfaceOf, INTERRUPT_CPU, macOf, pinInterrupt } from "./card.ts";
+import { answeringCpu, type DrivenCard, interfaceOf, INTERRUPT_CPU, interruptOf, macOf } from "./card.ts";
 import type { Taken } from "./compare.ts";
 
 /** Debian packages that it takes in the lab. */
@@ -39,7 +39,7 @@ export async function takeWithTestpmd<T>(
   undo.defer(async () => void await sh(lab, "echo 0 > /proc/sys/vm/nr_hugepages"));
   await sh(lab, `echo ${PAGES} > /proc/sys/vm/nr_hugepages`);
   const testpmd = undo.use(await Testpmd.start(lab, device));
-  const result = await use({ mac, irq: await pinInterrupt(lab, device) });
+  const result = await use({ mac, irq: await interruptOf(lab, device) });
   return { result, problems: await testpmd.end() };
 }
 

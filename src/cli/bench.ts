@@ -141,7 +141,7 @@ const forwardCommand = defineCommand({
         benchForward({
           ...lab,
           size,
-          loads: quick ? [4000, 16_000, 40_000] : FORWARD_LOADS,
+          loads: quick ? [4000, 16_000, 60_000] : FORWARD_LOADS,
           rounds: quick ? 1 : options.rounds,
           measured: 2000,
           warm: quick ? 8000 : 20_000,
