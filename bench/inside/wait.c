@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -101,6 +102,8 @@ int main(int argc, char **argv)
 	registers[REG_ACKNOWLEDGE] = registers[REG_STATUS];
 	/* The message of an interrupt is a write of the device's. */
 	must(ioctl(grant, R3_BUS_MASTER, &master), "bus master");
+	/* Without the shell that started it having something to say of that. */
+	signal(SIGTERM, _exit);
 	printf("ready %d\n", getpid());
 	fflush(stdout);
 	if (!strcmp(argv[2], "wait"))
