@@ -188,7 +188,7 @@ async function startC(lab: Lab, how: "wait" | "read"): Promise<Waiting & AsyncDi
     ...waiting,
     async [Symbol.asyncDispose]() {
       // Where it cannot be ended, the lab has gone and took it along.
-      await lab.exec(["kill", pid]);
+      await lab.exec(["kill", pid]).catch(() => {});
       await child.status;
       await said.return(undefined);
     },
