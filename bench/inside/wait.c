@@ -44,7 +44,8 @@ static int granted(const char *address)
 	struct r3_claim_args claim = { .argsz = sizeof(claim) };
 	struct r3_grant_args grant = {
 		.argsz = sizeof(grant), .windows = 1, .irqs = 1, .irq_type = R3_IRQ_MSI,
-		.dma_bits = 64, .dma_limit = PAGE, .stall_ms = 1000, .window = { { .length = PAGE } },
+		.dma_bits = 64, .dma_limit = PAGE, .stall_ms = 1000,
+		.window = { { .length = PAGE } },
 	};
 	int device = must(open("/dev/ring3", O_RDWR), "/dev/ring3");
 
