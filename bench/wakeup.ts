@@ -188,7 +188,7 @@ async function startC(lab: Lab, how: "wait" | "read"): Promise<Waiting & AsyncDi
     ...waiting,
     async [Symbol.asyncDispose]() {
       // Where it cannot be ended, the lab has gone and took it along.
-      await lab.exec(["kill", pid]);
+      await lab.exec(["kill", pid]).catch(() => {});
       await child.status;
       await said.return(undefined);
     },
@@ -330,7 +330,8 @@ export function formatWakeupBench(result: WakeupBench): string {
     "",
     formatTable(
       ["", ...columns, "ring3 / C", "with garbage / C"],
-      PLACE_NAMES.map((place) => [
+      // A round has too few for more.
+      PLACE_NAMES.filter((place) => place !== "p9999").map((place) => [
         PLACE_TEXT[place],
         ...SIDE_NAMES.map((side) => rangeText(sides[side].times[place], 0)),
         ...(["ring3", "garbage"] as const).map((side) => rangeText(sides[side].ratio[place], 2)),

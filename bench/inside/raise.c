@@ -106,7 +106,7 @@ static int grant_of(pid_t pid)
 	return fd;
 }
 
-/* Where the process has mapped memory of its grant that is neither registers nor rings: there is one such piece. */
+/* Where the process has mapped the one piece of its grant that is neither registers nor rings. */
 static uint64_t memory_offset(pid_t pid, const struct r3_info *info)
 {
 	unsigned long long offset, found = 0;
@@ -148,7 +148,7 @@ struct taken {
 
 static void add_thread(pid_t pid, const char *thread, struct taken *taken)
 {
-	unsigned long long ran, waited;
+	unsigned long long ran, waited, slept = 0;
 	bool first = atoi(thread) == pid;
 	char path[96], line[128];
 	FILE *file;
@@ -169,8 +169,9 @@ static void add_thread(pid_t pid, const char *thread, struct taken *taken)
 	snprintf(path, sizeof(path), "/proc/%d/task/%.16s/status", pid, thread);
 	file = open_or_die(path);
 	while (fgets(line, sizeof(line), file))
-		sscanf(line, "voluntary_ctxt_switches: %llu", (unsigned long long *)&taken->switches);
+		sscanf(line, "voluntary_ctxt_switches: %llu", &slept);
 	fclose(file);
+	taken->switches = slept;
 }
 
 static struct taken taken_by(pid_t pid)
@@ -310,10 +311,12 @@ int main(int argc, char **argv)
 		printf("%s%u", comma, i);
 		comma = ",";
 	}
-	printf("],\"seconds\":%.6f,\"cpu_ns\":%llu,\"main_ns\":%llu,\"waited_ns\":%llu,\"switches\":%llu,\"lots\":%u,"
-	       "\"took_us\":%u,\"longest_us\":%u}\n", (double)(end - start) / 1e9,
-	       (unsigned long long)(after.cpu_ns - before.cpu_ns), (unsigned long long)(after.main_ns - before.main_ns),
-	       (unsigned long long)(after.waited_ns - before.waited_ns),
-	       (unsigned long long)(after.switches - before.switches), lots, took, shared[WORD_LONGEST]);
+	printf("],\"seconds\":%.6f,\"cpu_ns\":%llu,\"main_ns\":%llu,\"waited_ns\":%llu",
+	       (double)(end - start) / 1e9, (unsigned long long)(after.cpu_ns - before.cpu_ns),
+	       (unsigned long long)(after.main_ns - before.main_ns),
+	       (unsigned long long)(after.waited_ns - before.waited_ns));
+	printf(",\"switches\":%llu,\"lots\":%u,\"took_us\":%u,\"longest_us\":%u}\n",
+	       (unsigned long long)(after.switches - before.switches), lots, took,
+	       shared[WORD_LONGEST]);
 	return 0;
 }

@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,13 +43,15 @@ static int granted(const char *address)
 {
 	struct r3_claim_args claim = { .argsz = sizeof(claim) };
 	struct r3_grant_args grant = {
-		.argsz = sizeof(grant), .windows = 1, .irqs = 1, .irq_type = R3_IRQ_MSI, .dma_bits = 64,
-		.dma_limit = PAGE, .stall_ms = 1000, .window = { { .length = PAGE } },
+		.argsz = sizeof(grant), .windows = 1, .irqs = 1, .irq_type = R3_IRQ_MSI,
+		.dma_bits = 64, .dma_limit = PAGE, .stall_ms = 1000,
+		.window = { { .length = PAGE } },
 	};
 	int device = must(open("/dev/ring3", O_RDWR), "/dev/ring3");
 
 	snprintf(claim.address, sizeof(claim.address), "%s", address);
-	return must(ioctl(must(ioctl(device, R3_CLAIM, &claim), address), R3_GRANT, &grant), "grant");
+	return must(ioctl(must(ioctl(device, R3_CLAIM, &claim), address), R3_GRANT, &grant),
+		    "grant");
 }
 
 /* What a driver does when it is woken, and first of all that it says so. */
@@ -101,6 +104,8 @@ int main(int argc, char **argv)
 	registers[REG_ACKNOWLEDGE] = registers[REG_STATUS];
 	/* The message of an interrupt is a write of the device's. */
 	must(ioctl(grant, R3_BUS_MASTER, &master), "bus master");
+	/* Without the shell that started it having something to say of that. */
+	signal(SIGTERM, _exit);
 	printf("ready %d\n", getpid());
 	fflush(stdout);
 	if (!strcmp(argv[2], "wait"))

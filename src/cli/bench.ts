@@ -302,7 +302,7 @@ const wakeupCommand = defineCommand({
   summary:
     "time from an interrupt to a driver's first line, with C blocked in the same module and ring3's in turn",
   options: { ...IN_LAB_OPTIONS, ...outOption(ALL_FORMS, "wakeup") },
-  notes: ["5 rounds of 10,000 interrupts for each of four sides (--quick: 1 of 5,000)."],
+  notes: ["5 rounds of 8,000 interrupts for each of four sides (--quick: 1 of 3,000)."],
   async main({ options }) {
     const { quick } = options;
     return await inLab(options, {
@@ -310,9 +310,9 @@ const wakeupCommand = defineCommand({
         benchWakeup({
           ...lab,
           rounds: quick ? 1 : 5,
-          interrupts: quick ? 5000 : 10_000,
-          warm: 500,
-          first: quick ? 2000 : 5000,
+          interrupts: quick ? 3000 : 8000,
+          warm: 300,
+          first: quick ? 2000 : 4000,
         }),
       format: formatWakeupBench,
       keep: {

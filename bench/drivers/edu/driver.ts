@@ -9,7 +9,7 @@ import { REG, SHARED, WORD } from "./registers.ts";
 const { ANSWER, GARBAGE, BUSY, LOTS, TOOK, LONGEST } = WORD;
 
 /** Objects of a lot, and lots that are kept: some outlive several collections, as what a control path keeps does. */
-const OBJECTS = 400;
+const OBJECTS = 100;
 const KEPT = 64;
 
 interface State {
@@ -55,7 +55,7 @@ function makeGarbage({ words, kept }: State): void {
   words[BUSY] = 1;
   kept[words[LOTS] % KEPT] = Array.from(
     { length: OBJECTS },
-    (_, index) => ({ index, name: `entry ${index}`, parts: [index, index + 0.5] }),
+    (_, index) => ({ index, name: `entry ${index}`, parts: new Array(32).fill(index) }),
   );
   words[LOTS]++;
   words[BUSY] = 0;
