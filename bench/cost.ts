@@ -26,12 +26,13 @@ import {
   type CountedTurn,
   type CountingOptions,
   countTurn,
+  idleOf,
   type Side,
   sideOf,
   startCountedLab,
 } from "./instructions.ts";
 import { Reader } from "./reader.ts";
-import { formatTable, rangeText, type Spread, spreadOf } from "./table.ts";
+import { formatTable, rangeText } from "./table.ts";
 
 /** The program that answers, in the guest: `bench/inside/echo.c`. */
 const ECHO = `${CHECKOUT}/build/bench/echo`;
@@ -108,7 +109,7 @@ export interface CostBench extends Comparison {
   amount: number;
   stretches: number;
   /** Instructions a second without work. */
-  idle: Record<DriverName, Spread>;
+  idle: Record<DriverName, Side>;
   points: Point[];
 }
 
@@ -132,14 +133,13 @@ export async function benchCost(options: CostBenchOptions): Promise<CostBench> {
   const { lab, amount, turns, problems } = device === "e1000"
     ? await countEchoes(options, { folder, cleaning })
     : await countReads(options, { disk: device, folder, cleaning });
-  const idle = (driver: DriverName) => spreadOf(turns[driver].map(({ idle }) => idle));
   return {
     bench: "cost",
     ...compared(lab, { rounds: options.rounds, problems }),
     device,
     amount,
     stretches,
-    idle: { kernel: idle("kernel"), ring3: idle("ring3") },
+    idle: { kernel: idleOf(turns.kernel), ring3: idleOf(turns.ring3) },
     points: COSTS[device].sizes.map((size) => ({
       size,
       kernel: sideOf(turns.kernel, size),
@@ -252,15 +252,17 @@ export function formatCostBench(result: CostBench): string {
       "ratio, each string instruction once",
     ], totals),
     "",
-    `Without traffic, instructions a second: kernel ${rangeText(idle.kernel)}, ring3 ${
-      rangeText(idle.ring3)
-    }.`,
-    "",
     "Where they are, means of the middle half of all stretches",
     "",
     compare(points, AREAS, (side, area) => side.areas[area]),
     "",
-    "Calls, of the same",
+    `Without work, a second: kernel ${rangeText(idle.kernel.total)}, ring3 ${
+      rangeText(idle.ring3.total)
+    }; where they are`,
+    "",
+    compare([{ ...idle, size: "idle" }], AREAS, (side, area) => side.areas[area]),
+    "",
+    "Calls, of the middle half of all stretches",
     "",
     compare(points, CALLS, (side, name) => side.calls[name] ?? 0, 2),
     "",
@@ -277,7 +279,7 @@ function counted({ total, repeats }: Side): number {
 }
 
 function compare<Name extends string>(
-  points: readonly Point[],
+  points: readonly (Record<DriverName, Side> & { size: number | string })[],
   names: readonly Name[],
   value: (side: Side, name: Name) => number,
   digits = 0,

@@ -59,8 +59,8 @@ interface Stretch {
 
 /** One turn of a driver. */
 export interface CountedTurn {
-  /** Instructions a second without work. */
-  idle: number;
+  /** Without work: `done` is seconds. */
+  idle: Stretch;
   stretches: Map<number, Stretch[]>;
   map: AddressMap;
 }
@@ -107,9 +107,9 @@ export async function countTurn(
   }
   const [before, start] = [await takeMoment(counts), performance.now()];
   await rest(idle);
-  const executed = total((await takeMoment(counts)).since(before));
+  const blocks = (await takeMoment(counts)).since(before);
   const seconds = (performance.now() - start) / 1000;
-  return { idle: executed / seconds, stretches: measured, map: await readMap(counted) };
+  return { idle: { done: seconds, blocks }, stretches: measured, map: await readMap(counted) };
 }
 
 /** Stops what does its work by time and not for traffic, until disposed. */
@@ -145,13 +145,16 @@ async function readMap({ lab, run, program }: Counted): Promise<AddressMap> {
 
 /** What the turns of a driver come to at one size. */
 export function sideOf(turns: readonly CountedTurn[], size: number): Side {
-  const stretches = turns.flatMap(({ map, stretches }) =>
-    stretches.get(size)!.map((stretch) => ({
-      ...stretch,
-      map,
-      each: total(stretch.blocks) / stretch.done,
-    }))
-  );
+  return sumUp(turns.flatMap(({ map, stretches }) => stretches.get(size)!.map((one) => ({ ...one, map }))));
+}
+
+/** What they come to in a second without work. */
+export function idleOf(turns: readonly CountedTurn[]): Side {
+  return sumUp(turns.map(({ map, idle }) => ({ ...idle, map })));
+}
+
+function sumUp(found: readonly (Stretch & { map: AddressMap })[]): Side {
+  const stretches = found.map((stretch) => ({ ...stretch, each: total(stretch.blocks) / stretch.done }));
   const spread = (count: (block: Block) => number) =>
     spreadOf(
       stretches.map(({ blocks, done }) => blocks.reduce((sum, one) => sum + count(one), 0) / done),
