@@ -36,11 +36,11 @@ const TURNS = 32;
 /** Longest WAIT while a chain of awaits may still be on its way, microseconds. */
 const SETTLING_US = 1000;
 
-async function settleTurns(turns = TURNS): Promise<void> {
-  for (let turn = 0; turn < turns; turn++) await null;
+async function settleTurns(): Promise<void> {
+  for (let turn = 0; turn < TURNS; turn++) await null;
 }
 
-/** Turns to be taken before a driver that has no timer set is thought to wait for ever. */
+/** Most turns to be taken before a driver that has no timer set is thought to wait for ever. */
 const PATIENT_TURNS = 65_536;
 
 /** Taken before it is taken away from drivers. */
@@ -65,7 +65,8 @@ async function settle(
   const done = promise.finally(() => settled = true);
   for (;;) {
     await settleTurns();
-    if (!settled && clock.nextDueMs() === Infinity) await settleTurns(PATIENT_TURNS);
+    const patience = clock.nextDueMs() === Infinity ? PATIENT_TURNS : 0;
+    for (let turn = 0; turn < patience && !settled; turn++) await null;
     if (settled) return await done;
     const ms = clock.nextDueMs();
     if (ms === Infinity) {

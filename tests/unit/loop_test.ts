@@ -1,5 +1,5 @@
 /** The host's loop, against a scripted WAIT. */
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { LoopClock, useClock } from "../../src/driver/clock.ts";
 import { every, sleep, until } from "../../src/driver/mod.ts";
 import { runLoop, type Runnable, type WaitingGrant } from "../../src/host/loop.ts";
@@ -209,6 +209,26 @@ Deno.test("waits of a driver that is brought up are kept, without an event loop 
   });
   assertEquals(looks, 3);
   assertEquals(error.constructor, End);
+});
+
+Deno.test("a driver that is up is not waited for any longer, however many awaits it took", async () => {
+  let [turns, up, ready] = [0, 0, 0];
+  const counting = (async () => {
+    for (; ready === 0 && turns < 100_000; turns++) await null;
+  })();
+  await follow([], {
+    bringUp: async () => {
+      for (let i = 0; i < 200; i++) await null;
+      up = turns;
+    },
+    configure: () => {},
+    poll: () => {
+      ready ||= turns;
+      return false;
+    },
+  });
+  await counting;
+  assert(ready - up < 200, `${ready - up} turns after ${up}`);
 });
 
 Deno.test("timers bound the sleep", async () => {
