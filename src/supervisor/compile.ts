@@ -62,6 +62,9 @@ export function v8Flags({ heap, jit }: V8Limits): string[] {
   return [
     `--max-old-space-size=${Math.floor(heap / 2 ** 20)}`,
     "--disallow-code-generation-from-strings",
+    // A process is compiled to bytecode while it waits, and stays so: what it runs first it runs in a recovery.
+    "--no-lazy",
+    "--no-flush-bytecode",
     ...(jit ? [] : ["--jitless"]),
   ];
 }
