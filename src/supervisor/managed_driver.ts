@@ -390,14 +390,15 @@ export class ManagedDriver implements AsyncDisposable {
         await bringUp(name);
         if (dhcp) undo.use(new DhcpClient(name));
       }
-      for (
-        let ms = LOOK;
-        held.addresses.length === 0 && !signal.aborted;
-        ms = Math.min(2 * ms, LONGEST_LOOK)
-      ) {
-        held.addresses = addresses(held.port!);
-        if (held.addresses.length > 0) onEvent({ type: "address", addresses: held.addresses });
-        else await pause(ms, signal);
+      // Readings see addresses as well, and tell nobody.
+      let found: string[] = [];
+      for (let ms = LOOK; found.length === 0 && !signal.aborted; ms = Math.min(2 * ms, LONGEST_LOOK)) {
+        found = addresses(held.port!);
+        if (found.length === 0) await pause(ms, signal);
+      }
+      if (found.length > 0) {
+        held.addresses = found;
+        onEvent({ type: "address", addresses: found });
       }
     } catch (error) {
       onEvent({ type: "log", text: error instanceof Error ? error.message : String(error) });
