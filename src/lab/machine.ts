@@ -116,21 +116,20 @@ interface Parts {
 
 /**
  * Lives as long as this process and ends everything when that does, however it does: it holds our end of a
- * pipe, and its end of file is the sign. Its output stays open as long as QEMU runs.
+ * pipe, and its end of file is the sign. Its output stays open as long as QEMU runs, and its status is QEMU's.
  */
 const GUARD = `
 directory=$1
 shift
 trap '' HUP INT TERM
-(
-  setpriv --pdeathsig KILL "$@" < /dev/null 2> "$directory/qemu.log"
-  echo $? > "$directory/status"
-) &
+setpriv --pdeathsig KILL "$@" < /dev/null 2> "$directory/qemu.log" &
 exec > /dev/null
 cat
 kill -KILL $!
-wait
+wait $!
+status=$?
 rm -rf "$directory"
+exit $status
 `;
 
 /** A running lab. */
@@ -285,11 +284,11 @@ export class Lab implements AsyncDisposable {
     }
   }
 
-  /** The error to throw if QEMU has ended by a fault of its own, and this lab is not closed yet. */
+  /** The error to throw if QEMU has ended by a fault of its own. Closes the lab if it has ended. */
   async crash(doing: string): Promise<QemuCrash | undefined> {
     if (!await this.#hasEnded()) return undefined;
-    const status = await Deno.readTextFile(`${this.#directory}/status`).catch(() => "");
-    return crashOf(Number(status), doing);
+    await this.close();
+    return crashOf((await this.#guard.status).code, doing);
   }
 
   /** Warnings, bugs, stalls and leaks in the kernel's log so far, each with what follows it. */
