@@ -7,6 +7,7 @@ import { sh } from "../src/soak/lab.ts";
 import { AddressMap, type Area, AREAS } from "./areas.ts";
 import { type Block, takeMoment } from "./counts.ts";
 import { type Spread, spreadOf } from "./table.ts";
+import { pause } from "../src/pause.ts";
 
 /** Before and after a stretch the guest comes to rest, milliseconds. */
 const REST_MS = 50;
@@ -97,16 +98,16 @@ export async function countTurn(
     await using _ = await stopSupervisor(lab, run);
     for (let i = 0; i < stretches; i++) {
       for (const size of sizes) {
-        await rest(REST_MS);
+        await pause(REST_MS);
         const before = await takeMoment(counts);
         const done = await work(size, amount);
-        await rest(REST_MS);
+        await pause(REST_MS);
         measured.get(size)!.push({ done, blocks: (await takeMoment(counts)).since(before) });
       }
     }
   }
   const [before, start] = [await takeMoment(counts), performance.now()];
-  await rest(idle);
+  await pause(idle);
   const blocks = (await takeMoment(counts)).since(before);
   const seconds = (performance.now() - start) / 1000;
   return { idle: { done: seconds, blocks }, stretches: measured, map: await readMap(counted) };
@@ -120,10 +121,6 @@ async function stopSupervisor(lab: Lab, run?: DriverRun): Promise<AsyncDisposabl
   };
   await signal("STOP");
   return { [Symbol.asyncDispose]: () => signal("CONT") };
-}
-
-async function rest(ms: number): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 function total(blocks: readonly Block[]): number {

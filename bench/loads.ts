@@ -9,6 +9,7 @@ import { headsOf, interleave } from "./compare.ts";
 import { type LoadOptions, type LoadResult, putLoad } from "./load.ts";
 import { type Activity, activityBetween, type Sample, Sampler } from "./sampler.ts";
 import { formatTable, rangeText, type Spread, spreadOf } from "./table.ts";
+import { pause } from "../src/pause.ts";
 
 /** With how many frames a second a driver is loaded before it is measured. */
 const WARM_RATE = 12_000;
@@ -127,9 +128,9 @@ export async function bearLoads(
   await using sampler = new Sampler(lab, irq);
   const target = { ...rest.target, mac };
   await putLoad({ ...target, rate: WARM_RATE, warm: 0, measured: warm });
-  await wait(REST_MS);
+  await pause(REST_MS);
   const before = await sampler.take();
-  await wait(measured);
+  await pause(measured);
   const idle = activityBetween(before, await sampler.take());
   const results: Measured[] = [];
   for (const rate of loads) {
@@ -342,8 +343,4 @@ export function plotLoads<Name extends string>(
       ).toSorted(([a], [b]) => a - b),
     })),
   });
-}
-
-async function wait(ms: number): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { UserError } from "../src/error.ts";
 import type { Lab } from "../src/lab/mod.ts";
 import { activityBetween, Sampler } from "./sampler.ts";
+import { pause } from "../src/pause.ts";
 
 /** Requests under way at a time. */
 export const DEPTHS: readonly number[] = [1, 32];
@@ -76,9 +77,9 @@ export async function readRandomly(
     "output-format": "json",
   };
   const running = lab.exec(["fio", ...Object.entries(options).map(([name, value]) => `--${name}=${value}`)]);
-  await wait(warm + MARGIN_MS);
+  await pause(warm + MARGIN_MS);
   const before = await sampler.take();
-  await wait(measured - 2 * MARGIN_MS);
+  await pause(measured - 2 * MARGIN_MS);
   const { busy } = activityBetween(before, await sampler.take());
   const { stdout, stderr } = await running;
   const parsed = fioSchema.safeParse(JSON.parse(stdout.slice(stdout.indexOf("{")) || "null"));
@@ -93,8 +94,4 @@ export async function readRandomly(
     p99: micro("99.000000"),
     p999: micro("99.900000"),
   };
-}
-
-async function wait(ms: number): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve, ms));
 }

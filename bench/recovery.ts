@@ -19,6 +19,7 @@ import { layOut, startAnswering } from "./card.ts";
 import { compared, type Comparison, machineText, roundsText } from "./compare.ts";
 import { LOAD_MAC, putLoad } from "./load.ts";
 import { formatTable, rangeText, spreadOf } from "./table.ts";
+import { pause } from "../src/pause.ts";
 
 /** Programs in the guest: `bench/inside/`. */
 const [ECHO, RECEIVE, SEND] = ["echo", "receive", "send"].map((name) => `${CHECKOUT}/build/bench/${name}`);
@@ -278,10 +279,6 @@ function stream(lab: Lab): Traffic {
     const { retransmits } = sentSchema.parse(JSON.parse(told.value));
     return { gap: gap_us / 1000, lost: retransmits };
   };
-}
-
-async function pause(ms: number): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 function rowOf(rate: number | null, { quiet, ...kinds }: Seen): Row {

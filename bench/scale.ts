@@ -29,6 +29,7 @@ import { LinkWatch } from "./links.ts";
 import { LOAD_MAC, type LoadResult, putLoad } from "./load.ts";
 import { activityBetween, type Sample, Sampler } from "./sampler.ts";
 import { formatTable, rangeText, type Spread, spreadOf } from "./table.ts";
+import { pause } from "../src/pause.ts";
 
 /** Cards that are driven at once. */
 export const COUNTS: readonly number[] = [1, 2, 4, 8];
@@ -368,10 +369,6 @@ export function parseUsed(text: string): number {
     return Number(kib);
   });
   return (total - available) / 1024;
-}
-
-async function pause(ms: number): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 function pointOf(cards: number, kernel: readonly Turn[], ring3: readonly Turn[]): Point {

@@ -24,6 +24,7 @@ import { Qmp, QmpError } from "./qmp.ts";
 import { commandLine, signalOf } from "./shell.ts";
 import { crashOf, type QemuCrash, silent, SilentGuest, startAgain } from "./start.ts";
 import { LAB_DIRECTORY, RunningLab } from "./running.ts";
+import { pause } from "../pause.ts";
 
 /** Longest boot on a loaded machine without KVM, of a kernel with every check built in. */
 const BOOT_MS = 180_000;
@@ -305,7 +306,7 @@ export class Lab implements AsyncDisposable {
   async cut(): Promise<void> {
     const pid = Number(await Deno.readTextFile(`${this.#directory}/pid`));
     Deno.kill(pid, "SIGSTOP");
-    while (!await isStopped(pid)) await delay(1);
+    while (!await isStopped(pid)) await pause(1);
     await this.close();
   }
 
@@ -372,7 +373,7 @@ export class Lab implements AsyncDisposable {
     this.#master.status.then(() => ended = true);
     while (!await exists(this.#socket)) {
       if (ended) throw new UserError(`Cannot connect to the lab: ${(await said).trim()}`);
-      await delay(10);
+      await pause(10);
     }
   }
 
@@ -380,7 +381,7 @@ export class Lab implements AsyncDisposable {
     const over = new AbortController();
     const { signal } = over;
     const ready = async () => {
-      while (!signal.aborted && !this.console().includes(READY)) await delay(20);
+      while (!signal.aborted && !this.console().includes(READY)) await pause(20);
     };
     const stopped = async () => {
       await silent(() => this.console().length, SILENCE_MS, { signal });
@@ -432,7 +433,7 @@ export class Lab implements AsyncDisposable {
   }
 
   async #hasEnded(): Promise<boolean> {
-    return await Promise.race([this.#gone.then(() => true), delay(500).then(() => false)]);
+    return await Promise.race([this.#gone.then(() => true), pause(500).then(() => false)]);
   }
 }
 
@@ -514,8 +515,4 @@ async function isStopped(pid: number): Promise<boolean> {
 
 async function exists(path: string): Promise<boolean> {
   return await Deno.lstat(path).then(() => true, () => false);
-}
-
-async function delay(ms: number): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -1,4 +1,5 @@
 /** Ending a driver on purpose, and seeing that it is noticed for what it was and that another takes over. */
+import { pause } from "../pause.ts";
 import type { KillWay } from "../supervisor/contract.ts";
 import type { EndKind, Reason } from "../supervisor/schema.ts";
 import type { DriverRun } from "./driver_run.ts";
@@ -81,16 +82,6 @@ export async function faultLoop(
     faults.push(await fault(run, ways[faults.length % ways.length]));
     onFault(faults[faults.length - 1]);
   }
-}
-
-/** Waits, but not longer than until `over`. */
-export async function pause(ms: number, over: AbortSignal): Promise<void> {
-  if (over.aborted || ms <= 0) return;
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, ms);
-  over.addEventListener("abort", () => resolve(), { once: true });
-  await promise;
-  clearTimeout(timer);
 }
 
 /** What was seen of the ends of one way. */

@@ -1,6 +1,7 @@
 /** Random reads and writes by fio, all of it verified, on a disk whose driver is ended every two seconds. */
 import type { Disk, Lab } from "../lab/mod.ts";
 import { type LabOptions, startLab } from "../run/lab.ts";
+import { pause } from "../pause.ts";
 import { grouped } from "../size.ts";
 import type { KillWay } from "../supervisor/contract.ts";
 import { type Finding, formatVerdict, verdictOf } from "../verdict.ts";
@@ -14,7 +15,6 @@ import {
   faultLoop,
   faultProblems,
   type FaultSummary,
-  pause,
   recoveryText,
   summarise,
 } from "./fault.ts";

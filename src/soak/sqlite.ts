@@ -17,6 +17,7 @@ import { EXPECTED, recoveryText } from "./fault.ts";
 import { kernelComplaints, sh, stopRun, unloadModule } from "./lab.ts";
 import { writeManifest } from "./manifest.ts";
 import { losePower, type PowerLoss } from "./write_log.ts";
+import { pause } from "../pause.ts";
 
 /** `limits.stall` of the manifest, milliseconds: that of users. */
 const STALL_MS = 1000;
@@ -234,7 +235,7 @@ class Soak {
     for (let kill = 0; kill < kills; kill++) {
       const { id, pid } = await run.next("starting", { after });
       if (this.#chance()) await run.next("ready", { after: id });
-      await sleep(this.#upTo(MOST_LIFE_MS));
+      await pause(this.#upTo(MOST_LIFE_MS));
       await lab.exec(["kill", "-KILL", `${pid}`]);
       const { reason, id: ended } = await run.next("ended", { after: id });
       if (reason.kind !== EXPECTED.kill) {
@@ -244,7 +245,7 @@ class Soak {
       this.#kills++;
     }
     if (this.#chance()) await run.next("ready", { after });
-    await sleep(this.#upTo(MOST_WAIT_MS));
+    await pause(this.#upTo(MOST_WAIT_MS));
   }
 
   /** Leaves on the medium what a disk would have that lost its power with the machine. */
@@ -369,10 +370,6 @@ export function lostCommits(acknowledged: Numbers, found: Numbers): string[] {
   return KINDS.filter((kind) => found[kind] < acknowledged[kind]).map((kind) =>
     `commits: ${kind} acknowledged ${acknowledged[kind]} and has ${found[kind]}`
   );
-}
-
-async function sleep(ms: number): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 function numbersText(numbers: Numbers): string {

@@ -5,7 +5,8 @@ import { grouped } from "../size.ts";
 import type { Driver } from "../supervisor/schema.ts";
 import { type Finding, formatVerdict, verdictOf } from "../verdict.ts";
 import { DriverRun } from "./driver_run.ts";
-import { type Fault, fault, faultProblems, followFault, pause } from "./fault.ts";
+import { pause } from "../pause.ts";
+import { type Fault, fault, faultProblems, followFault } from "./fault.ts";
 import { kernelComplaints, sh, stopRun, unloadModule } from "./lab.ts";
 import { writeManifest } from "./manifest.ts";
 import { parseSwitches, type Switches, switchesBetween } from "./process.ts";
@@ -130,7 +131,7 @@ export async function soakStall(options: StallSoakOptions): Promise<StallSoak> {
 /** Has the driver loop for ever while frames go both ways. */
 async function stallUnderTraffic(run: DriverRun, lab: Lab, wait: number): Promise<Fault> {
   const load = lab.spawn(["ping", "-q", "-i", "0.01", PEER], { stdout: "null", stderr: "null" });
-  await sleep(wait);
+  await pause(wait);
   const one = await fault(run, "stall");
   await sh(lab, "pkill -x ping");
   await load.status;
@@ -142,10 +143,10 @@ async function stallUnderTraffic(run: DriverRun, lab: Lab, wait: number): Promis
  * frame comes for it.
  */
 async function stallWhileIdle(run: DriverRun, lab: Lab): Promise<Fault> {
-  await sleep(SETTLE_MS);
+  await pause(SETTLE_MS);
   const from = run.lastId;
   await sh(lab, `kill -STOP ${run.last("starting")!.pid}`);
-  await sleep(2 * LIMIT_MS);
+  await pause(2 * LIMIT_MS);
   const early = run.events.find(({ id, type }) => id > from && type === "ended");
   // It is left to faultProblems() to find the end that nobody asked for.
   if (!early) await sh(lab, `ip netns exec peer ping -q -c 1 -W 1 ${OURS} > /dev/null || true`);
@@ -157,7 +158,7 @@ async function watchIdle(run: DriverRun, lab: Lab, options: StallSoakOptions): P
   const { idle, progress, signal } = options;
   await sh(lab, "ip netns exec peer ip link set eth1 down");
   progress(`leaving the driver alone for ${idle} s, its link up`);
-  await sleep(SETTLE_MS);
+  await pause(SETTLE_MS);
   const before = await look(run, lab);
   const start = performance.now();
   const end = start + idle * 1000;
@@ -246,8 +247,4 @@ export function formatStallSoak(result: StallSoak): string {
 
 function rangeText({ min, p50, max }: Distribution): string {
   return `${min.toFixed(0)} to ${max.toFixed(0)} ms, p50 ${p50.toFixed(0)}`;
-}
-
-async function sleep(ms: number): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -10,6 +10,7 @@ import { BoundDevice, checkDevice, chooseDevice, uidOf, warningsOf } from "./dev
 import { compile } from "./compile.ts";
 import type { HostProgram } from "./driver_process.ts";
 import { type DmaFault, dmaFaultText } from "./dma_faults.ts";
+import { pause } from "../pause.ts";
 import { Meter, type PortKind, privateMemory } from "./meter.ts";
 import type { Driver, EventDetail, Reason } from "./schema.ts";
 import { type Death, Supervisor } from "./supervisor.ts";
@@ -406,16 +407,4 @@ export class ManagedDriver implements AsyncDisposable {
     // The DHCP client lives as long as the device is ours.
     while (!signal.aborted) await pause(2 ** 30, signal);
   }
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener("abort", done);
-  });
 }

@@ -37,6 +37,7 @@ import {
   type Setting,
   SHARED_FILE,
 } from "./native_attempts.ts";
+import { pause } from "../pause.ts";
 
 /** The program of `src/walls/native/`. */
 const PROGRAM = `${checkout()}/build/walls/attempt`;
@@ -366,10 +367,6 @@ async function hostName(): Promise<string> {
 
 async function exists(path: string): Promise<boolean> {
   return await Deno.stat(path).then(() => true, () => false);
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 if (import.meta.main) {

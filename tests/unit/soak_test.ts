@@ -3,7 +3,8 @@ import { assert, assertAlmostEquals, assertEquals, assertStringIncludes, assertT
 import { loadManifest } from "../../src/manifest/mod.ts";
 import { parseMemory } from "../../src/memory.ts";
 import type { DriverRun } from "../../src/soak/driver_run.ts";
-import { type Fault, faultProblems, pause, summarise } from "../../src/soak/fault.ts";
+import { pause } from "../../src/pause.ts";
+import { type Fault, faultProblems, summarise } from "../../src/soak/fault.ts";
 import { soakManifest } from "../../src/soak/manifest.ts";
 import { parseSwitches, switchesBetween } from "../../src/soak/process.ts";
 import {
