@@ -91,11 +91,13 @@ export function readCounters(name: string): InterfaceCounters | undefined {
 
 /** The link's state and its speed in Mb/s, 0 if unknown. */
 export function readLink(name: string): { up: boolean; speed: number } {
-  try {
-    const read = (file: string) => Deno.readTextFileSync(`${SYS}/class/net/${name}/${file}`).trim();
-    return { up: read("carrier") === "1", speed: Math.max(0, Number(read("speed")) || 0) };
-  } catch {
-    // Both fail while the interface is down.
-    return { up: false, speed: 0 };
-  }
+  const read = (file: string) => {
+    try {
+      return Deno.readTextFileSync(`${SYS}/class/net/${name}/${file}`).trim();
+    } catch {
+      // Both fail while the interface is down.
+      return "";
+    }
+  };
+  return { up: read("carrier") === "1", speed: Math.max(0, Number(read("speed")) || 0) };
 }
