@@ -1,5 +1,6 @@
 /** Network cards in the lab, in the hands of the kernel's e1000 or of ring3's drivers, pinned alike. */
 import { UserError } from "../src/error.ts";
+import { CHECKOUT } from "../src/lab/guest.ts";
 import type { Lab } from "../src/lab/mod.ts";
 import { lines } from "../src/lines.ts";
 import { LOAD_MODULE } from "../src/run/lab.ts";
@@ -12,6 +13,9 @@ export const INTERRUPT_CPU = 0;
 
 /** Longest time that the processors take to start one driver of ring3 and its spare, milliseconds. */
 const START_MS = 180_000;
+
+/** Where the program that echoes, `bench/inside/echo.c`, listens: `bench/outside/load.c` expects it there. */
+export const ECHO_PORT = 7;
 
 /** A card with a driver. */
 export interface DrivenCard {
@@ -146,6 +150,15 @@ export async function startAnswering(lab: Lab, argv: readonly string[], index = 
   });
   const { value } = await lines(stdout).next();
   if (value !== "ready") throw new UserError(`${argv[0]} does not start in the lab`);
+}
+
+/** Starts the program in the guest that echoes, at an address, or at all. @param options `index`: of the card it is for. */
+export async function startEcho(
+  lab: Lab,
+  { address, index }: { address?: string; index?: number } = {},
+): Promise<void> {
+  const at = address === undefined ? [] : [address];
+  await startAnswering(lab, [`${CHECKOUT}/build/bench/echo`, `${ECHO_PORT}`, ...at], index);
 }
 
 /** Name of the interface behind a PCI device, once the kernel's driver has made it. */

@@ -4,14 +4,14 @@
  */
 import { buildBench } from "../src/build.ts";
 import { UserError } from "../src/error.ts";
-import { CHECKOUT } from "../src/lab/guest.ts";
 import { type Lab, nicNetwork } from "../src/lab/mod.ts";
 import { drawChart } from "../src/plot/mod.ts";
 import type { LabOptions } from "../src/run/lab.ts";
 import { DEVICE, keepQuiet } from "../src/soak/wire.ts";
+import { temporaryFolder } from "../src/temporary_folder.ts";
 import { AREAS } from "./areas.ts";
 import { BURST_MAC, BurstSender, type Echoes } from "./bursts.ts";
-import { type Card, startAnswering, takeCard } from "./card.ts";
+import { type Card, ECHO_PORT, startEcho, takeCard } from "./card.ts";
 import {
   compared,
   type Comparison,
@@ -31,12 +31,9 @@ import {
   sideOf,
   startCountedLab,
 } from "./instructions.ts";
+import { wireSockets } from "./load.ts";
 import { Reader } from "./reader.ts";
 import { formatTable, rangeText } from "./table.ts";
-
-/** The program that answers, in the guest: `bench/inside/echo.c`. */
-const ECHO = `${CHECKOUT}/build/bench/echo`;
-const ECHO_PORT = 7;
 
 /** Bytes of a datagram's payload. */
 const SIZE = 1024;
@@ -127,9 +124,8 @@ export interface CostBenchOptions extends LabOptions, Omit<CountingOptions, "amo
 export async function benchCost(options: CostBenchOptions): Promise<CostBench> {
   const { device, stretches } = options;
   await buildBench();
-  const folder = await Deno.makeTempDir();
   await using cleaning = new AsyncDisposableStack();
-  cleaning.defer(() => Deno.remove(folder, { recursive: true }));
+  const { path: folder } = cleaning.use(await temporaryFolder(options.signal));
   const { lab, amount, turns, problems } = device === "e1000"
     ? await countEchoes(options, { folder, cleaning })
     : await countReads(options, { disk: device, folder, cleaning });
@@ -165,12 +161,12 @@ interface Turns {
 
 async function countEchoes(options: CostBenchOptions, { folder, cleaning }: Place): Promise<Turns> {
   const amount = AMOUNTS.datagrams;
-  const sockets = { card: `${folder}/card`, outside: `${folder}/outside` };
+  const sockets = wireSockets(folder);
   const hardware = { nic: ["e1000" as const], disk: [], sockets: { 0: sockets } };
   const { lab, counts } = await startCountedLab(options, { folder, hardware });
   cleaning.use(lab);
   await keepQuiet(lab);
-  await startAnswering(lab, [ECHO, `${ECHO_PORT}`]);
+  await startEcho(lab);
   const { host: from, guest: to } = nicNetwork(0);
   const use = async ({ mac, run }: Card) => {
     await using sender = new BurstSender({ sockets, mac, from, to, port: ECHO_PORT, size: SIZE });

@@ -52,6 +52,11 @@ export interface LoadOptions {
   over?: AbortSignal;
 }
 
+/** Sockets of the wire of the card at `index`, in a folder. */
+export function wireSockets(folder: string, index = 0): FrameSockets {
+  return { card: `${folder}/card${index}`, outside: `${folder}/outside${index}` };
+}
+
 /** Puts a load on the card. @throws {UserError} if the program fails. */
 export async function putLoad(options: LoadOptions): Promise<LoadResult> {
   const { program, sockets, mac, from, to, size, rate, warm, measured, answer = "echo", begin, end, over } =

@@ -4,9 +4,10 @@ import { type BootOptions, type Lab, nicNetwork } from "../src/lab/mod.ts";
 import { drawChart } from "../src/plot/mod.ts";
 import { type LabOptions, startLab } from "../src/run/lab.ts";
 import { keepQuiet } from "../src/soak/wire.ts";
+import { temporaryFolder } from "../src/temporary_folder.ts";
 import type { DrivenCard } from "./card.ts";
 import { headsOf, interleave } from "./compare.ts";
-import { type LoadOptions, type LoadResult, putLoad } from "./load.ts";
+import { type LoadOptions, type LoadResult, putLoad, wireSockets } from "./load.ts";
 import { type Activity, activityBetween, type Sample, Sampler } from "./sampler.ts";
 import { formatTable, rangeText, type Spread, spreadOf } from "./table.ts";
 import { pause } from "../src/pause.ts";
@@ -105,9 +106,8 @@ export async function startLoadedLab(
 ): Promise<LoadedLab> {
   await buildBench();
   const program = `${await buildOutside()}/load`;
-  const directory = await Deno.makeTempDir();
-  cleaning.defer(() => Deno.remove(directory, { recursive: true }));
-  const sockets = { card: `${directory}/card`, outside: `${directory}/outside` };
+  const { path } = cleaning.use(await temporaryFolder(options.signal));
+  const sockets = wireSockets(path);
   const hardware = { ...options.hardware, nic: ["e1000" as const], disk: [], sockets: { 0: sockets } };
   const lab = cleaning.use(await startLab({ ...options, hardware }));
   await keepQuiet(lab);

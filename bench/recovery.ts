@@ -6,7 +6,7 @@ import { z } from "zod";
 import { buildBench, buildOutside } from "../src/build.ts";
 import { UserError } from "../src/error.ts";
 import { CHECKOUT } from "../src/lab/guest.ts";
-import { type FrameSockets, type Lab, nicNetwork } from "../src/lab/mod.ts";
+import { type FrameSockets, type Lab, nicAddress, nicNetwork } from "../src/lab/mod.ts";
 import { lines } from "../src/lines.ts";
 import { drawChart, empirical } from "../src/plot/mod.ts";
 import { type LabOptions, startLab } from "../src/run/lab.ts";
@@ -15,21 +15,21 @@ import { KilledDriver, type RecoveryParts } from "../src/soak/killed_driver.ts";
 import { sh } from "../src/soak/lab.ts";
 import { DEVICE, keepQuiet, layWire, OURS, PEER } from "../src/soak/wire.ts";
 import { type Distribution, distribution } from "../src/statistics.ts";
-import { layOut, startAnswering } from "./card.ts";
+import { temporaryFolder } from "../src/temporary_folder.ts";
+import { layOut, startEcho } from "./card.ts";
 import { compared, type Comparison, machineText, roundsText } from "./compare.ts";
-import { LOAD_MAC, putLoad } from "./load.ts";
+import { LOAD_MAC, putLoad, wireSockets } from "./load.ts";
 import { formatTable, rangeText, spreadOf } from "./table.ts";
 import { pause } from "../src/pause.ts";
 
 /** Programs in the guest: `bench/inside/`. */
-const [ECHO, RECEIVE, SEND] = ["echo", "receive", "send"].map((name) => `${CHECKOUT}/build/bench/${name}`);
+const [RECEIVE, SEND] = ["receive", "send"].map((name) => `${CHECKOUT}/build/bench/${name}`);
 
-/** The port at which `bench/outside/load.c` wants its answers, and that of the stream. */
-const ECHO_PORT = 7;
+/** The port of the stream. */
 const STREAM_PORT = 5003;
 
 /** The card with the load at its other end; the first and the second are on one wire, for TCP. */
-const LOADED = { index: 2, device: "0000:03:00.0" } as const;
+const LOADED = { index: 2, device: nicAddress(2) };
 
 /** Bytes of a datagram's payload. */
 const SIZE = 1024;
@@ -125,10 +125,9 @@ export async function benchRecovery(options: RecoveryBenchOptions): Promise<Reco
   const { hardware, rates, rounds, kills, progress } = options;
   await buildBench();
   const program = `${await buildOutside()}/load`;
-  const directory = await Deno.makeTempDir();
   await using cleaning = new AsyncDisposableStack();
-  cleaning.defer(() => Deno.remove(directory, { recursive: true }));
-  const sockets = { card: `${directory}/card`, outside: `${directory}/outside` };
+  const { path } = cleaning.use(await temporaryFolder(options.signal));
+  const sockets = wireSockets(path);
   const lab = cleaning.use(
     await startLab({
       ...options,
@@ -142,7 +141,7 @@ export async function benchRecovery(options: RecoveryBenchOptions): Promise<Reco
     }),
   );
   await keepQuiet(lab);
-  await startAnswering(lab, [ECHO, `${ECHO_PORT}`]);
+  await startEcho(lab);
   const problems: string[] = [];
   const udp = rates.map((rate) => ({ rate, seen: nothing() }));
   const tcp = nothing();

@@ -4,14 +4,14 @@
  */
 import { buildBench, buildOutside } from "../src/build.ts";
 import { UserError } from "../src/error.ts";
-import { CHECKOUT } from "../src/lab/guest.ts";
-import { type FrameSockets, type Lab, nicNetwork } from "../src/lab/mod.ts";
+import { type FrameSockets, type Lab, nicAddress, nicNetwork } from "../src/lab/mod.ts";
 import { parseMemory } from "../src/memory.ts";
 import { drawChart } from "../src/plot/mod.ts";
 import { type LabOptions, startLab } from "../src/run/lab.ts";
 import { sh } from "../src/soak/lab.ts";
 import { keepQuiet } from "../src/soak/wire.ts";
-import { type Card, startAnswering, takeCards } from "./card.ts";
+import { temporaryFolder } from "../src/temporary_folder.ts";
+import { type Card, startEcho, takeCards } from "./card.ts";
 import {
   cellsOf,
   compared,
@@ -26,7 +26,7 @@ import {
   takeTurns,
 } from "./compare.ts";
 import { LinkWatch } from "./links.ts";
-import { LOAD_MAC, type LoadResult, putLoad } from "./load.ts";
+import { LOAD_MAC, type LoadResult, putLoad, wireSockets } from "./load.ts";
 import { activityBetween, type Sample, Sampler } from "./sampler.ts";
 import { formatTable, rangeText, type Spread, spreadOf } from "./table.ts";
 import { pause } from "../src/pause.ts";
@@ -36,12 +36,6 @@ export const COUNTS: readonly number[] = [1, 2, 4, 8];
 
 /** Processors of the machines. */
 export const MACHINES: readonly number[] = [1, 2, 4];
-
-/** The program that answers, in the guest, one for each card: `bench/inside/echo.c`. */
-const ECHO = `${CHECKOUT}/build/bench/echo`;
-
-/** The port at which `bench/outside/load.c` wants its answers. */
-const ECHO_PORT = 7;
 
 /** Bytes of a datagram's payload. */
 const SIZE = 1024;
@@ -197,15 +191,13 @@ export async function benchScale(options: ScaleBenchOptions): Promise<ScaleBench
 /** All counts on one machine. */
 async function measureMachine(options: ScaleBenchOptions & { program: string }): Promise<Machine> {
   const { hardware, counts, rounds, progress } = options;
-  const directory = await Deno.makeTempDir();
   await using cleaning = new AsyncDisposableStack();
-  cleaning.defer(() => Deno.remove(directory, { recursive: true }));
+  const { path } = cleaning.use(await temporaryFolder(options.signal));
   const places = Array.from({ length: Math.max(...counts) }, (_, index): Place => {
     const { host: from, guest: to } = nicNetwork(index);
     return {
-      // Each card has a port of the root's, and these are the buses behind them.
-      device: `0000:0${1 + index}:00.0`,
-      sockets: { card: `${directory}/card${index}`, outside: `${directory}/outside${index}` },
+      device: nicAddress(index),
+      sockets: wireSockets(path, index),
       from,
       to,
     };
@@ -225,7 +217,7 @@ async function measureMachine(options: ScaleBenchOptions & { program: string }):
   // Programs answer at addresses that interfaces get later, and lose and get again.
   await sh(lab, "echo 1 > /proc/sys/net/ipv4/ip_nonlocal_bind");
   for (const [index, { to }] of places.entries()) {
-    await startAnswering(lab, [ECHO, `${ECHO_PORT}`, to], index);
+    await startEcho(lab, { address: to, index });
   }
   const { result: turns, problems } = await takeTurns({ rounds, progress }, async (driver) => {
     const taken: Taken<Turn[]> = { result: [], problems: [] };

@@ -2,10 +2,9 @@
  * UDP echo under load from idle to past saturation, after Leslie et al. 2005, figure 4: the kernel's own driver
  * and ring3's in turn, in one boot, on one card.
  */
-import { CHECKOUT } from "../src/lab/guest.ts";
 import type { LabOptions } from "../src/run/lab.ts";
 import { DEVICE } from "../src/soak/wire.ts";
-import { type Card, startAnswering, takeCard } from "./card.ts";
+import { type Card, startEcho, takeCard } from "./card.ts";
 import {
   compared,
   type Comparison,
@@ -27,12 +26,6 @@ import {
   type Wording,
   wrongAnswers,
 } from "./loads.ts";
-
-/** The program that answers, in the guest: `bench/inside/echo.c`. */
-const ECHO = `${CHECKOUT}/build/bench/echo`;
-
-/** The port at which `bench/outside/load.c` wants its answers. */
-const ECHO_PORT = 7;
 
 /** How the loads are told of. */
 const WORDING: Wording<DriverName> = { owners: OWNERS, unit: "datagram" };
@@ -76,7 +69,7 @@ export async function benchUdp(options: UdpBenchOptions): Promise<UdpBench> {
   const { loads, size } = options;
   await using cleaning = new AsyncDisposableStack();
   const { lab, wire } = await startLoadedLab(options, cleaning);
-  await startAnswering(lab, [ECHO, `${ECHO_PORT}`]);
+  await startEcho(lab);
   const { from, to } = wire;
   const use = (card: Card) => bearLoads(lab, card, { ...options, target: { ...wire, size } });
   const taking = { device: DEVICE, address: to, neighbours: { [from]: LOAD_MAC }, use };

@@ -130,6 +130,11 @@ export function nicNetwork(index: number): { network: string; host: string; gues
   return { network: `${prefix}.0/24`, host: `${prefix}.2`, guest: `${prefix}.15` };
 }
 
+/** PCI address of the card at `index`: each is alone behind a port of its own, and these are the first buses. */
+export function nicAddress(index: number): string {
+  return `0000:${(1 + index).toString(16).padStart(2, "0")}:00.0`;
+}
+
 /** PCI address of the edu device at `index`. */
 export function eduAddress(index: number): string {
   return `0000:00:${(EDU_SLOT + index).toString(16)}.0`;

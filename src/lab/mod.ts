@@ -15,6 +15,7 @@ export {
   eduAddress,
   escape,
   LOG_SECTOR,
+  nicAddress,
   nicNetwork,
   parseHardware,
 } from "./hardware.ts";

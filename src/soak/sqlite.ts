@@ -9,6 +9,7 @@ import { lines } from "../lines.ts";
 import { run } from "../lab/command.ts";
 import { type LabOptions, startLab } from "../run/lab.ts";
 import { grouped } from "../size.ts";
+import { temporaryFolder } from "../temporary_folder.ts";
 import { type Finding, formatVerdict, verdictOf } from "../verdict.ts";
 import { type DatabasesFound, type Kind, KINDS, parseCommitted } from "./database.ts";
 import { diskComplaints, diskHardware, diskOfRun } from "./disk.ts";
@@ -129,18 +130,6 @@ export async function soakSqlite(options: SqliteSoakOptions): Promise<SqliteSoak
   };
 }
 
-/** A folder that goes when it is disposed of, or with an interruption, after which nobody disposes of anything. */
-async function temporaryFolder(signal: AbortSignal): Promise<AsyncDisposable & { path: string }> {
-  const path = await Deno.makeTempDir({ prefix: "ring3-soak-" });
-  signal.addEventListener("abort", () => Deno.removeSync(path, { recursive: true }));
-  return {
-    path,
-    [Symbol.asyncDispose]: async () => {
-      if (!signal.aborted) await Deno.remove(path, { recursive: true });
-    },
-  };
-}
-
 /** A machine with its driver, as booted between two cuts. */
 interface Machine extends AsyncDisposable {
   lab: Lab;
@@ -185,7 +174,7 @@ class Soak {
 
   /**
    * Boots, has the databases commit while the driver is killed, and cuts the machine off.
-   * @returns Kills that are left: of none, unless QEMU has cut the machine off itself.
+   * @returns How many kills are left: 0, unless QEMU has cut the machine off before.
    */
   async untilCut(kills: number, cut: number): Promise<number> {
     const { progress, cuts } = this.#options;
@@ -213,7 +202,7 @@ class Soak {
     await this.#losePower();
     this.#complained(machine);
     if (crash) {
-      progress(`${crash.message.split(":")[0]}, which is taken for a cut`);
+      progress(`QEMU ended with ${crash.signal}, which is taken for a cut`);
       this.crashes.push(crash.signal);
       this.#recovered(run);
       return left;

@@ -2,12 +2,12 @@
 import { checkAgainst, type CheckOptions, type CheckResult } from "../check/mod.ts";
 import type { OutsideLine } from "../check/outside.ts";
 import { UserError } from "../error.ts";
-import type { Hardware, Lab } from "../lab/mod.ts";
+import { type Hardware, type Lab, nicAddress } from "../lab/mod.ts";
 import { lines } from "../lines.ts";
 import { sh } from "./lab.ts";
 
 /** Address of the card under test in the lab of a wire. */
-export const DEVICE = "0000:01:00.0";
+export const DEVICE = nicAddress(0);
 /** Addresses of both ends. */
 export const OURS = "10.9.0.1";
 export const PEER = "10.9.0.2";
