@@ -11,13 +11,7 @@ import {
 } from "../../bench/forward.ts";
 import { benchIommu, formatIommuBench, type Mode, MODES, plotIommuBench } from "../../bench/iommu.ts";
 import { iommuText } from "../../bench/compare.ts";
-import {
-  BATCHES,
-  benchPacket,
-  formatPacketBench,
-  type PacketBench,
-  plotPacketBench,
-} from "../../bench/packet.ts";
+import { BATCHES, benchPacket, formatPacketBench, plotPacketBench } from "../../bench/packet.ts";
 import { benchRecovery, formatRecoveryBench, plotRecoveryBench, RATES } from "../../bench/recovery.ts";
 import { benchScale, COUNTS, formatScaleBench, MACHINES, plotScaleBench } from "../../bench/scale.ts";
 import { benchTcp, formatTcpBench } from "../../bench/tcp.ts";
@@ -29,7 +23,7 @@ import { progressOnStderr } from "../progress.ts";
 import { need } from "../setup.ts";
 import { type Command, defineCommand, defineGroup, flag, integer, text } from "./args.ts";
 import { IN_LAB_OPTIONS, inLab } from "./in_lab.ts";
-import { type Keeping, keepResult, outOption } from "./results.ts";
+import { keepResult, outOption } from "./results.ts";
 
 const ALL_FORMS = ".md, .svg and .json";
 
@@ -67,7 +61,8 @@ const diskCommand = defineCommand({
       format: formatDiskBench,
       keep: {
         name: () => `disk-${disk}`,
-        forms: (result) => ({ md: formatDiskBench(result), svg: plotDiskBench(result) }),
+        md: formatDiskBench,
+        svg: plotDiskBench,
       },
     });
   },
@@ -112,7 +107,8 @@ const udpCommand = defineCommand({
       format: formatUdpBench,
       keep: {
         name: (result) => `udp-${size}-iommu-${iommuText(result)}`,
-        forms: (result) => ({ md: formatUdpBench(result), svg: plotUdpBench(result) }),
+        md: formatUdpBench,
+        svg: plotUdpBench,
       },
     });
   },
@@ -149,7 +145,8 @@ const forwardCommand = defineCommand({
       format: formatForwardBench,
       keep: {
         name: (result) => `forward-${size}-iommu-${iommuText(result)}`,
-        forms: (result) => ({ md: formatForwardBench(result), svg: plotForwardBench(result) }),
+        md: formatForwardBench,
+        svg: plotForwardBench,
       },
     });
   },
@@ -175,7 +172,7 @@ const tcpCommand = defineCommand({
       format: formatTcpBench,
       keep: {
         name: (result) => `tcp-iommu-${iommuText(result)}`,
-        forms: (result) => ({ md: formatTcpBench(result) }),
+        md: formatTcpBench,
       },
     });
   },
@@ -206,11 +203,14 @@ const packetCommand = defineCommand({
       counts: quick ? 1 : 3,
       progress,
     });
-    const keeping: Keeping<PacketBench> = {
+    await keepResult(result, {
       name: () => "packet",
-      forms: (result) => ({ md: formatPacketBench(result), svg: plotPacketBench(result) }),
-    };
-    await keepResult(result, { ...keeping, out, quick, progress });
+      md: formatPacketBench,
+      svg: plotPacketBench,
+      out,
+      quick,
+      progress,
+    });
     console.log(json ? JSON.stringify(result) : formatPacketBench(result));
     return 0;
   },
@@ -249,7 +249,8 @@ const costCommand = defineCommand({
       format: formatCostBench,
       keep: {
         name: (result) => `cost-${device}-iommu-${iommuText(result)}`,
-        forms: (result) => ({ md: formatCostBench(result), svg: plotCostBench(result) }),
+        md: formatCostBench,
+        svg: plotCostBench,
       },
     });
   },
@@ -291,7 +292,8 @@ const iommuCommand = defineCommand({
       format: formatIommuBench,
       keep: {
         name: () => "iommu",
-        forms: (result) => ({ md: formatIommuBench(result), svg: plotIommuBench(result) }),
+        md: formatIommuBench,
+        svg: plotIommuBench,
       },
     });
   },
@@ -317,7 +319,8 @@ const wakeupCommand = defineCommand({
       format: formatWakeupBench,
       keep: {
         name: () => "wakeup",
-        forms: (result) => ({ md: formatWakeupBench(result), svg: plotWakeupBench(result) }),
+        md: formatWakeupBench,
+        svg: plotWakeupBench,
       },
     });
   },
@@ -349,7 +352,8 @@ const recoveryCommand = defineCommand({
       format: formatRecoveryBench,
       keep: {
         name: () => "recovery",
-        forms: (result) => ({ md: formatRecoveryBench(result), svg: plotRecoveryBench(result) }),
+        md: formatRecoveryBench,
+        svg: plotRecoveryBench,
       },
     });
   },
@@ -392,7 +396,8 @@ const scaleCommand = defineCommand({
       format: formatScaleBench,
       keep: {
         name: (result) => `scale-iommu-${iommuText(result.machines[0])}`,
-        forms: (result) => ({ md: formatScaleBench(result), svg: plotScaleBench(result) }),
+        md: formatScaleBench,
+        svg: plotScaleBench,
       },
     });
   },

@@ -4,19 +4,14 @@ import { checkout } from "../lab/checkout.ts";
 import type { Progress } from "../progress.ts";
 import { text } from "./args.ts";
 
-/** What people read. */
-export interface Forms {
-  /** Tables, if there are any. */
-  md?: string;
-  /** A chart, if there is one. */
-  svg?: string;
-}
-
 /** What is kept of a result. */
 export interface Keeping<T> {
   /** Path in `bench/results/` without an ending, where a whole run's go unless told otherwise. */
   name: (result: T) => string;
-  forms: (result: T) => Forms;
+  /** Tables that people read, if there are any. */
+  md?: (result: T) => string;
+  /** A chart, if there is one. */
+  svg?: (result: T) => string;
 }
 
 /**
@@ -38,7 +33,7 @@ export function outOption(endings: string, name: string) {
 /** Writes a result where it is to go, if anywhere, making the folder. */
 export async function keepResult<T>(
   result: T,
-  { name, forms, out, quick = false, progress }: Keeping<T> & {
+  { name, md, svg, out, quick = false, progress }: Keeping<T> & {
     out?: string;
     quick?: boolean;
     progress: Progress;
@@ -46,12 +41,12 @@ export async function keepResult<T>(
 ): Promise<void> {
   const path = out ?? (quick ? undefined : `${checkout()}/bench/results/${name(result)}`);
   if (path === undefined) return;
-  const { md, svg } = forms(result);
-  const files = Object.entries({ md: md && `${md}\n`, svg, json: `${JSON.stringify(result, null, 2)}\n` });
+  const files = [
+    ...(md ? [{ file: `${path}.md`, text: `${md(result)}\n` }] : []),
+    ...(svg ? [{ file: `${path}.svg`, text: svg(result) }] : []),
+    { file: `${path}.json`, text: `${JSON.stringify(result, null, 2)}\n` },
+  ];
   await Deno.mkdir(dirname(path), { recursive: true });
-  const written = files.flatMap(([ending, content]) =>
-    content ? [{ file: `${path}.${ending}`, content }] : []
-  );
-  await Promise.all(written.map(({ file, content }) => Deno.writeTextFile(file, content)));
-  progress(`written: ${written.map(({ file }) => file).join(", ")}`);
+  await Promise.all(files.map(({ file, text }) => Deno.writeTextFile(file, text)));
+  progress(`written: ${files.map(({ file }) => file).join(", ")}`);
 }

@@ -41,7 +41,7 @@ const recoverCommand = defineCommand({
     return await inLab(options, {
       run: (lab) => soakRecover({ ...lab, cycles, alone, sampleEvery }),
       format: formatRecoverSoak,
-      keep: { name: () => RECOVERIES, forms: (result) => ({ svg: plotRecoverSoak(result) }) },
+      keep: { name: () => RECOVERIES, svg: plotRecoverSoak },
     });
   },
 });

@@ -81,7 +81,7 @@ Deno.test("results of a whole run are written, those of a quick one only where t
     const said: string[] = [];
     const keeping = {
       name: () => "never",
-      forms: () => ({ md: "| a |" }),
+      md: () => "| a |",
       progress: (line: string) => void said.push(line),
     };
     await keepResult({ a: 1 }, { ...keeping, quick: true });
