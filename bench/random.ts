@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { UserError } from "../src/error.ts";
 import type { Lab } from "../src/lab/mod.ts";
+import { fioArguments, fioJson } from "../src/soak/fio_job.ts";
 import { activityBetween, Sampler } from "./sampler.ts";
 import { pause } from "../src/pause.ts";
 
@@ -76,13 +77,13 @@ export async function readRandomly(
     runtime: `${measured}ms`,
     "output-format": "json",
   };
-  const running = lab.exec(["fio", ...Object.entries(options).map(([name, value]) => `--${name}=${value}`)]);
+  const running = lab.exec(fioArguments(options));
   await pause(warm + MARGIN_MS);
   const before = await sampler.take();
   await pause(measured - 2 * MARGIN_MS);
   const { busy } = activityBetween(before, await sampler.take());
   const { stdout, stderr } = await running;
-  const parsed = fioSchema.safeParse(JSON.parse(stdout.slice(stdout.indexOf("{")) || "null"));
+  const parsed = fioSchema.safeParse(fioJson(stdout));
   if (!parsed.success) throw new UserError(`fio does not read /dev/${disk} to its end: ${stderr.trim()}`);
   const [{ read: { iops, clat_ns: { percentile } } }] = parsed.data.jobs;
   const micro = (percent: keyof typeof percentile) => percentile[percent] / 1000;

@@ -2,7 +2,7 @@
 import { UserError } from "../src/error.ts";
 import type { Lab } from "../src/lab/mod.ts";
 import { lines } from "../src/lines.ts";
-import { sh } from "../src/soak/lab.ts";
+import { giveDevice, sh } from "../src/soak/lab.ts";
 import { answeringCpu, type DrivenCard, interfaceOf, INTERRUPT_CPU, interruptOf, macOf } from "./card.ts";
 import type { Taken } from "./compare.ts";
 
@@ -34,23 +34,13 @@ export async function takeWithTestpmd<T>(
   await sh(lab, `modprobe e1000; modprobe ${through}`);
   const mac = await macOf(lab, await interfaceOf(lab, device));
   await using undo = new AsyncDisposableStack();
-  undo.defer(() => give(lab, device, ""));
-  await give(lab, device, through);
+  undo.defer(() => giveDevice(lab, device));
+  await giveDevice(lab, device, through);
   undo.defer(async () => void await sh(lab, "echo 0 > /proc/sys/vm/nr_hugepages"));
   await sh(lab, `echo ${PAGES} > /proc/sys/vm/nr_hugepages`);
   const testpmd = undo.use(await Testpmd.start(lab, device));
   const result = await use({ mac, irq: await interruptOf(lab, device) });
   return { result, problems: await testpmd.end() };
-}
-
-/** Gives a device to a driver of the kernel's; to the one that matches it without a name. */
-async function give(lab: Lab, device: string, driver: string): Promise<void> {
-  const from = `/sys/bus/pci/devices/${device}`;
-  await sh(
-    lab,
-    `echo ${device} > ${from}/driver/unbind; echo ${driver} > ${from}/driver_override; ` +
-      `echo ${device} > /sys/bus/pci/drivers_probe; test -d ${from}/driver`,
-  );
 }
 
 /** It, running. */

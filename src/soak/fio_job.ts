@@ -72,7 +72,18 @@ export function fioCommand({ path, depth, requests, seed, mayFail }: FioJob): st
     ...mayFail ? { verify_backlog: requests + 1 } : {},
     "output-format": "json",
   };
+  return fioArguments(options);
+}
+
+/** A command line of fio with these options. */
+export function fioArguments(options: Readonly<Record<string, string | number>>): string[] {
   return ["fio", ...Object.entries(options).map(([name, value]) => `--${name}=${value}`)];
+}
+
+/** The JSON in what fio has written on standard output, among other lines; undefined if there is none. */
+export function fioJson(stdout: string): unknown {
+  const begin = stdout.indexOf("{");
+  return begin < 0 ? undefined : JSON.parse(stdout.slice(begin, stdout.lastIndexOf("}") + 1));
 }
 
 const directionSchema = z.object({ total_ios: z.number(), io_bytes: z.number() });
@@ -98,11 +109,8 @@ const WRONG = /^(verify: |fio: verify |crc32c: verify failed)/;
  */
 export function parseFio({ stdout, stderr }: { stdout: string; stderr: string }): FioRun {
   const said = stderr.split("\n").map((line) => line.trim()).filter((line) => line !== "");
-  const begin = stdout.indexOf("{");
-  const parsed = begin < 0
-    ? undefined
-    : outputSchema.safeParse(JSON.parse(stdout.slice(begin, stdout.lastIndexOf("}") + 1)));
-  if (!parsed?.success) {
+  const parsed = outputSchema.safeParse(fioJson(stdout));
+  if (!parsed.success) {
     throw new UserError(`fio did not come to its end: ${said.at(-1) ?? stdout.trim() ?? "it said nothing"}`);
   }
   const [{ read, write, job_runtime, error, total_err = 0 }] = parsed.data.jobs;

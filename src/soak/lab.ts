@@ -1,7 +1,7 @@
 /** What every soak does in its lab. */
 import { UserError } from "../error.ts";
-import { CHECKOUT } from "../lab/guest.ts";
 import { type Lab, nicNetwork } from "../lab/mod.ts";
+import { LOAD_MODULE } from "../run/lab.ts";
 import type { DriverRun } from "./driver_run.ts";
 
 /** The other side of the first card's network, which answers pings and carries the streams of checks. */
@@ -16,13 +16,19 @@ export async function sh(lab: Lab, line: string): Promise<string> {
 
 /** Loads the module, and gives it devices, by their PCI addresses, without a supervisor. */
 export async function giveToModule(lab: Lab, devices: readonly string[]): Promise<void> {
-  await sh(lab, `insmod "${CHECKOUT}/build/module/$(uname -r)/ring3.ko"`);
-  for (const device of devices) {
-    const path = `/sys/bus/pci/devices/${device}`;
-    await sh(lab, `echo ring3 > ${path}/driver_override`);
-    await sh(lab, `if [ -e ${path}/driver ]; then echo ${device} > ${path}/driver/unbind; fi`);
-    await sh(lab, `echo ${device} > /sys/bus/pci/drivers/ring3/bind`);
-  }
+  await sh(lab, LOAD_MODULE);
+  for (const device of devices) await giveDevice(lab, device, "ring3");
+}
+
+/** Gives a device to a driver of the kernel's that is loaded; without a name to the one that matches it. */
+export async function giveDevice(lab: Lab, device: string, driver = ""): Promise<void> {
+  const path = `/sys/bus/pci/devices/${device}`;
+  await sh(
+    lab,
+    `echo ${driver} > ${path}/driver_override
+     if [ -e ${path}/driver ]; then echo ${device} > ${path}/driver/unbind; fi
+     echo ${device} > /sys/bus/pci/drivers_probe; test -d ${path}/driver`,
+  );
 }
 
 /** Stops what was run. A line if that failed, and one for each counter of the module that is not zero then. */
