@@ -1,5 +1,6 @@
 /** For tests of what a driver allocates: a device whose registers become plain memory, and the growth of the heap. */
 
+import { assert } from "@std/assert";
 import { Channel, type DmaMemory, type Registers } from "../../src/driver/mod.ts";
 import type { AnyRegisterMap } from "../../src/driver/registers.ts";
 import { FakeDevice } from "./device.ts";
@@ -49,15 +50,32 @@ export class MemoryDevice extends FakeDevice {
   }
 }
 
-/** Bytes that the heap grew by in each of `rounds` of `calls`; the middle one, for some rounds collect. */
-export function growth(step: () => void, { rounds, calls }: { rounds: number; calls: number }): number {
+/** Rounds in which the heap's growth is taken, and calls in each. */
+export const [ROUNDS, CALLS] = [21, 5000];
+
+/** Bytes that the heap grew by in each of the rounds of `calls`; the middle one, for some rounds collect. */
+export function growth(step: (call: number) => void, { calls = CALLS } = {}): number {
   const grown: number[] = [];
-  for (let round = 0; round < rounds; round++) {
+  for (let round = 0; round < ROUNDS; round++) {
     const before = Deno.memoryUsage().heapUsed;
-    for (let i = 0; i < calls; i++) step();
+    for (let i = 0; i < calls; i++) step(i);
     grown.push(Deno.memoryUsage().heapUsed - before);
   }
-  return grown.sort((a, b) => a - b)[rounds >> 1];
+  return grown.sort((a, b) => a - b)[ROUNDS >> 1];
+}
+
+/** Asserts that a step has `grown` the heap by nothing, and that it would have shown had each made an object. */
+export function assertNothingGrew(
+  grown: number,
+  { step, calls = CALLS }: { step: (call: number) => void; calls?: number },
+): void {
+  assert(grown < calls, `${calls} steps grew the heap by ${grown} bytes`);
+  const objects: object[] = [{}];
+  const shown = growth((call) => {
+    step(call);
+    objects[0] = { one: call };
+  }, { calls });
+  assert(shown > calls * 8, `an object in each step must show, and it grew the heap by ${shown} bytes`);
 }
 
 /** A channel of plain memory with `size` submissions, each filled by its number, and its control block. */

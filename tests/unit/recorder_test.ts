@@ -12,6 +12,7 @@ import {
 import { type Grant, uapi } from "../../src/kernel/mod.ts";
 import { readAccesses } from "../../src/supervisor/recording.ts";
 import { reportSchema } from "../../src/supervisor/schema.ts";
+import { assertNothingGrew, growth } from "../fakes/plain_memory.ts";
 
 const REG = registers({
   CTRL: rw(0x00, { SLU: bit(6), SPEED: bits(9, 8) }),
@@ -192,17 +193,6 @@ Deno.test("a granted device records with the BAR's number and offset", () => {
   assertEquals(texts(memory), ["W 2 0x1ffc 0xffffffff", "R 2 0x1ffc 0xffffffff"]);
 });
 
-/** Bytes that the heap grew by in each of some rounds; the middle one, for some rounds collect. */
-function growth(step: (i: number) => void, steps: number): number {
-  const grown: number[] = [];
-  for (let round = 0; round < 21; round++) {
-    const before = Deno.memoryUsage().heapUsed;
-    for (let i = 0; i < steps; i++) step(i);
-    grown.push(Deno.memoryUsage().heapUsed - before);
-  }
-  return grown.sort((a, b) => a - b)[10];
-}
-
 Deno.test("recording allocates nothing", () => {
   const { regs, window } = recorded();
   // Values that are no small integers would show if they were boxed.
@@ -214,16 +204,10 @@ Deno.test("recording allocates nothing", () => {
     regs.write(REG.IMC, 0xfffffff0 + (i & 7));
     regs.set(REG.CTRL.SPEED, i & 3);
   };
-  const steps = 20_000;
-  for (let i = 0; i < 10 * steps; i++) step(i);
+  const calls = 20_000;
+  for (let i = 0; i < 10 * calls; i++) step(i);
   // Code is optimised in the background, which takes its time on a busy machine.
-  let grown = growth(step, steps);
-  for (let more = 0; grown >= steps && more < 20; more++) grown = growth(step, steps);
-  const objects: object[] = [{}];
-  const control = growth((i) => {
-    step(i);
-    objects[0] = { one: seen };
-  }, steps);
-  assert(control > steps * 8, `an object in each step must show, and it grew the heap by ${control} bytes`);
-  assert(grown < steps, `${steps} steps grew the heap by ${grown} bytes`);
+  let grown = growth(step, { calls });
+  for (let more = 0; grown >= calls && more < 20; more++) grown = growth(step, { calls });
+  assertNothingGrew(grown, { step, calls });
 });
