@@ -2,10 +2,26 @@
 
 import { assert } from "@std/assert";
 import { Channel, type DmaMemory, type Registers } from "../../src/driver/mod.ts";
-import type { AnyRegisterMap } from "../../src/driver/registers.ts";
+import { type AnyRegisterMap, MappedRegisters } from "../../src/driver/registers.ts";
+import { RECORD_LENGTH, RecordedRegisters, Recorder } from "../../src/host/recorder.ts";
 import { FakeDevice } from "./device.ts";
 import type { BusMemory } from "./dma.ts";
 import type { Hardware } from "./registers.ts";
+
+const NAME = "plain memory";
+
+/** Registers that are `bytes` of plain memory. */
+export function plainRegisters(bytes: number): (map: AnyRegisterMap) => Registers {
+  return (map) => new MappedRegisters(new Uint32Array(bytes / 4), { map, name: NAME });
+}
+
+/** The same, accesses to which are recorded. */
+export function recordedRegisters(bytes: number): (map: AnyRegisterMap) => Registers {
+  return (map) => {
+    const recorder = new Recorder(new Uint32Array(new SharedArrayBuffer(RECORD_LENGTH)));
+    return new RecordedRegisters(new Uint32Array(bytes / 4), { map, name: NAME, bar: 0, recorder });
+  };
+}
 
 /** Brought up on a model, and then on plain memory: the model itself allocates. */
 export class MemoryDevice extends FakeDevice {

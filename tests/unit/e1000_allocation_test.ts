@@ -4,9 +4,8 @@ import { assert } from "@std/assert";
 import e1000 from "../../drivers/e1000/driver.ts";
 import { useClock } from "../../src/driver/clock.ts";
 import { CONTEXT, CSUM, LAST, type NetPort, type Registers } from "../../src/driver/mod.ts";
-import { type AnyRegisterMap, MappedRegisters } from "../../src/driver/registers.ts";
+import type { AnyRegisterMap } from "../../src/driver/registers.ts";
 import { CONTROL } from "../../src/driver/rings.ts";
-import { RECORD_LENGTH, RecordedRegisters, Recorder } from "../../src/host/recorder.ts";
 import { Fake8254x } from "../fakes/8254x.ts";
 import { FakeClock } from "../fakes/clock.ts";
 import { BusMemory } from "../fakes/dma.ts";
@@ -16,6 +15,8 @@ import {
   growth,
   MemoryDevice,
   plainChannel,
+  plainRegisters,
+  recordedRegisters,
   ROUNDS,
 } from "../fakes/plain_memory.ts";
 
@@ -23,16 +24,12 @@ const RINGS = 256;
 /** What tokens begin with once each has been used often. */
 const TOKEN = 0xfffe0000;
 
-const BAR = { words: () => new Uint32Array(0x20000 / 4), name: "plain memory" };
+const BAR_BYTES = 0x20000;
 
-Deno.test("interrupt and poll allocate nothing", () =>
-  pollAllocatesNothing((map) => new MappedRegisters(BAR.words(), { map, name: BAR.name })));
+Deno.test("interrupt and poll allocate nothing", () => pollAllocatesNothing(plainRegisters(BAR_BYTES)));
 
 Deno.test("interrupt and poll allocate nothing while their register accesses are recorded", () =>
-  pollAllocatesNothing((map) => {
-    const recorder = new Recorder(new Uint32Array(new SharedArrayBuffer(RECORD_LENGTH)));
-    return new RecordedRegisters(BAR.words(), { map, name: BAR.name, bar: 0, recorder });
-  }));
+  pollAllocatesNothing(recordedRegisters(BAR_BYTES)));
 
 async function pollAllocatesNothing(bind: (map: AnyRegisterMap) => Registers): Promise<void> {
   const clock = new FakeClock();

@@ -4,9 +4,8 @@ import { assertEquals } from "@std/assert";
 import nvme from "../../drivers/nvme/driver.ts";
 import { useClock } from "../../src/driver/clock.ts";
 import { type BlockPort, CONTEXT, FORCE, LAST, OPERATION, type Registers } from "../../src/driver/mod.ts";
-import { type AnyRegisterMap, MappedRegisters } from "../../src/driver/registers.ts";
+import type { AnyRegisterMap } from "../../src/driver/registers.ts";
 import { CONTROL } from "../../src/driver/rings.ts";
-import { RECORD_LENGTH, RecordedRegisters, Recorder } from "../../src/host/recorder.ts";
 import { FakeClock } from "../fakes/clock.ts";
 import { BusMemory } from "../fakes/dma.ts";
 import { FakeNvme } from "../fakes/nvme.ts";
@@ -16,6 +15,8 @@ import {
   growth,
   MemoryDevice,
   plainChannel,
+  plainRegisters,
+  recordedRegisters,
   ROUNDS,
 } from "../fakes/plain_memory.ts";
 
@@ -38,16 +39,12 @@ const COMMANDS = 4;
 /** Patterns between two polls. */
 const BATCH = 5;
 
-const BAR = { words: () => new Uint32Array(0x4000 / 4), name: "plain memory" };
+const BAR_BYTES = 0x4000;
 
-Deno.test("poll allocates nothing", () =>
-  pollAllocatesNothing((map) => new MappedRegisters(BAR.words(), { map, name: BAR.name })));
+Deno.test("poll allocates nothing", () => pollAllocatesNothing(plainRegisters(BAR_BYTES)));
 
 Deno.test("poll allocates nothing while its register accesses are recorded", () =>
-  pollAllocatesNothing((map) => {
-    const recorder = new Recorder(new Uint32Array(new SharedArrayBuffer(RECORD_LENGTH)));
-    return new RecordedRegisters(BAR.words(), { map, name: BAR.name, bar: 0, recorder });
-  }));
+  pollAllocatesNothing(recordedRegisters(BAR_BYTES)));
 
 async function pollAllocatesNothing(bind: (map: AnyRegisterMap) => Registers): Promise<void> {
   const clock = new FakeClock();

@@ -4,7 +4,6 @@ import macswap from "../../bench/forward/macswap.ts";
 import e1000 from "../../drivers/e1000/driver.ts";
 import { useClock } from "../../src/driver/clock.ts";
 import { defineProgram, DeviceError, LAST, type Program } from "../../src/driver/mod.ts";
-import { MappedRegisters } from "../../src/driver/registers.ts";
 import type { TrafficMessage } from "../../src/host/messages.ts";
 import { RawPort } from "../../src/host/raw_port.ts";
 import { rawMemory } from "../../src/net/raw.ts";
@@ -12,7 +11,7 @@ import { Fake8254x } from "../fakes/8254x.ts";
 import { FakeClock } from "../fakes/clock.ts";
 import { FakeDevice } from "../fakes/device.ts";
 import { BusMemory } from "../fakes/dma.ts";
-import { assertNothingGrew, growth, MemoryDevice } from "../fakes/plain_memory.ts";
+import { assertNothingGrew, growth, MemoryDevice, plainRegisters } from "../fakes/plain_memory.ts";
 
 const BUDGET = 64;
 /** What the driver takes for its rings, bytes. */
@@ -255,7 +254,7 @@ Deno.test("forwarding allocates nothing", async () => {
   const device = new MemoryDevice({
     model: new Fake8254x(clock, bus),
     bus,
-    bind: (map) => new MappedRegisters(new Uint32Array(0x20000 / 4), { map, name: "plain memory" }),
+    bind: plainRegisters(0x20000),
     dmaQuota: rawMemory(RING) + DRIVERS_OWN,
   });
   const told: TrafficMessage[] = [];
