@@ -33,6 +33,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../clock.h"
 #include "ring3.h"
 #include "wakeup.h"
 
@@ -53,14 +54,6 @@ static void fail(const char *what)
 {
 	fprintf(stderr, "raise: %s\n", what);
 	exit(1);
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000000000ULL + t.tv_nsec;
 }
 
 static FILE *open_or_die(const char *path)

@@ -15,20 +15,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "../clock.h"
 
 #define SECTOR 512
 #define LARGEST 8192
 #define MAX_CPUS 1024
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec + t.tv_nsec / 1e9;
-}
 
 static void die(const char *what)
 {
@@ -64,8 +57,9 @@ static double idle(long cpus)
 static void measure(int fd, char *buffer, size_t request, size_t most, double longest)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	double before = idle(cpus), start = now(), seconds;
+	double before = idle(cpus), seconds;
 	size_t requests = 0, at = 0;
+	uint64_t start = now_ns();
 
 	do {
 		ssize_t got = pread(fd, buffer, request, at);
@@ -78,7 +72,7 @@ static void measure(int fd, char *buffer, size_t request, size_t most, double lo
 		}
 		requests++;
 		at += request;
-		seconds = now() - start;
+		seconds = (now_ns() - start) / 1e9;
 	} while (requests < most && seconds < longest);
 	printf("{\"sectors\":%zu,\"requests\":%zu,\"bytes\":%zu,\"seconds\":%.6f,\"busy\":%.6f}\n",
 	       request / SECTOR, requests, at, seconds, seconds * cpus - (idle(cpus) - before));

@@ -7,17 +7,9 @@
  * to the last; gap_us, the longest time between in which none came.
  */
 #include <stdint.h>
-#include <time.h>
 
+#include "../clock.h"
 #include "listen.h"
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000000000ULL + t.tv_nsec;
-}
 
 int main(int argc, char **argv)
 {

@@ -12,8 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "../clock.h"
 
 #define NET_RX 3	/* of the softirqs, from 0 */
 
@@ -47,15 +48,13 @@ static void sample(long irq)
 	unsigned long long ticks, waited, interrupts = 0, receives = 0, switches = 0;
 	double tick = 1.0 / sysconf(_SC_CLK_TCK);
 	const char *comma = "";
-	struct timespec t;
 	char *line = NULL;
 	size_t size = 0;
 	FILE *stat = fopen("/proc/stat", "r");
 
 	if (!stat)
 		die("/proc/stat");
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	printf("{\"seconds\":%.6f,\"idle\":[", t.tv_sec + t.tv_nsec / 1e9);
+	printf("{\"seconds\":%.6f,\"idle\":[", now_ns() / 1e9);
 	while (getline(&line, &size, stat) > 0) {
 		if (sscanf(line, "cpu%*d %*u %*u %*u %llu %llu", &ticks, &waited) == 2 && line[3] != ' ') {
 			printf("%s%.3f", comma, (ticks + waited) * tick);

@@ -6,16 +6,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
-/* On the monotonic clock. */
-static inline uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000000000ULL + t.tv_nsec;
-}
+#include "../clock.h"
 
 /* As they are kept: what is longer than four seconds is four seconds. */
 static inline uint32_t kept_ns(uint64_t ns)
