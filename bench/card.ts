@@ -113,7 +113,7 @@ async function runDrivers<T>(
 ): Promise<Taken<T>> {
   // The kernel's driver has them by now, so that it gets them back at the end.
   await Promise.all(devices.map((device) => interfaceOf(lab, device)));
-  // Supervisors that all loaded it at once would fail but for one.
+  // Only the first to start after a boot would have to, and starts are timed.
   await sh(lab, LOAD_MODULE);
   await using undo = new AsyncDisposableStack();
   starting();

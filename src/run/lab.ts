@@ -58,9 +58,15 @@ function complainOf(lab: Lab): void {
   }
 }
 
-/** A line of shell that loads the module in a lab, unless it is loaded. */
+const LOADED = "test -d /sys/module/ring3";
+
+/**
+ * A line of shell that loads the module in a lab, unless it is loaded. Of two who load it at once the kernel refuses
+ * one, when the other's is there.
+ */
 export const LOAD_MODULE =
-  `test -d /sys/module/ring3 || insmod "${CHECKOUT}/build/module/$(uname -r)/ring3.ko"`;
+  `${LOADED} || refused=$(insmod "${CHECKOUT}/build/module/$(uname -r)/ring3.ko" 2>&1) || ` +
+  `${LOADED} || { echo "$refused" >&2; false; }`;
 
 /** What loads the module and becomes the supervisor. */
 const LOAD_AND_RUN = `${LOAD_MODULE} || exit
