@@ -12,12 +12,11 @@ import { drawChart, empirical } from "../src/plot/mod.ts";
 import { type LabOptions, startLab } from "../src/run/lab.ts";
 import { grouped } from "../src/size.ts";
 import { KilledDriver, type RecoveryParts } from "../src/soak/killed_driver.ts";
-import { sh } from "../src/soak/lab.ts";
-import { DEVICE, keepQuiet, layWire, OURS, PEER } from "../src/soak/wire.ts";
+import { DEVICE, joinWire, keepQuiet, layWire, OURS } from "../src/soak/wire.ts";
 import { type Distribution, distribution } from "../src/statistics.ts";
 import { temporaryFolder } from "../src/temporary_folder.ts";
 import { layOut, startEcho } from "./card.ts";
-import { compared, type Comparison, machineText, roundsText } from "./compare.ts";
+import { compared, type Comparison, machineText, roundsText, type Taken, takeTurnsOf } from "./compare.ts";
 import { LOAD_MAC, putLoad, wireSockets } from "./load.ts";
 import { formatTable, rangeText, spreadOf } from "./table.ts";
 import { pause } from "../src/pause.ts";
@@ -50,8 +49,10 @@ const GOAL_MS = 100;
 /** Datagrams a second. */
 export const RATES: readonly number[] = [1000, 4000];
 
-/** Ways to recover. */
-const KINDS = ["spare", "alone"] as const;
+/** Ways to recover, as a line tells of each. */
+const KINDS = { spare: "with a spare", alone: "without" } as const;
+
+type KindName = keyof typeof KINDS;
 
 /** What was seen of the kills of one kind under one load. */
 export interface Kind {
@@ -107,11 +108,10 @@ interface Kill extends Outage {
   parts: RecoveryParts;
 }
 
-/** All of one load. */
+/** What one load saw of one driver. */
 interface Seen {
-  quiet: Outage[];
-  spare: Kill[];
-  alone: Kill[];
+  quiet: Outage;
+  kills: Kill[];
 }
 
 /** Traffic: calls `moving` when it flows, and goes on until that is over. */
@@ -122,7 +122,7 @@ type Traffic = (moving: () => Promise<void>) => Promise<Outage>;
  * @throws {UserError} if the lab or a driver does not come up, a driver does not recover, or there is no traffic.
  */
 export async function benchRecovery(options: RecoveryBenchOptions): Promise<RecoveryBench> {
-  const { hardware, rates, rounds, kills, progress } = options;
+  const { hardware, rates, kills, progress } = options;
   await buildBench();
   const program = `${await buildOutside()}/load`;
   await using cleaning = new AsyncDisposableStack();
@@ -142,41 +142,35 @@ export async function benchRecovery(options: RecoveryBenchOptions): Promise<Reco
   );
   await keepQuiet(lab);
   await startEcho(lab);
-  const problems: string[] = [];
-  const udp = rates.map((rate) => ({ rate, seen: nothing() }));
-  const tcp = nothing();
-  for (let round = 1; round <= rounds; round++) {
-    for (const kind of KINDS) {
-      const told = `round ${round} of ${rounds}, ${kind === "spare" ? "with a spare" : "without"}`;
-      progress(`${told}: UDP`);
-      problems.push(
-        ...await withDriver(lab, { kind, device: LOADED.device }, async (driver, name) => {
-          const { mac } = await layOut(lab, name, loadedCard());
-          const echo = { program, sockets, mac };
-          for (const { rate, seen } of udp) {
-            await killInTraffic(driver, { kind, kills, seen, traffic: datagrams({ ...echo, rate }) });
-          }
-        }),
-      );
-      progress(`${told}: TCP`);
-      problems.push(
-        ...await withDriver(lab, { kind, device: DEVICE }, async (driver) => {
-          if (round === 1 && kind === KINDS[0]) await layWire(lab);
-          else await sh(lab, `ip address add ${OURS}/24 dev r3n0; ping -q -c 1 -w 20 ${PEER}`);
-          await killInTraffic(driver, { kind, kills, seen: tcp, traffic: stream(lab) });
-        }),
-      );
-    }
-  }
+  let laid = false;
+  const { result: turns, problems } = await takeTurnsOf(KINDS, async (kind) => {
+    const udp = await withDriver(lab, { kind, device: LOADED.device }, async (driver, name) => {
+      const { mac } = await layOut(lab, name, loadedCard());
+      const seen: Seen[] = [];
+      for (const rate of rates) {
+        seen.push(
+          await killInTraffic(driver, { kills, traffic: datagrams({ program, sockets, mac, rate }) }),
+        );
+      }
+      return seen;
+    });
+    progress(`${KINDS[kind]}: TCP`);
+    const tcp = await withDriver(lab, { kind, device: DEVICE }, async (driver) => {
+      await (laid ? joinWire(lab) : layWire(lab));
+      laid = true;
+      return await killInTraffic(driver, { kills, traffic: stream(lab) });
+    });
+    return { result: [...udp.result, tcp.result], problems: [...udp.problems, ...tcp.problems] };
+  }, options);
+  const load = (i: number) => ({
+    spare: turns.spare.map((seen) => seen[i]),
+    alone: turns.alone.map((seen) => seen[i]),
+  });
   return {
     bench: "recovery",
-    ...compared(lab, { rounds, problems }),
-    rows: [...udp.map(({ rate, seen }) => rowOf(rate, seen)), rowOf(null, tcp)],
+    ...compared(lab, { rounds: options.rounds, problems }),
+    rows: [...rates, null].map((rate, i) => rowOf(rate, load(i))),
   };
-}
-
-function nothing(): Seen {
-  return { quiet: [], spare: [], alone: [] };
 }
 
 /** How the card with the load at its other end is laid out. */
@@ -185,32 +179,26 @@ function loadedCard() {
   return { device: LOADED.device, address: guest, neighbours: { [host]: LOAD_MAC }, index: 0 };
 }
 
-/** Has a driver serve a card while `use` runs, which gets its interface's name. What did not hold, a line each. */
-async function withDriver(
+/** Has a driver serve a card while `use` runs, which gets its interface's name. */
+async function withDriver<T>(
   lab: Lab,
-  { kind, device }: { kind: typeof KINDS[number]; device: string },
-  use: (driver: KilledDriver, name: string) => Promise<void>,
-): Promise<string[]> {
+  { kind, device }: { kind: KindName; device: string },
+  use: (driver: KilledDriver, name: string) => Promise<T>,
+): Promise<Taken<T>> {
   const args = ["--device", device, "--take", "--no-dhcp"];
   await using driver = await KilledDriver.start(lab, { spare: kind === "spare", args });
   const { interface: name } = await driver.run.next("interface");
   await driver.run.next("ready");
-  await use(driver, name);
-  return await driver.stop({ name: kind === "spare" ? "with a spare" : "without" });
+  return { result: await use(driver, name), problems: await driver.stop({ name: KINDS[kind] }) };
 }
 
 /** Kills it again and again, each time in traffic that is there for this kill only. */
 async function killInTraffic(
   driver: KilledDriver,
-  { kind, kills, seen, traffic }: {
-    kind: typeof KINDS[number];
-    kills: number;
-    seen: Seen;
-    traffic: Traffic;
-  },
-): Promise<void> {
+  { kills, traffic }: { kills: number; traffic: Traffic },
+): Promise<Seen> {
   await driver.prepared();
-  seen.quiet.push(await traffic(() => pause(QUIET_MS)));
+  const seen: Seen = { quiet: await traffic(() => pause(QUIET_MS)), kills: [] };
   for (let i = 0; i < kills; i++) {
     // A process that starts takes time from the one that serves.
     await driver.prepared();
@@ -222,8 +210,9 @@ async function killInTraffic(
       await pause(TAIL_MS);
     });
     if (!recovery) throw new UserError("The traffic ended before the driver was killed");
-    seen[kind].push({ ...outage, ...recovery });
+    seen.kills.push({ ...outage, ...recovery });
   }
+  return seen;
 }
 
 /** Datagrams from outside that are echoed. */
@@ -280,12 +269,14 @@ function stream(lab: Lab): Traffic {
   };
 }
 
-function rowOf(rate: number | null, { quiet, ...kinds }: Seen): Row {
+/** A load's row. @param seen In each turn of each kind. */
+function rowOf(rate: number | null, { spare, alone }: Record<KindName, Seen[]>): Row {
   const outages = (found: readonly Outage[]) => ({
     gap: distribution(found.map(({ gap }) => gap)),
     lost: distribution(found.map(({ lost }) => lost)),
   });
-  const kind = (kills: readonly Kill[]): Kind => {
+  const kind = (turns: readonly Seen[]): Kind => {
+    const kills = turns.flatMap(({ kills }) => kills);
     const recovered = kills.flatMap(({ frame, parts }) => frame === null ? [] : [{ frame, parts }]);
     const frames = recovered.map(({ frame }) => frame);
     const median = (part: keyof RecoveryParts) => spreadOf(recovered.map(({ parts }) => parts[part])).median;
@@ -302,7 +293,13 @@ function rowOf(rate: number | null, { quiet, ...kinds }: Seen): Row {
       },
     };
   };
-  return { rate, quiet: outages(quiet), spare: kind(kinds.spare), alone: kind(kinds.alone) };
+  const quiet = outages([...spare, ...alone].map(({ quiet }) => quiet));
+  return { rate, quiet, spare: kind(spare), alone: kind(alone) };
+}
+
+/** Both kinds, each by its name. */
+function named({ spare, alone }: Record<KindName, Kind>) {
+  return [[KINDS.spare, spare], [KINDS.alone, alone]] as const;
 }
 
 /** What a load is called. */
@@ -330,9 +327,9 @@ export function formatRecoveryBench(result: RecoveryBench): string {
     "",
     formatTable(
       ["load", "", "kills", "outage ms", "p90", "first frame ms", "p90", "lost"],
-      rows.flatMap(({ rate, quiet, spare, alone }) => [
+      rows.flatMap(({ rate, quiet, ...kinds }) => [
         [loadName(rate), "undisturbed", "0", ms(quiet.gap), p90(quiet.gap), "", "", ms(quiet.lost)],
-        ...([["with a spare", spare], ["without", alone]] as const).map(([name, kind]) => [
+        ...named(kinds).map(([name, kind]) => [
           loadName(rate),
           name,
           `${kind.kills}`,
@@ -350,8 +347,8 @@ export function formatRecoveryBench(result: RecoveryBench): string {
     "",
     formatTable(
       ["load", "", "handed over", "brought up", "rest"],
-      rows.flatMap(({ rate, spare, alone }) =>
-        ([["with a spare", spare], ["without", alone]] as const).flatMap(([name, { parts }]) => {
+      rows.flatMap(({ rate, ...kinds }) =>
+        named(kinds).flatMap(([name, { parts }]) => {
           if (!parts) return [];
           const cells = [parts.handedOver, parts.broughtUp, parts.rest].map((value) => value.toFixed(0));
           return [[loadName(rate), name, ...cells]];

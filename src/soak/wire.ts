@@ -24,6 +24,11 @@ export async function keepQuiet(lab: Lab): Promise<void> {
 export async function layWire(lab: Lab): Promise<void> {
   await sh(lab, "ip netns add peer; modprobe e1000; ip link set eth1 netns peer");
   await sh(lab, `ip netns exec peer dash -ec 'ip link set eth1 up; ip address add ${PEER}/24 dev eth1'`);
+  await joinWire(lab);
+}
+
+/** Gives the card under test its address, once `r3n0` is there again on a wire that is laid. */
+export async function joinWire(lab: Lab): Promise<void> {
   await sh(lab, `ip address add ${OURS}/24 dev r3n0; ping -q -c 1 -w 20 ${PEER}`);
 }
 
