@@ -6,6 +6,7 @@ import type { Side } from "../../bench/instructions.ts";
 import { takeMoment } from "../../bench/counts.ts";
 import { buildPlugin } from "../../src/build.ts";
 import { UserError } from "../../src/error.ts";
+import { COMPARISON, one } from "./figures.ts";
 
 /** Makes a directory that goes with the test. */
 async function withDirectory(run: (directory: string) => Promise<void>): Promise<void> {
@@ -183,7 +184,6 @@ function pseudo(frame: DataView): Uint8Array {
 }
 
 function side(total: number, repeats: number, functions: Record<string, number>): Side {
-  const one = (median: number) => ({ min: median - 1, median, max: median + 1 });
   const areas = Object.fromEntries(AREAS.map((area) => [area, 0])) as Record<Area, number>;
   return {
     user: one(total / 4),
@@ -199,13 +199,9 @@ function side(total: number, repeats: number, functions: Record<string, number>)
 Deno.test("costs are tables of both drivers with their ratios, and of where they differ", () => {
   const result: CostBench = {
     bench: "cost",
-    ok: false,
-    problems: ["ring3's driver ended"],
-    kernel: "6.1",
-    accelerator: "tcg",
+    ...COMPARISON,
     iommu: false,
     processors: 1,
-    rounds: 5,
     device: "e1000",
     amount: 1024,
     stretches: 5,

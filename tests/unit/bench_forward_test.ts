@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { formatForwardBench, type ForwardBench, FORWARDERS, plotForwardBench } from "../../bench/forward.ts";
 import { loadedOf, type Turn, wrongAnswers } from "../../bench/loads.ts";
-import { one, sideAt } from "./loads.ts";
+import { COMPARISON, one, sideAt } from "./figures.ts";
 
 const point = (offered: number, [kernel, testpmd, ring3]: readonly [number, number, number]) => ({
   offered,
@@ -14,12 +14,8 @@ const point = (offered: number, [kernel, testpmd, ring3]: readonly [number, numb
 
 const RESULT: ForwardBench = {
   bench: "forward",
-  ok: false,
+  ...COMPARISON,
   problems: ["testpmd ended with status 1: EAL"],
-  kernel: "6.1",
-  accelerator: "tcg",
-  iommu: true,
-  processors: 2,
   rounds: 3,
   size: 64,
   dpdk: "22.11",

@@ -1,38 +1,24 @@
 /** The benchmark of IOMMUs: what it makes of the figures of each boot. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import type { Comparison } from "../../bench/compare.ts";
 import { formatIommuBench, type IommuBench, type Mode, MODES, plotIommuBench } from "../../bench/iommu.ts";
 import type { Side } from "../../bench/loads.ts";
-
-const one = (median: number) => ({ min: median, median, max: median });
+import { COMPARISON, same, sideAt } from "./figures.ts";
 
 /** A driver to which `rate` datagrams a second came back, each for so many microseconds of a processor. */
 function side(rate: number, cost: number): Side {
-  return {
-    ...{ offered: one(rate), rate: one(rate), loss: one(0), missed: one(0), p50: one(1), p99: one(1) },
-    ...{ p999: one(1), cpu: one(1), cost: one(cost), interrupts: one(1), receives: one(1), switches: one(1) },
-    ...{ waits: null, wakeups: null },
-  };
+  return { ...sideAt(rate), rate: same(rate), cost: same(cost) };
 }
 
 function mode(mode: Mode, [kernel, ring3]: [number, number]): IommuBench["modes"][number] {
-  const machine: Comparison = {
-    ok: true,
-    problems: [],
-    kernel: "6.1",
-    accelerator: "tcg",
-    ...MODES[mode],
-    processors: 2,
-    rounds: 2,
-  };
-  const disk = (mib: number) => ({ throughput: one(mib * 2 ** 20), cpu: one(1), cost: one(0.0005) });
+  const machine = { ...COMPARISON, ok: true, problems: [], ...MODES[mode], rounds: 2 };
+  const disk = (mib: number) => ({ throughput: same(mib * 2 ** 20), cpu: same(1), cost: same(0.0005) });
   return {
     mode,
     udp: {
       ...machine,
       bench: "udp",
       size: 1024,
-      idle: { kernel: one(0), ring3: one(0) },
+      idle: { kernel: same(0), ring3: same(0) },
       points: [
         { offered: 8000, sides: { kernel: side(kernel, 100), ring3: side(ring3, 80) } },
         { offered: 32_000, sides: { kernel: side(kernel / 2, 200), ring3: side(ring3 / 4, 150) } },

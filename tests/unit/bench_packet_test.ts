@@ -10,8 +10,8 @@ import {
   type Side,
 } from "../../bench/packet.ts";
 import { UserError } from "../../src/error.ts";
+import { one } from "./figures.ts";
 
-const one = (median: number) => ({ min: median - 1, median, max: median + 1 });
 const side = (cost: number, instructions: number | null): Side => ({
   cost: one(cost),
   mean: one(cost),

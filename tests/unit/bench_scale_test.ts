@@ -10,6 +10,7 @@ import {
   type Side,
 } from "../../bench/scale.ts";
 import { linkThatIsUp } from "../../bench/links.ts";
+import { COMPARISON, one } from "./figures.ts";
 
 Deno.test("a link is up when it has a carrier", () => {
   const line = (flags: string) =>
@@ -27,7 +28,6 @@ Deno.test("memory in use is what is not available", () => {
   assertThrows(() => parseUsed("MemTotal: 1 kB\n"), Error, "no MemAvailable");
 });
 
-const one = (median: number) => ({ min: median - 1, median, max: median + 1 });
 const processes = (driver: number): Processes => ({
   driver: one(driver),
   spare: one(33),
@@ -49,11 +49,9 @@ const point = (cards: number, kernel: number, ring3: number): Point => ({
   ratio: { min: 1, median: ring3 / kernel, max: 2 },
 });
 const machine = (processors: number, points: Point[], problems: string[]): Machine => ({
+  ...COMPARISON,
   ok: problems.length === 0,
   problems,
-  kernel: "6.1",
-  accelerator: "tcg",
-  iommu: true,
   processors,
   rounds: 3,
   points,

@@ -2,6 +2,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { formatTcpBench, type Side, type TcpBench } from "../../bench/tcp.ts";
 import { buildBench, buildOutside } from "../../src/build.ts";
 import { freePort } from "../../src/lab/mod.ts";
+import { COMPARISON, one } from "./figures.ts";
 
 Deno.test("requests are answered one after the other, and counted", async () => {
   const port = `${await freePort("tcp")}`;
@@ -36,7 +37,6 @@ Deno.test("requests that nobody answers are an error that says why", async () =>
   assertEquals([code, new TextDecoder().decode(stderr)], [1, `request: ${port}: Connection refused\n`]);
 });
 
-const one = (median: number) => ({ min: median - 1, median, max: median + 1 });
 const side = (rate: number, trips: boolean): Side => ({
   rate: one(rate),
   cpu: one(1.5),
@@ -49,12 +49,8 @@ const side = (rate: number, trips: boolean): Side => ({
 Deno.test("the figures are a table of both drivers, with what went wrong", () => {
   const result: TcpBench = {
     bench: "tcp",
-    ok: false,
-    problems: ["ring3's driver ended"],
-    kernel: "6.1",
-    accelerator: "tcg",
+    ...COMPARISON,
     iommu: false,
-    processors: 2,
     rounds: 1,
     rows: [
       { kind: "stream out", kernel: side(200, false), ring3: side(210, false) },

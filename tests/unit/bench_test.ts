@@ -12,29 +12,23 @@ import { buildBench } from "../../src/build.ts";
 import { keepResult } from "../../src/cli/results.ts";
 import { freePort } from "../../src/lab/mod.ts";
 import { lines } from "../../src/lines.ts";
+import { COMPARISON, same } from "./figures.ts";
 
-const one = (median: number) => ({ min: median, median, max: median });
 const side = (throughput: number, cost: number): Side => ({
-  throughput: one(throughput * 2 ** 20),
-  cpu: one(1),
-  cost: one(cost),
+  throughput: same(throughput * 2 ** 20),
+  cpu: same(1),
+  cost: same(cost),
 });
 
 const random = (rate: number): RandomSide => {
-  const [cpu, cost, p50, p99, p999] = [1, 1e6 / rate, 500, 900, 1200].map(one);
-  return { rate: one(rate), cpu, cost, p50, p99, p999 };
+  const [cpu, cost, p50, p99, p999] = [1, 1e6 / rate, 500, 900, 1200].map(same);
+  return { rate: same(rate), cpu, cost, p50, p99, p999 };
 };
 
 const RESULT: DiskBench = {
   bench: "disk",
-  ok: false,
-  problems: ["ring3's driver ended"],
+  ...COMPARISON,
   disk: "nvme",
-  kernel: "6.1",
-  accelerator: "tcg",
-  iommu: true,
-  processors: 2,
-  rounds: 5,
   points: [
     { sectors: 1, kernel: side(2, 0.0001), ring3: side(1, 0.0002) },
     { sectors: 8192, kernel: side(400, 0.01), ring3: side(401, 0.009) },

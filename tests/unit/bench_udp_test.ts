@@ -5,7 +5,7 @@ import { peakOf } from "../../bench/loads.ts";
 import { formatUdpBench, plotUdpBench, type UdpBench } from "../../bench/udp.ts";
 import { buildBench, buildOutside } from "../../src/build.ts";
 import { UserError } from "../../src/error.ts";
-import { one, sideAt } from "./loads.ts";
+import { COMPARISON, one, sideAt } from "./figures.ts";
 
 const MAC = "52:54:00:12:34:57";
 const FROM = "10.3.0.2";
@@ -222,13 +222,7 @@ const point = (offered: number, kernel: number, ring3: number) => ({
 });
 const RESULT: UdpBench = {
   bench: "udp",
-  ok: false,
-  problems: ["ring3's driver ended"],
-  kernel: "6.1",
-  accelerator: "tcg",
-  iommu: true,
-  processors: 2,
-  rounds: 5,
+  ...COMPARISON,
   size: 1024,
   idle: { kernel: one(0.01), ring3: one(0.02) },
   points: [point(1000, 1000, 999), point(8000, 7000, 7700), point(32_000, 3500, 7315)],

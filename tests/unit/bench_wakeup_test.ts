@@ -20,6 +20,7 @@ import { FakeDevice } from "../fakes/device.ts";
 import { BusMemory } from "../fakes/dma.ts";
 import { FakePort } from "../fakes/port.ts";
 import { FakeHardware } from "../fakes/registers.ts";
+import { COMPARISON } from "./figures.ts";
 
 const COUNT = 10_000;
 
@@ -48,12 +49,7 @@ const TURNS: Record<SideName, Turn[]> = {
 
 const RESULT: WakeupBench = {
   bench: "wakeup",
-  ok: false,
-  problems: ["ring3's driver ended"],
-  kernel: "6.1",
-  accelerator: "tcg",
-  iommu: true,
-  processors: 2,
+  ...COMPARISON,
   rounds: 2,
   interrupts: COUNT,
   ...summarize(TURNS),

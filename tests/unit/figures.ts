@@ -1,6 +1,23 @@
-// Figures of drivers under load, made up.
+// What benchmarks found, made up.
+import type { Comparison } from "../../bench/compare.ts";
 import type { Side } from "../../bench/loads.ts";
 import type { Spread } from "../../bench/table.ts";
+
+/** What a comparison of two drivers says of itself. */
+export const COMPARISON: Comparison = {
+  ok: false,
+  problems: ["ring3's driver ended"],
+  kernel: "6.1",
+  accelerator: "tcg",
+  iommu: true,
+  processors: 2,
+  rounds: 5,
+};
+
+/** A figure that was the same each time. */
+export function same(median: number): Spread {
+  return { min: median, median, max: median };
+}
 
 /** A median, and what it lies between. */
 export function one(median: number): Spread {
