@@ -24,7 +24,10 @@ static void die(const char *what)
 	exit(1);
 }
 
-/* The number at a place, from 0, of those that follow a line's name and their total; the total at -1. */
+/*
+ * The number at a place, from 0, of those that follow a line's name and their
+ * total; the total at -1.
+ */
 static unsigned long long at(const char *line, long place)
 {
 	char *next;
@@ -36,7 +39,8 @@ static unsigned long long at(const char *line, long place)
 
 		value = strtoull(from, &next, 10);
 		if (next == from) {
-			fprintf(stderr, "sample: /proc/stat does not tell of number %ld of %.8s\n", place, line);
+			fprintf(stderr, "sample: /proc/stat does not tell of number %ld of %.8s\n",
+				place, line);
 			exit(1);
 		}
 	}
@@ -56,7 +60,8 @@ static void sample(long irq)
 		die("/proc/stat");
 	printf("{\"seconds\":%.6f,\"idle\":[", now_ns() / 1e9);
 	while (getline(&line, &size, stat) > 0) {
-		if (sscanf(line, "cpu%*d %*u %*u %*u %llu %llu", &ticks, &waited) == 2 && line[3] != ' ') {
+		if (sscanf(line, "cpu%*d %*u %*u %*u %llu %llu", &ticks, &waited) == 2 &&
+		    line[3] != ' ') {
 			printf("%s%.3f", comma, (ticks + waited) * tick);
 			comma = ",";
 		} else if (!strncmp(line, "intr ", 5)) {
@@ -69,7 +74,8 @@ static void sample(long irq)
 	}
 	free(line);
 	fclose(stat);
-	printf("],\"interrupts\":%llu,\"receives\":%llu,\"switches\":%llu}\n", interrupts, receives, switches);
+	printf("],\"interrupts\":%llu,\"receives\":%llu,\"switches\":%llu}\n", interrupts,
+	       receives, switches);
 	fflush(stdout);
 }
 

@@ -150,8 +150,8 @@ static void make_frame(const char *mac, const char *from, const char *to, size_t
 	uint16_t word;
 	size_t i;
 
-	if (sscanf(mac, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", frame, frame + 1, frame + 2, frame + 3, frame + 4,
-		   frame + 5) != 6)
+	if (sscanf(mac, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", frame, frame + 1, frame + 2, frame + 3,
+		   frame + 4, frame + 5) != 6)
 		refuse(mac, "not a MAC address");
 	memcpy(frame + 6, "\x52\x55\0\0\0\x02", 6);
 	put16(frame + 12, 0x0800);
@@ -375,7 +375,8 @@ int main(int argc, char **argv)
 			}
 			next++;
 		}
-		while (out != in && send_one(fd, fifo[out % FIFO_FRAMES].number, fifo[out % FIFO_FRAMES].at))
+		while (out != in &&
+		       send_one(fd, fifo[out % FIFO_FRAMES].number, fifo[out % FIFO_FRAMES].at))
 			out++;
 		receive(fd, phase == 1);
 		if (phase == 1 && at >= end) {

@@ -31,7 +31,8 @@ static int any_descriptor(atomic_int *table, struct random *random)
 
 int any_file(struct random *random)
 {
-	return me.grant >= 0 && random_chance(random, 2) ? me.grant : any_descriptor(me.file, random);
+	return me.grant >= 0 && random_chance(random, 2) ? me.grant :
+							   any_descriptor(me.file, random);
 }
 
 int any_irq(struct random *random)
@@ -54,7 +55,8 @@ void *arena_at(struct random *random, size_t size)
 {
 	/* Often across two pages, of which one may not be there. */
 	size_t page = random_below(random, ARENA - 1);
-	size_t before = random_chance(random, 2) ? random_below(random, (uint32_t)(size / 4 + 1)) * 4 : PAGE;
+	size_t before = random_chance(random, 2) ?
+				random_below(random, (uint32_t)(size / 4 + 1)) * 4 : PAGE;
 
 	return me.arena + (page + 1) * PAGE - (before > size ? PAGE : before);
 }
@@ -170,7 +172,8 @@ static void prepare(int grant, int socket, enum temper temper)
 		me.file[i] = me.irq[i] = -1;
 	me.file[0] = grant;
 	/* Where calls of 32 bits reach it as well. */
-	me.arena = mmap(NULL, ARENA * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	me.arena = mmap(NULL, ARENA * PAGE, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
 	me.huge = mmap(NULL, 8 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	/* On the boundary of a huge page. */
 	me.huge += -(uintptr_t)me.huge & ((2 << 20) - 1);
@@ -185,12 +188,16 @@ static void come_up(struct random *random)
 	struct r3_irq irq = { .argsz = sizeof(irq) };
 	struct r3_port_attach attach = {
 		.argsz = sizeof(attach), .kind = R3_PORT_KIND_NET,
-		.net = { .mac = { 2, 0, 0, 0, 0, 1 }, .max_mtu = 9000, .features = random_below(random, 2) ? 15 : 1,
+		.net = { .mac = { 2, 0, 0, 0, 0, 1 }, .max_mtu = 9000,
+			 .features = random_below(random, 2) ? 15 : 1,
 			 .max_segments = 1 + random_below(random, 18) },
 	};
-	struct r3_port_attach attach_disk = { .argsz = sizeof(attach), .kind = R3_PORT_KIND_BLOCK, .block = disk };
+	struct r3_port_attach attach_disk = {
+		.argsz = sizeof(attach), .kind = R3_PORT_KIND_BLOCK, .block = disk,
+	};
 	struct r3_port_report report = {
-		.argsz = sizeof(report), .kind = R3_PORT_KIND_NET, .net = { .link = 1, .speed = 1000, .full_duplex = 1 },
+		.argsz = sizeof(report), .kind = R3_PORT_KIND_NET,
+		.net = { .link = 1, .speed = 1000, .full_duplex = 1 },
 	};
 	size_t i;
 
@@ -201,9 +208,12 @@ static void come_up(struct random *random)
 		remember(me.offset, random, me.info.window[i].mmap_offset);
 	remember(me.offset, random, me.info.port_mmap_offset);
 	me.rings = map_grant(me.info.port_mmap_offset, me.info.port_mmap_length);
-	if (me.info.windows && !(me.info.window[0].flags & R3_WINDOW_IO) && !random_chance(random, 10))
-		me.registers = (void *)map_grant(me.info.window[0].mmap_offset, me.info.window[0].length);
-	if (!random_chance(random, 10) && call_on(me.grant, DO_DMA_ALLOC, R3_DMA_ALLOC, &alloc) == 0) {
+	if (me.info.windows && !(me.info.window[0].flags & R3_WINDOW_IO) &&
+	    !random_chance(random, 10))
+		me.registers = (void *)map_grant(me.info.window[0].mmap_offset,
+						 me.info.window[0].length);
+	if (!random_chance(random, 10) &&
+	    call_on(me.grant, DO_DMA_ALLOC, R3_DMA_ALLOC, &alloc) == 0) {
 		me.memory_bus = alloc.address;
 		me.memory = map_grant(alloc.mmap_offset, MEMORY);
 		remember(me.bus, random, alloc.address);
@@ -232,7 +242,8 @@ _Noreturn void attack(int grant, int socket, enum temper temper, uint64_t seed)
 	for (i = 1; i < THREADS; i++) {
 		pthread_t thread;
 
-		pthread_create(&thread, NULL, attack_start, (void *)(uintptr_t)random_next(&random));
+		pthread_create(&thread, NULL, attack_start,
+			       (void *)(uintptr_t)random_next(&random));
 	}
 	attack_start((void *)(uintptr_t)random_next(&random));
 	_exit(0);

@@ -55,7 +55,8 @@ static void spoil(struct random *random, void *structure, size_t size)
 }
 
 /* Make a call on any descriptor, from memory that may not stay. Copies back what came out. */
-static long call(struct random *random, enum kind kind, unsigned int number, void *structure, size_t size)
+static long call(struct random *random, enum kind kind, unsigned int number, void *structure,
+		 size_t size)
 {
 	void *at = structure;
 	long result;
@@ -99,7 +100,9 @@ void do_irq(struct random *random)
 
 void do_dma_alloc(struct random *random)
 {
-	static const uint64_t lengths[] = { 1, 4096, 4097, 8192, 65536, 1 << 20, 0xfffff000, 0xffffffff };
+	static const uint64_t lengths[] = {
+		1, 4096, 4097, 8192, 65536, 1 << 20, 0xfffff000, 0xffffffff,
+	};
 	struct r3_dma_alloc alloc = {
 		.argsz = sizeof(alloc), .length = lengths[random_below(random, COUNT(lengths))],
 	};
@@ -135,11 +138,15 @@ static uint64_t pinned(struct random *random)
 
 void do_dma_map(struct random *random)
 {
-	static const uint64_t lengths[] = { 1, 2, 4095, 4096, 4097, 16384, 65536, 100000, 1 << 20, 4 << 20 };
+	static const uint64_t lengths[] = {
+		1, 2, 4095, 4096, 4097, 16384, 65536, 100000, 1 << 20, 4 << 20,
+	};
 	struct r3_segment segments[64];
 	struct r3_dma_map map = {
-		.argsz = sizeof(map), .flags = 1 + random_below(random, 3), .address = pinned(random),
-		.length = lengths[random_below(random, COUNT(lengths))], .segment = (uintptr_t)segments,
+		.argsz = sizeof(map), .flags = 1 + random_below(random, 3),
+		.address = pinned(random),
+		.length = lengths[random_below(random, COUNT(lengths))],
+		.segment = (uintptr_t)segments,
 		.segments = random_chance(random, 4) ? random_below(random, 4) : COUNT(segments),
 	};
 
@@ -163,7 +170,9 @@ void do_dma_unmap(struct random *random)
 
 void do_bus_master(struct random *random)
 {
-	struct r3_bus_master master = { .argsz = sizeof(master), .enable = !random_chance(random, 8) };
+	struct r3_bus_master master = {
+		.argsz = sizeof(master), .enable = !random_chance(random, 8),
+	};
 
 	call(random, DO_BUS_MASTER, R3_BUS_MASTER, &master, sizeof(master));
 }
@@ -174,7 +183,8 @@ void do_attach(struct random *random)
 		.argsz = sizeof(attach), .kind = R3_PORT_KIND_NET,
 		.net = {
 			.mac = { 2, 0, 0, 0, 0, 1 }, .max_mtu = 68 + random_below(random, 16000),
-			.features = random_below(random, 16), .max_segments = 1 + random_below(random, 18),
+			.features = random_below(random, 16),
+			.max_segments = 1 + random_below(random, 18),
 		},
 	};
 
@@ -182,9 +192,12 @@ void do_attach(struct random *random)
 		attach.kind = R3_PORT_KIND_BLOCK;
 		attach.block = disk;
 		/* Of the numbers, which come before the names. */
-		if (random_chance(random, 2))
-			((uint32_t *)&attach.block)[random_below(random, offsetof(struct r3_block_attach, model) / 4)] =
+		if (random_chance(random, 2)) {
+			uint32_t *numbers = (uint32_t *)&attach.block;
+
+			numbers[random_below(random, offsetof(struct r3_block_attach, model) / 4)] =
 				(uint32_t)random_edge(random);
+		}
 	}
 	call(random, DO_PORT_ATTACH, R3_PORT_ATTACH, &attach, sizeof(attach));
 }
@@ -200,7 +213,8 @@ void do_report(struct random *random)
 {
 	struct r3_port_report report = {
 		.argsz = sizeof(report), .kind = R3_PORT_KIND_NET,
-		.net = { .link = !random_chance(random, 4), .speed = (uint32_t)random_edge(random), .full_duplex = 1,
+		.net = { .link = !random_chance(random, 4),
+			 .speed = (uint32_t)random_edge(random), .full_duplex = 1,
 			 .rx_missed = random_edge(random), .collisions = random_edge(random) },
 	};
 
@@ -221,7 +235,10 @@ void do_wait(struct random *random)
 /* An access to a window; most of those of the windows that there are have a port. */
 static struct r3_pio_access access_any(struct random *random)
 {
-	/* Of a disk: recalibrate, read and write by ports and by DMA, parameters, flush, identify, features. */
+	/*
+	 * Of a disk: recalibrate, read and write by ports and by DMA, parameters, flush,
+	 * identify, features.
+	 */
 	static const uint8_t commands[] = { 0x10, 0x20, 0x30, 0xc8, 0xca, 0x91, 0xe7, 0xec, 0xef };
 	uint32_t window = random_below(random, me.info.windows ? me.info.windows : 1);
 	uint64_t length = me.info.windows ? me.info.window[window].length : 1;
@@ -233,13 +250,15 @@ static struct r3_pio_access access_any(struct random *random)
 	while (access.width > length)
 		access.width /= 2;
 	access.offset = random_below(random, (uint32_t)length) & ~(access.width - 1u);
-	access.value = random_chance(random, 2) ? (uint32_t)any_of(me.bus, random) : (uint32_t)random_edge(random);
+	access.value = random_chance(random, 2) ? (uint32_t)any_of(me.bus, random) :
+						  (uint32_t)random_edge(random);
 	if (window % 2 == 0 && length == 8 && access.offset == 7)
 		access.value = commands[random_below(random, COUNT(commands))];
 	if (access.width > 1 && random_chance(random, 3)) {
 		access.flags |= R3_PIO_REPEAT;
 		access.value = 1 + random_below(random, 4096u / access.width);
-		access.buffer = random_chance(random, 8) ? random_edge(random) : (uintptr_t)arena_at(random, 4096);
+		access.buffer = random_chance(random, 8) ? random_edge(random) :
+							   (uintptr_t)arena_at(random, 4096);
 	}
 	return access;
 }
@@ -248,7 +267,8 @@ void do_pio(struct random *random)
 {
 	struct r3_pio_access accesses[R3_MAX_PIO];
 	struct r3_pio pio = {
-		.argsz = sizeof(pio), .count = 1 + random_below(random, random_chance(random, 4) ? R3_MAX_PIO : 6),
+		.argsz = sizeof(pio),
+		.count = 1 + random_below(random, random_chance(random, 4) ? R3_MAX_PIO : 6),
 		.access = (uintptr_t)accesses,
 	};
 	uint32_t i;
@@ -256,7 +276,8 @@ void do_pio(struct random *random)
 	for (i = 0; i < pio.count; i++) {
 		accesses[i] = access_any(random);
 		if (random_chance(random, 64))
-			((uint8_t *)&accesses[i])[random_below(random, sizeof(accesses[i]))] = (uint8_t)random_edge(random);
+			((uint8_t *)&accesses[i])[random_below(random, sizeof(accesses[i]))] =
+				(uint8_t)random_edge(random);
 	}
 	if (random_chance(random, 4)) {
 		void *at = arena_at(random, pio.count * sizeof(accesses[0]));

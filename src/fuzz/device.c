@@ -6,16 +6,19 @@
 
 /* Registers, 8254x manual chapter 13. */
 enum {
-	CTRL = 0x0000, EERD = 0x0014, MDIC = 0x0020, ICR = 0x00c0, ITR = 0x00c4, ICS = 0x00c8, IMS = 0x00d0,
-	IMC = 0x00d8, RCTL = 0x0100, TCTL = 0x0400, RDBAL = 0x2800, RDBAH = 0x2804, RDLEN = 0x2808, RDH = 0x2810,
-	RDT = 0x2818, RDTR = 0x2820, TDBAL = 0x3800, TDBAH = 0x3804, TDLEN = 0x3808, TDH = 0x3810, TDT = 0x3818,
+	CTRL = 0x0000, EERD = 0x0014, MDIC = 0x0020,
+	ICR = 0x00c0, ITR = 0x00c4, ICS = 0x00c8, IMS = 0x00d0, IMC = 0x00d8,
+	RCTL = 0x0100, TCTL = 0x0400,
+	RDBAL = 0x2800, RDBAH = 0x2804, RDLEN = 0x2808, RDH = 0x2810, RDT = 0x2818, RDTR = 0x2820,
+	TDBAL = 0x3800, TDBAH = 0x3804, TDLEN = 0x3808, TDH = 0x3810, TDT = 0x3818,
 	RAL = 0x5400, RAH = 0x5404,
 };
 
 #define CTRL_RST	(1u << 26)
 #define CTRL_SLU	(1u << 6)
 /* Enabled, everything accepted, buffers of 4096 bytes, CRC stripped. */
-#define RCTL_ALL	(1u << 1 | 1u << 3 | 1u << 4 | 1u << 5 | 1u << 15 | 3u << 16 | 1u << 25 | 1u << 26)
+#define RCTL_ALL	(1u << 1 | 1u << 3 | 1u << 4 | 1u << 5 | 1u << 15 | 3u << 16 | 1u << 25 | \
+			 1u << 26)
 #define TCTL_ALL	(1u << 1 | 1u << 3)
 #define TX_COMMAND	(1u << 24 | 1u << 25 | 1u << 27)	/* end of packet, CRC, report */
 #define DONE		1u
@@ -99,19 +102,27 @@ void device_send(uint64_t address, uint32_t length)
 	store(TDT, ++sent % RING);
 }
 
-/* Memory of others, the rest of the machine, interrupts to be forged; or what the device may reach. */
+/*
+ * Memory of others, the rest of the machine, interrupts to be forged; or what
+ * the device may reach.
+ */
 static uint64_t target(struct random *random)
 {
-	static const uint64_t others[] = { 0, 0x1000, 0x100000, 0x1000000, 0xfee00000, 0xfee01004, 0xfec00000,
-					   0xffffffff, 0x100000000, 0xfffffffffffff000 };
+	static const uint64_t others[] = {
+		0, 0x1000, 0x100000, 0x1000000, 0xfee00000, 0xfee01004, 0xfec00000, 0xffffffff,
+		0x100000000, 0xfffffffffffff000,
+	};
 
-	return random_chance(random, 2) ? others[random_below(random, COUNT(others))] : any_of(me.bus, random);
+	return random_chance(random, 2) ? others[random_below(random, COUNT(others))] :
+					  any_of(me.bus, random);
 }
 
 void do_device(struct random *random)
 {
-	static const uint16_t any[] = { CTRL, EERD, MDIC, ITR, ICS, IMS, IMC, RCTL, TCTL, RDLEN, RDH, RDT, RDTR, TDLEN,
-					TDH, TDT, RAL, RAH };
+	static const uint16_t any[] = {
+		CTRL, EERD, MDIC, ITR, ICS, IMS, IMC, RCTL, TCTL, RDLEN, RDH, RDT, RDTR, TDLEN,
+		TDH, TDT, RAL, RAH,
+	};
 	uint64_t address = target(random);
 
 	if (!me.registers)
@@ -131,7 +142,8 @@ void do_device(struct random *random)
 	case 3: /* have it read from there, or write to there */
 		if (me.memory) {
 			volatile uint32_t *descriptor = random_chance(random, 2) ?
-				receive(random_below(random, RING)) : transmit(random_below(random, RING));
+				receive(random_below(random, RING)) :
+				transmit(random_below(random, RING));
 
 			descriptor[0] = (uint32_t)address;
 			descriptor[1] = (uint32_t)(address >> 32);
@@ -147,7 +159,8 @@ void do_device(struct random *random)
 			device_set_up();
 		break;
 	case 6:
-		store(any[random_below(random, COUNT(any))], (uint32_t)random_edge(random) & 0xffff);
+		store(any[random_below(random, COUNT(any))],
+		      (uint32_t)random_edge(random) & 0xffff);
 		break;
 	default:
 		(void)me.registers[random_below(random, 0x6000 / 4)];

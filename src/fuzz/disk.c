@@ -27,7 +27,8 @@ void disk_choose(struct random *random, uint32_t ring, uint32_t queues)
 		.sectors = 2048u << random_below(random, 10), .logical_block = logical,
 		.physical_block = logical << random_below(random, 4),
 		.boundary = random_chance(random, 3) ? 0 : 4096u << random_below(random, 6),
-		.max_sectors = 8u << random_below(random, 8), .max_segments = 1 + random_below(random, most),
+		.max_sectors = 8u << random_below(random, 8),
+		.max_segments = 1 + random_below(random, most),
 		.max_segment = 4096u << random_below(random, 6),
 		.alignment = random_chance(random, 2) ? logical : 4u << random_below(random, 8),
 		.depth = 1 + random_below(random, 64), .queues = 1 + random_below(random, queues),
@@ -60,7 +61,8 @@ static void look(const uint8_t *buffer, size_t length)
 static long use(int fd, uint8_t *buffer, struct random *random)
 {
 	off_t at = (off_t)random_below(random, (uint32_t)(disk.sectors / 8)) * 4096;
-	size_t length = (1 + random_below(random, random_chance(random, 4) ? ROOM / 4096 : 4)) * 4096;
+	size_t length = (1 + random_below(random, random_chance(random, 4) ? ROOM / 4096 : 4)) *
+			4096;
 	uint64_t range[2] = { (uint64_t)at, length };
 	long result;
 
@@ -101,7 +103,8 @@ static long use(int fd, uint8_t *buffer, struct random *random)
 _Noreturn void disk_use(const char *path, uint64_t seed)
 {
 	/* Shared, so that the kernel does not take it for the reader's alone. */
-	uint8_t *buffer = mmap(NULL, ROOM, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	uint8_t *buffer = mmap(NULL, ROOM, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+			       0);
 	struct random random = { seed };
 	uint32_t i;
 

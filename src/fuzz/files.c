@@ -47,8 +47,10 @@ void do_epoll(struct random *random)
 	uint32_t i;
 
 	for (i = 0; i < 4; i++)
-		tallied(DO_epoll, epoll_ctl(fd, EPOLL_CTL_ADD, random_chance(random, 4) ? any_file(random) :
-					    any_irq(random), &event) ? -errno : 0);
+		tallied(DO_epoll, epoll_ctl(fd, EPOLL_CTL_ADD,
+					    random_chance(random, 4) ? any_file(random) :
+								       any_irq(random),
+					    &event) ? -errno : 0);
 	epoll_wait(fd, &event, 1, (int)random_below(random, 3));
 	close(fd);
 }
@@ -69,7 +71,8 @@ void do_dup(struct random *random)
 
 void do_close(struct random *random)
 {
-	atomic_int *slot = &(random_chance(random, 2) ? me.irq : me.file)[random_below(random, FILES)];
+	atomic_int *slot = &(random_chance(random, 2) ? me.irq :
+							me.file)[random_below(random, FILES)];
 	int fd = *slot;
 
 	/* Without the first one the process is no driver any more. */
@@ -85,9 +88,13 @@ void do_close(struct random *random)
 /* A child that has all descriptors and no mapping of the grant, for a moment. */
 void do_fork(struct random *random)
 {
-	struct itimerval soon = { .it_value.tv_usec = 1000 + (suseconds_t)random_below(random, 60000) };
+	struct itimerval soon = {
+		.it_value.tv_usec = 1000 + (suseconds_t)random_below(random, 60000),
+	};
 	struct random own = { random_next(random) };
-	pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD | (random_chance(random, 4) ? CLONE_FILES : 0), 0, 0, 0, 0);
+	pid_t pid = (pid_t)syscall(SYS_clone,
+				   SIGCHLD | (random_chance(random, 4) ? CLONE_FILES : 0),
+				   0, 0, 0, 0);
 
 	if (pid)  {
 		tallied(DO_fork, pid < 0 ? -errno : 0);
@@ -108,8 +115,10 @@ static long send_file(int socket, int fd)
 {
 	char byte = 0;
 	struct iovec data = { .iov_base = &byte, .iov_len = 1 };
-	union control control = { .header = { .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET,
-					      .cmsg_type = SCM_RIGHTS } };
+	union control control = {
+		.header = { .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET,
+			    .cmsg_type = SCM_RIGHTS },
+	};
 	struct msghdr message = { .msg_iov = &data, .msg_iovlen = 1, .msg_control = &control,
 				  .msg_controllen = sizeof(control) };
 
@@ -171,8 +180,9 @@ void do_schedule(struct random *random)
 	if (random_chance(random, 2))
 		tallied(DO_schedule, sched_setaffinity(0, sizeof(set), &set) ? -errno : 0);
 	else
-		tallied(DO_schedule, sched_setscheduler(0, random_chance(random, 2) ? SCHED_IDLE : SCHED_BATCH, &none) ?
-			-errno : 0);
+		tallied(DO_schedule,
+			sched_setscheduler(0, random_chance(random, 2) ? SCHED_IDLE : SCHED_BATCH,
+					   &none) ? -errno : 0);
 }
 
 void do_signal(struct random *random)

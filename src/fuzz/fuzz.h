@@ -47,9 +47,11 @@ uint64_t random_mix(uint64_t seed, uint64_t number);
 /* ---- what was done, in memory that all processes share ---- */
 
 #define KINDS(X) \
-	X(INFO) X(IRQ) X(DMA_ALLOC) X(DMA_MAP) X(DMA_UNMAP) X(BUS_MASTER) X(PORT_ATTACH) X(PORT_CONFIG) \
-	X(PORT_REPORT) X(WAIT) X(PIO) X(unknown) X(mmap) X(munmap) X(mprotect) X(madvise) X(mremap) X(touch) X(copy) \
-	X(irq_read) X(poll) X(epoll) X(dup) X(close) X(fork) X(pass) X(receive) X(schedule) X(signal) X(device) \
+	X(INFO) X(IRQ) X(DMA_ALLOC) X(DMA_MAP) X(DMA_UNMAP) X(BUS_MASTER) X(PORT_ATTACH) \
+	X(PORT_CONFIG) X(PORT_REPORT) X(WAIT) X(PIO) X(unknown) \
+	X(mmap) X(munmap) X(mprotect) X(madvise) X(mremap) X(touch) X(copy) \
+	X(irq_read) X(poll) X(epoll) X(dup) X(close) X(fork) X(pass) X(receive) X(schedule) \
+	X(signal) X(device) \
 	X(tx_completion) X(rx_completion) X(request) X(ring_lie) X(disk_use) X(death)
 
 enum kind {
@@ -62,7 +64,7 @@ enum kind {
 struct tally {
 	atomic_ulong succeeded[N_KINDS];
 	atomic_ulong failed[N_KINDS];
-	atomic_ulong remains;			/* reads that showed what the reader's memory held before */
+	atomic_ulong remains;	/* reads that showed what the reader's memory held before */
 };
 
 extern struct tally *tally;
@@ -72,19 +74,28 @@ long tallied(enum kind kind, long result);
 
 /* ---- root.c, traffic.c, disk.c ---- */
 
-/* Fuzz a card, and an IDE controller if there is one, for so many seconds. Returns the exit status. */
+/*
+ * Fuzz a card, and an IDE controller if there is one, for so many seconds.
+ * Returns the exit status.
+ */
 int root_run(const char *card, const char *ide, uint64_t seed, unsigned int seconds);
 /* Send broadcast frames onto the wire until killed. */
 int traffic_flood(const char *interface);
 /* In a process of its own: send through the interface, and be slow to take what it receives. */
 void traffic_use(const char *interface, uint64_t seed);
 
-/* What the drivers of this claim say of their disk; no sectors, if it has none. Set before they are made. */
+/*
+ * What the drivers of this claim say of their disk; no sectors, if it has none.
+ * Set before they are made.
+ */
 extern struct r3_block_attach disk;
 
 /* Think of a disk that a port with rings of so many entries and so many queues takes. */
 void disk_choose(struct random *random, uint32_t ring, uint32_t queues);
-/* In a process of its own: read, write and do all else that a disk is for, whatever becomes of it. */
+/*
+ * In a process of its own: read, write and do all else that a disk is for,
+ * whatever becomes of it.
+ */
 _Noreturn void disk_use(const char *path, uint64_t seed);
 
 /* ---- attack.c ---- */

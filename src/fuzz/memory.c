@@ -42,7 +42,9 @@ uint8_t *any_map(struct random *random, size_t *length)
 
 void do_mmap(struct random *random)
 {
-	static const int prots[] = { PROT_READ, PROT_READ | PROT_WRITE, PROT_WRITE, PROT_NONE, 7, PROT_READ | PROT_EXEC };
+	static const int prots[] = {
+		PROT_READ, PROT_READ | PROT_WRITE, PROT_WRITE, PROT_NONE, 7, PROT_READ | PROT_EXEC,
+	};
 	struct map *map = &me.map[random_below(random, MAPS)];
 	uint64_t offset = any_of(me.offset, random);
 	size_t length = PAGE << random_below(random, 6);
@@ -60,7 +62,8 @@ void do_mmap(struct random *random)
 	/* Over another one, which goes by that. */
 	if (old && random_chance(random, 4))
 		flags |= MAP_FIXED;
-	at = mmap(flags & MAP_FIXED ? old : NULL, length, prot, flags, any_file(random), (off_t)offset);
+	at = mmap(flags & MAP_FIXED ? old : NULL, length, prot, flags, any_file(random),
+		  (off_t)offset);
 	if (tallied(DO_mmap, at == MAP_FAILED ? -errno : 0))
 		return;
 	map->length = length;
@@ -90,21 +93,26 @@ void do_munmap(struct random *random)
 
 void do_mprotect(struct random *random)
 {
-	static const int prots[] = { PROT_NONE, PROT_READ, PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE,
-				     PROT_READ | PROT_EXEC };
+	static const int prots[] = {
+		PROT_NONE, PROT_READ, PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE,
+		PROT_READ | PROT_EXEC,
+	};
 	size_t length;
 	uint8_t *at = any_map(random, &length);
 
 	if (at)
-		tallied(DO_mprotect, mprotect(at, random_chance(random, 2) ? PAGE : length,
-					      prots[random_below(random, COUNT(prots))]) ? -errno : 0);
+		tallied(DO_mprotect,
+			mprotect(at, random_chance(random, 2) ? PAGE : length,
+				 prots[random_below(random, COUNT(prots))]) ? -errno : 0);
 }
 
 void do_madvise(struct random *random)
 {
-	static const int advice[] = { MADV_DONTNEED, MADV_DOFORK, MADV_DONTFORK, MADV_DODUMP, MADV_WILLNEED, MADV_FREE,
-				      MADV_REMOVE, MADV_HUGEPAGE, MADV_MERGEABLE, MADV_COLD, MADV_PAGEOUT,
-				      MADV_POPULATE_READ, MADV_POPULATE_WRITE };
+	static const int advice[] = {
+		MADV_DONTNEED, MADV_DOFORK, MADV_DONTFORK, MADV_DODUMP, MADV_WILLNEED, MADV_FREE,
+		MADV_REMOVE, MADV_HUGEPAGE, MADV_MERGEABLE, MADV_COLD, MADV_PAGEOUT,
+		MADV_POPULATE_READ, MADV_POPULATE_WRITE,
+	};
 	size_t length;
 	uint8_t *at = any_map(random, &length);
 
@@ -113,7 +121,9 @@ void do_madvise(struct random *random)
 	if (random_chance(random, 4))
 		tallied(DO_madvise, mlock(at, length) ? -errno : 0);
 	else
-		tallied(DO_madvise, madvise(at, length, advice[random_below(random, COUNT(advice))]) ? -errno : 0);
+		tallied(DO_madvise,
+			madvise(at, length,
+				advice[random_below(random, COUNT(advice))]) ? -errno : 0);
 }
 
 void do_mremap(struct random *random)
@@ -181,7 +191,8 @@ void do_copy(struct random *random)
 	default:
 		if (pipe2(fd, O_CLOEXEC | O_NONBLOCK))
 			return;
-		result = random_chance(random, 2) ? write(fd[1], at, PAGE) : vmsplice(fd[1], &here, 1, SPLICE_F_GIFT);
+		result = random_chance(random, 2) ? write(fd[1], at, PAGE) :
+						    vmsplice(fd[1], &here, 1, SPLICE_F_GIFT);
 		close(fd[0]);
 		close(fd[1]);
 	}

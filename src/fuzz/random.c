@@ -29,10 +29,10 @@ bool random_chance(struct random *random, uint32_t n)
 uint64_t random_edge(struct random *random)
 {
 	static const uint64_t edges[] = {
-		0, 1, 2, 3, 4, 7, 8, 15, 16, 31, 32, 63, 64, 255, 256, 4095, 4096, 4097, 65535, 65536,
-		0x7fffffff, 0x80000000, 0xfffff000, 0xffffffff, 0x100000000, 0x7ffffffff000, 0x7fffffffffff,
-		0x800000000000, 0x7fffffffffffffff, 0x8000000000000000, 0xffff888000000000,
-		0xfffffffffffff000, 0xffffffffffffffff,
+		0, 1, 2, 3, 4, 7, 8, 15, 16, 31, 32, 63, 64, 255, 256, 4095, 4096, 4097, 65535,
+		65536, 0x7fffffff, 0x80000000, 0xfffff000, 0xffffffff, 0x100000000,
+		0x7ffffffff000, 0x7fffffffffff, 0x800000000000, 0x7fffffffffffffff,
+		0x8000000000000000, 0xffff888000000000, 0xfffffffffffff000, 0xffffffffffffffff,
 	};
 
 	if (random_chance(random, 4))

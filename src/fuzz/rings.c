@@ -48,7 +48,8 @@ static void take(struct random *random, uint32_t channel)
 	uint32_t kind = kind_of(channel), length = 0;
 
 	while (side->seen != submitted && side->held < HELD) {
-		volatile uint32_t *entry = word(info->submissions + (side->seen++ & (info->size - 1)) * 16);
+		volatile uint32_t *entry = word(info->submissions +
+						(side->seen++ & (info->size - 1)) * 16);
 		uint64_t address = entry[0] | (uint64_t)entry[1] << 32;
 		uint32_t flags = entry[2], token = entry[3];
 
@@ -56,7 +57,8 @@ static void take(struct random *random, uint32_t channel)
 			remember(me.bus, random, address);
 		if (kind == R3_CHANNEL_BLOCK && flags & R3_ENTRY_CONTEXT)
 			length = flags & R3_ENTRY_LENGTH;
-		if (kind != R3_CHANNEL_NET_RX && !(flags & R3_ENTRY_CONTEXT) && random_chance(random, 3))
+		if (kind != R3_CHANNEL_NET_RX && !(flags & R3_ENTRY_CONTEXT) &&
+		    random_chance(random, 3))
 			device_send(address, flags & R3_ENTRY_LENGTH);
 		if (kind == R3_CHANNEL_NET_RX && device_give(address, token))
 			continue;
@@ -71,7 +73,8 @@ static void take(struct random *random, uint32_t channel)
 static void complete(uint32_t channel, uint32_t token, uint32_t length_flags)
 {
 	const struct r3_channel_info *info = &me.info.channel[channel];
-	volatile uint32_t *entry = word(info->completions + (sides[channel].completed++ & (info->size - 1)) * 16);
+	volatile uint32_t *entry = word(info->completions +
+					(sides[channel].completed++ & (info->size - 1)) * 16);
 
 	entry[2] = length_flags;
 	entry[3] = token;
@@ -94,7 +97,9 @@ static uint32_t release(struct random *random, struct side *side, uint32_t *leng
 /* A length and flags that no kernel can tell from the truth. */
 static uint32_t plausible(struct random *random)
 {
-	static const uint32_t lengths[] = { 0, 1, 13, 14, 15, 60, 255, 256, 257, 1514, 2048, 4095, 4096 };
+	static const uint32_t lengths[] = {
+		0, 1, 13, 14, 15, 60, 255, 256, 257, 1514, 2048, 4095, 4096,
+	};
 
 	return lengths[random_below(random, COUNT(lengths))] |
 	       (random_chance(random, 4) ? 0 : R3_ENTRY_LAST) |
@@ -120,7 +125,8 @@ static uint32_t ending(struct random *random, uint32_t kind, uint32_t length)
 	case R3_CHANNEL_NET_RX:
 		return plausible(random);
 	default:
-		return random_chance(random, 30) ? R3_ENTRY_ERROR | random_below(random, R3_BLOCK_E_GONE + 1) : length;
+		return random_chance(random, 30) ?
+			       R3_ENTRY_ERROR | random_below(random, R3_BLOCK_E_GONE + 1) : length;
 	}
 }
 
@@ -128,7 +134,8 @@ static uint32_t ending(struct random *random, uint32_t kind, uint32_t length)
 void do_serve(struct random *random)
 {
 	struct r3_wait wait = {
-		.argsz = sizeof(wait), .kick = (1u << me.info.channels) - 1, .timeout_us = random_below(random, 2) * 500,
+		.argsz = sizeof(wait), .kick = (1u << me.info.channels) - 1,
+		.timeout_us = random_below(random, 2) * 500,
 	};
 	uint32_t token, length, i;
 
@@ -171,11 +178,13 @@ void do_lie(struct random *random)
 		*control(channel, SEEN) = (uint32_t)random_edge(random);
 		break;
 	case 3: /* the kernel's own */
-		*control(channel, random_chance(random, 2) ? SUBMITTED : offsetof(struct r3_channel_control, reaped)) =
+		*control(channel, random_chance(random, 2) ?
+					  SUBMITTED : offsetof(struct r3_channel_control, reaped)) =
 			(uint32_t)random_edge(random);
 		break;
 	case 4: /* an id with another generation, or another's */
-		completion[3] ^= random_chance(random, 2) ? 0x10000 : 1u << random_below(random, 32);
+		completion[3] ^= random_chance(random, 2) ? 0x10000 :
+							    1u << random_below(random, 32);
 		break;
 	case 5:
 		completion[2] = (uint32_t)random_edge(random);
@@ -184,6 +193,7 @@ void do_lie(struct random *random)
 		completion[3] = (uint32_t)random_edge(random);
 		break;
 	default: /* anywhere */
-		*word(random_below(random, (uint32_t)(me.info.port_mmap_length / 4)) * 4) = (uint32_t)random_edge(random);
+		*word(random_below(random, (uint32_t)(me.info.port_mmap_length / 4)) * 4) =
+			(uint32_t)random_edge(random);
 	}
 }

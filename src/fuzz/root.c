@@ -47,7 +47,9 @@ static const char *const kind_names[] = {
 #undef NAME
 };
 
-static const char *const end_names[] = { "none", "released", "revoked", "lost", "protocol", "stalled" };
+static const char *const end_names[] = {
+	"none", "released", "revoked", "lost", "protocol", "stalled",
+};
 
 static struct {
 	const char *card, *ide;		/* addresses; the second may be NULL */
@@ -65,7 +67,8 @@ struct tally *tally;
 
 long tallied(enum kind kind, long result)
 {
-	atomic_fetch_add_explicit(result < 0 ? &tally->failed[kind] : &tally->succeeded[kind], 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(result < 0 ? &tally->failed[kind] : &tally->succeeded[kind], 1,
+				  memory_order_relaxed);
 	return result;
 }
 
@@ -74,7 +77,8 @@ static double now(void)
 	struct timespec at;
 
 	clock_gettime(CLOCK_MONOTONIC, &at);
-	return (double)(at.tv_sec - run.start.tv_sec) + (double)(at.tv_nsec - run.start.tv_nsec) / 1e9;
+	return (double)(at.tv_sec - run.start.tv_sec) +
+	       (double)(at.tv_nsec - run.start.tv_nsec) / 1e9;
 }
 
 __attribute__((format(printf, 1, 2))) static void found(const char *format, ...)
@@ -90,7 +94,10 @@ __attribute__((format(printf, 1, 2))) static void found(const char *format, ...)
 	run.findings++;
 }
 
-/* A call that the trusted side makes has to succeed: whatever hostile processes do, the claim is ours. */
+/*
+ * A call that the trusted side makes has to succeed: whatever hostile processes
+ * do, the claim is ours.
+ */
 static long must(long result, const char *what)
 {
 	if (result >= 0)
@@ -114,13 +121,14 @@ static void report(bool done)
 {
 	size_t i;
 
-	printf("{\"round\":%lu,\"claims\":%lu,\"seconds\":%.1f,\"done\":%s,\"ends\":{", run.round, run.claims, now(),
-	       done ? "true" : "false");
+	printf("{\"round\":%lu,\"claims\":%lu,\"seconds\":%.1f,\"done\":%s,\"ends\":{",
+	       run.round, run.claims, now(), done ? "true" : "false");
 	for (i = 1; i < COUNT(end_names); i++)
 		printf("%s\"%s\":%lu", i > 1 ? "," : "", end_names[i], run.ends[i]);
 	printf("},\"calls\":{");
 	for (i = 0; i < N_KINDS; i++)
-		printf("%s\"%s\":[%lu,%lu]", i ? "," : "", kind_names[i], tally->succeeded[i], tally->failed[i]);
+		printf("%s\"%s\":[%lu,%lu]", i ? "," : "", kind_names[i], tally->succeeded[i],
+		       tally->failed[i]);
 	printf("}}\n");
 	fflush(stdout);
 	run.reported = now();
@@ -151,7 +159,8 @@ static void interface_ioctl(struct random *random, unsigned int which)
 	case 0:
 	case 1:
 		ioctl(fd, SIOCGIFFLAGS, &request);
-		request.ifr_flags = (short)(which ? request.ifr_flags ^ IFF_PROMISC : request.ifr_flags ^ IFF_UP);
+		request.ifr_flags = (short)(which ? request.ifr_flags ^ IFF_PROMISC :
+						    request.ifr_flags ^ IFF_UP);
 		ioctl(fd, SIOCSIFFLAGS, &request);
 		break;
 	case 2:
@@ -159,7 +168,8 @@ static void interface_ioctl(struct random *random, unsigned int which)
 		ioctl(fd, SIOCSIFMTU, &request);
 		break;
 	default:
-		memcpy(request.ifr_hwaddr.sa_data, (uint8_t[]){ 1, 0, 0x5e, 1, 1, (uint8_t)random_below(random, 80) }, 6);
+		memcpy(request.ifr_hwaddr.sa_data,
+		       (uint8_t[]){ 1, 0, 0x5e, 1, 1, (uint8_t)random_below(random, 80) }, 6);
 		ioctl(fd, random_chance(random, 4) ? SIOCDELMULTI : SIOCADDMULTI, &request);
 	}
 	close(fd);
@@ -178,7 +188,9 @@ static void address_set(int fd, unsigned long call, const char *text)
 static void interface_up(void)
 {
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_in theirs = { .sin_family = AF_INET, .sin_addr.s_addr = inet_addr("10.66.0.2") };
+	struct sockaddr_in theirs = {
+		.sin_family = AF_INET, .sin_addr.s_addr = inet_addr("10.66.0.2"),
+	};
 	struct arpreq neighbour = { .arp_flags = ATF_COM | ATF_PERM, .arp_dev = INTERFACE };
 	struct ifreq request = { .ifr_name = INTERFACE, .ifr_flags = IFF_UP | IFF_RUNNING };
 
@@ -198,10 +210,12 @@ static void introduce(void)
 	struct r3_grant_args args = { .argsz = sizeof(args), .dma_bits = 64 };
 	struct r3_port_attach attach = {
 		.argsz = sizeof(attach), .kind = R3_PORT_KIND_NET,
-		.net = { .mac = { 2, 0, 0, 0, 0, 1 }, .max_mtu = 9000, .features = R3_NET_FEATURES, .max_segments = 18 },
+		.net = { .mac = { 2, 0, 0, 0, 0, 1 }, .max_mtu = 9000,
+			 .features = R3_NET_FEATURES, .max_segments = 18 },
 	};
 	struct r3_port_report link = {
-		.argsz = sizeof(link), .kind = R3_PORT_KIND_NET, .net = { .link = 1, .speed = 1000, .full_duplex = 1 },
+		.argsz = sizeof(link), .kind = R3_PORT_KIND_NET,
+		.net = { .link = 1, .speed = 1000, .full_duplex = 1 },
 	};
 	int fd = grant(&args);
 
@@ -225,7 +239,8 @@ static void port_block(struct random *random)
 {
 	static const uint32_t times[] = { 30, 200, 1000 };
 	struct r3_port_block port = {
-		.argsz = sizeof(port), .queues = 1 + random_below(random, 3), .ring_size = 64u << random_below(random, 4),
+		.argsz = sizeof(port), .queues = 1 + random_below(random, 3),
+		.ring_size = 64u << random_below(random, 4),
 		.policy = random_below(random, 2) ? R3_BLOCK_REISSUE : R3_BLOCK_FAIL,
 		.hold_ms = times[random_below(random, COUNT(times))],
 		.request_ms = times[random_below(random, COUNT(times))], .name = DISK,
@@ -244,7 +259,10 @@ static void port_block(struct random *random)
 	close(fd);
 }
 
-/* In turn a card with an interface, one with a disk, and an IDE controller with one, whose ports are another matter. */
+/*
+ * In turn a card with an interface, one with a disk, and an IDE controller with
+ * one, whose ports are another matter.
+ */
 static void claim_open(struct random *random)
 {
 	struct r3_claim_args claim = { .argsz = sizeof(claim) };
@@ -276,11 +294,12 @@ static void claim_close(void)
 			return;
 		usleep(10000);
 	} while (now() < until);
-	found("the module holds %u claims, %u grants, %u ports, %u irqs, %u regions, %u mappings, %u maps, %u pinned, %llu "
-	      "bytes, %u buffers, %u frames", totals.counters.claims, totals.counters.grants, totals.counters.ports,
-	      totals.counters.irqs, totals.counters.regions, totals.counters.mappings, totals.counters.dma_maps,
-	      totals.counters.pinned_pages, totals.counters.dma_bytes, totals.counters.rx_buffers,
-	      totals.counters.tx_frames);
+	found("the module holds %u claims, %u grants, %u ports, %u irqs, %u regions, %u mappings, "
+	      "%u maps, %u pinned, %llu bytes, %u buffers, %u frames",
+	      totals.counters.claims, totals.counters.grants, totals.counters.ports,
+	      totals.counters.irqs, totals.counters.regions, totals.counters.mappings,
+	      totals.counters.dma_maps, totals.counters.pinned_pages, totals.counters.dma_bytes,
+	      totals.counters.rx_buffers, totals.counters.tx_frames);
 }
 
 /* ---- hostile processes ---- */
@@ -386,13 +405,14 @@ static void check_round(void)
 		const struct r3_counters *left = &at.counters;
 
 		at = status();
-		if (!at.live && !left->grants && !left->irqs && !left->regions && !left->mappings && !left->dma_maps &&
-		    !left->pinned_pages && !left->dma_bytes && !left->tx_frames)
+		if (!at.live && !left->grants && !left->irqs && !left->regions && !left->mappings &&
+		    !left->dma_maps && !left->pinned_pages && !left->dma_bytes && !left->tx_frames)
 			break;
 		if (now() > until) {
-			found("left: live %u, %u grants, %u irqs, %u regions, %u mappings, %u maps, %u pinned, %llu bytes, "
-			      "%u frames", at.live, left->grants, left->irqs, left->regions, left->mappings, left->dma_maps,
-			      left->pinned_pages, left->dma_bytes, left->tx_frames);
+			found("left: live %u, %u grants, %u irqs, %u regions, %u mappings, "
+			      "%u maps, %u pinned, %llu bytes, %u frames",
+			      at.live, left->grants, left->irqs, left->regions, left->mappings,
+			      left->dma_maps, left->pinned_pages, left->dma_bytes, left->tx_frames);
 			break;
 		}
 		usleep(5000);
@@ -400,12 +420,15 @@ static void check_round(void)
 	run.ends[at.end < COUNT(end_names) ? at.end : 0]++;
 }
 
-/* Ports and interrupts of an IDE controller in compatibility mode: two channels, and its bus masters. */
+/*
+ * Ports and interrupts of an IDE controller in compatibility mode: two channels,
+ * and its bus masters.
+ */
 static void ask_for_ide(struct r3_grant_args *args, struct random *random)
 {
 	static const struct r3_window windows[] = {
-		{ .bar = 0, .length = 8 }, { .bar = 1, .length = 1 }, { .bar = 2, .length = 8 }, { .bar = 3, .length = 1 },
-		{ .bar = 4, .length = 16 },
+		{ .bar = 0, .length = 8 }, { .bar = 1, .length = 1 }, { .bar = 2, .length = 8 },
+		{ .bar = 3, .length = 1 }, { .bar = 4, .length = 16 },
 	};
 
 	args->dma_bits = 32;
@@ -421,7 +444,8 @@ static void play_round(struct random *random)
 	struct r3_grant_args args = {
 		.argsz = sizeof(args), .windows = 1, .irqs = !random_chance(random, 6),
 		.irq_type = R3_IRQ_INTX, .dma_bits = random_chance(random, 4) ? 32 : 64,
-		.dma_limit = 65536u << random_below(random, 8), .stall_ms = stalls[random_below(random, COUNT(stalls))],
+		.dma_limit = 65536u << random_below(random, 8),
+		.stall_ms = stalls[random_below(random, COUNT(stalls))],
 		.window = { { .bar = 0, .length = 128 * 1024 } },
 	};
 	unsigned long goal = calls() + 100 + random_below(random, MAX_CALLS);
@@ -483,7 +507,8 @@ int root_run(const char *card, const char *ide, uint64_t seed, unsigned int seco
 	run.seed = seed;
 	clock_gettime(CLOCK_MONOTONIC, &run.start);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	tally = mmap(NULL, sizeof(*tally), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	tally = mmap(NULL, sizeof(*tally), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		     0);
 	if (tally == MAP_FAILED) {
 		fprintf(stderr, "ring3-fuzz: no memory for the tally\n");
 		return 1;
@@ -508,7 +533,10 @@ int root_run(const char *card, const char *ide, uint64_t seed, unsigned int seco
 			if (now() - run.reported > REPORT_SECONDS)
 				report(false);
 		}
-		/* They still have the interface or the disk open when it goes, and nothing to wait for then. */
+		/*
+		 * They still have the interface or the disk open when it goes, and nothing
+		 * to wait for then.
+		 */
 		claim_close();
 		end_processes(users);
 		if (atomic_exchange(&tally->remains, 0))

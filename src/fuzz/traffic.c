@@ -27,7 +27,8 @@ static int packet_socket(const char *interface, int protocol, bool offload)
 		.sll_family = AF_PACKET, .sll_protocol = htons((uint16_t)protocol),
 		.sll_ifindex = (int)if_nametoindex(interface),
 	};
-	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, htons((uint16_t)protocol));
+	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK,
+			htons((uint16_t)protocol));
 	int on = 1;
 
 	if (fd < 0 || (offload && setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof(on))) ||
@@ -41,8 +42,10 @@ static size_t headers(uint8_t *frame, size_t length, uint8_t protocol, bool to_u
 {
 	static const uint8_t us[] = { 2, 0, 0, 0, 0, 1 }, them[] = { 2, 0, 0, 0, 0, 2 };
 	struct iphdr ip = {
-		.version = 4, .ihl = 5, .ttl = 64, .protocol = protocol, .tot_len = htons((uint16_t)(length - ETHERNET)),
-		.saddr = inet_addr(to_us ? THEIRS : OURS), .daddr = inet_addr(to_us ? OURS : THEIRS),
+		.version = 4, .ihl = 5, .ttl = 64, .protocol = protocol,
+		.tot_len = htons((uint16_t)(length - ETHERNET)),
+		.saddr = inet_addr(to_us ? THEIRS : OURS),
+		.daddr = inet_addr(to_us ? OURS : THEIRS),
 	};
 	uint32_t sum = 0;
 	uint16_t words[10];
@@ -70,8 +73,8 @@ static void send_large(int fd, struct random *random)
 	struct virtio_net_hdr offload = {
 		.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
 		.hdr_len = ETHERNET + IP_HEADER + sizeof(struct tcphdr),
-		.gso_size = (uint16_t)(500 + random_below(random, 960)), .csum_start = ETHERNET + IP_HEADER,
-		.csum_offset = offsetof(struct tcphdr, check),
+		.gso_size = (uint16_t)(500 + random_below(random, 960)),
+		.csum_start = ETHERNET + IP_HEADER, .csum_offset = offsetof(struct tcphdr, check),
 	};
 	struct tcphdr tcp = { .source = htons(9), .dest = htons(9), .doff = 5, .ack = 1 };
 	size_t at;
@@ -85,8 +88,12 @@ static void send_large(int fd, struct random *random)
 void traffic_use(const char *interface, uint64_t seed)
 {
 	static uint8_t payload[9000];
-	struct sockaddr_in ours = { .sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = INADDR_ANY };
-	struct sockaddr_in theirs = { .sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = inet_addr(THEIRS) };
+	struct sockaddr_in ours = {
+		.sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = INADDR_ANY,
+	};
+	struct sockaddr_in theirs = {
+		.sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = inet_addr(THEIRS),
+	};
 	struct random random = { seed };
 	int raw = packet_socket(interface, ETH_P_ALL, true);
 	int udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -99,8 +106,10 @@ void traffic_use(const char *interface, uint64_t seed)
 	setsockopt(udp, SOL_SOCKET, SO_RCVBUFFORCE, &much, sizeof(much));
 	for (;;) {
 		for (i = random_below(&random, 12); i > 0; i--)
-			sendto(udp, payload, random_below(&random, random_chance(&random, 4) ? sizeof(payload) : 1473), 0,
-			       (struct sockaddr *)&theirs, sizeof(theirs));
+			sendto(udp, payload,
+			       random_below(&random,
+					    random_chance(&random, 4) ? sizeof(payload) : 1473),
+			       0, (struct sockaddr *)&theirs, sizeof(theirs));
 		if (random_chance(&random, 3))
 			send_large(raw, &random);
 		if (random_chance(&random, 30))
@@ -118,13 +127,16 @@ int traffic_flood(const char *interface)
 	uint32_t turn;
 
 	if (fd < 0) {
-		fprintf(stderr, "ring3-fuzz: cannot send through %s: %s\n", interface, strerror(errno));
+		fprintf(stderr, "ring3-fuzz: cannot send through %s: %s\n", interface,
+			strerror(errno));
 		return 1;
 	}
 	for (turn = 0;; turn++) {
 		size_t length = 60 + turn * 97 % (sizeof(frame) - 60);
 		size_t at = headers(frame, length, IPPROTO_UDP, true);
-		struct udphdr udp = { .source = htons(9), .dest = htons(9), .len = htons((uint16_t)(length - at)) };
+		struct udphdr udp = {
+			.source = htons(9), .dest = htons(9), .len = htons((uint16_t)(length - at)),
+		};
 
 		memcpy(frame + at, &udp, sizeof(udp));
 		(void)!write(fd, frame, length);
