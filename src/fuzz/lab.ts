@@ -9,8 +9,9 @@ import { type LabOptions, startLab } from "../run/lab.ts";
 import { grouped } from "../size.ts";
 import { DriverRun } from "../soak/driver_run.ts";
 import { giveToModule, leftInModule, sh, unloadModule } from "../soak/lab.ts";
+import { failedIn, formatLabResult, type LabResult, labResult, lastFindings } from "../soak/result.ts";
 import { DEVICE, OURS, PEER, WIRE } from "../soak/wire.ts";
-import { type Finding, formatVerdict, verdictOf } from "../verdict.ts";
+import type { Finding } from "../verdict.ts";
 import { within } from "../within.ts";
 
 /** The attacking program, in the guest. */
@@ -47,13 +48,8 @@ export interface FuzzOptions extends LabOptions {
 }
 
 /** What came of it. */
-export interface FuzzResult {
-  ok: boolean;
-  /** What did not hold, a line each. */
-  problems: string[];
+export interface FuzzResult extends LabResult {
   seed: number;
-  kernel: string;
-  accelerator: string;
   /** Grants given to hostile processes, claims they were made from, why they ended, and calls by kind: how many succeeded and failed. */
   rounds: number;
   claims: number;
@@ -63,7 +59,6 @@ export interface FuzzResult {
   stopped: number;
   /** Pings of another card meanwhile: sent and answered. */
   bystander: { sent: number; answered: number };
-  seconds: number;
 }
 
 /**
@@ -127,18 +122,14 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzResult> {
   const { complaints, stopped } = complaintsOf(lab.kernelProblems());
   problems.push(...complaints);
   return {
-    ok: problems.length === 0,
-    problems,
+    ...labResult(lab, { problems, start }),
     seed,
-    kernel: lab.kernel.release,
-    accelerator: lab.accelerator,
     rounds: state?.round ?? 0,
     claims: state?.claims ?? 0,
     ends: state?.ends ?? {},
     calls: state?.calls ?? {},
     stopped,
     bystander: answered,
-    seconds: (performance.now() - start) / 1000,
   };
 }
 
@@ -238,7 +229,7 @@ function progressLine({ seconds, round, calls }: FuzzState): string {
 /** The result as a table. */
 export function formatFuzz(result: FuzzResult): string {
   const { problems, ends, calls, bystander } = result;
-  const failed = (start: string) => problems.some((problem) => problem.startsWith(start));
+  const failed = failedIn(problems);
   const rows = Object.entries(calls).map(([kind, [succeeded, failures]]): Finding => ({
     name: kind.replaceAll("_", " "),
     found: `${grouped(succeeded)} succeeded, ${grouped(failures)} failed`,
@@ -264,14 +255,7 @@ export function formatFuzz(result: FuzzResult): string {
       found: failed("driver:") ? "an honest one does not carry traffic" : "an honest one carries traffic",
       ok: !failed("driver:"),
     },
-    { name: "kernel", found: failed("kernel:") ? "it complained" : "no complaint", ok: !failed("kernel:") },
-    {
-      name: "module",
-      found: failed("module:") ? "something is left" : "all counters zero, and unloaded",
-      ok: !failed("module:"),
-    },
+    ...lastFindings(problems),
   ];
-  const title = `Fuzz with seed ${result.seed} on Linux ${result.kernel} (${result.accelerator}): ` +
-    `${verdictOf(problems)}, in ${result.seconds.toFixed(0)} s`;
-  return formatVerdict(title, findings, problems);
+  return formatLabResult(result, { title: `Fuzz with seed ${result.seed}`, findings });
 }

@@ -4,7 +4,7 @@ import { type LabOptions, startLab } from "../run/lab.ts";
 import { pause } from "../pause.ts";
 import { grouped } from "../size.ts";
 import type { KillWay } from "../supervisor/contract.ts";
-import { type Finding, formatVerdict, verdictOf } from "../verdict.ts";
+import type { Finding } from "../verdict.ts";
 import { within } from "../within.ts";
 import { type BlockTrace, endBlockTrace, failureProblems, startBlockTrace } from "./block_trace.ts";
 import { diskComplaints, diskHardware, diskOfRun } from "./disk.ts";
@@ -21,6 +21,7 @@ import {
 import { fioCommand, type FioRun, parseFio, REQUEST_BYTES } from "./fio_job.ts";
 import { kernelComplaints, sh, stopRun, unloadModule } from "./lab.ts";
 import { type SoakPolicy, writeManifest } from "./manifest.ts";
+import { failedIn, formatLabResult, type LabResult, labResult, lastFindings } from "./result.ts";
 
 /** Ways in which the driver is ended, in turn. */
 const WAYS: readonly KillWay[] = ["kill", "stall", "exception"];
@@ -97,13 +98,8 @@ export interface FioPart {
 }
 
 /** What the soak saw. */
-export interface FioSoak {
+export interface FioSoak extends LabResult {
   soak: "fio";
-  ok: boolean;
-  /** What did not hold, a line each. */
-  problems: string[];
-  kernel: string;
-  accelerator: string;
   disk: Disk;
   /** Milliseconds under `reissue`. */
   time: number;
@@ -112,7 +108,6 @@ export interface FioSoak {
   failedAtDeaths: number[];
   /** Under `reissue` and `fail`: those under `hold` are late on purpose. */
   faults: FaultSummary[];
-  seconds: number;
 }
 
 /** How to soak. */
@@ -155,16 +150,12 @@ export async function soakFio(options: FioSoakOptions): Promise<FioSoak> {
   problems.push(...await unloadModule(lab), ...kernelComplaints(lab));
   return {
     soak: "fio",
-    ok: problems.length === 0,
-    problems,
-    kernel: lab.kernel.release,
-    accelerator: lab.accelerator,
+    ...labResult(lab, { problems, start }),
     disk,
     time,
     parts: [reissue, fail, hold].flatMap(({ parts }) => parts),
     failedAtDeaths: fail.failedAtDeaths,
     faults: mergeSummaries([...reissue.summaries, ...fail.summaries]),
-    seconds: (performance.now() - start) / 1000,
   };
 }
 
@@ -377,7 +368,7 @@ export function mergeSummaries(summaries: readonly FaultSummary[]): FaultSummary
 /** The soak as a table. */
 export function formatFioSoak(result: FioSoak): string {
   const { parts, faults, problems, disk, failedAtDeaths } = result;
-  const failed = (start: string) => problems.some((problem) => problem.startsWith(start));
+  const failed = failedIn(problems);
   const count = sum(faults, (one) => one.count);
   const findings: Finding[] = [
     ...parts.map(({ policy, depth, requests, bytes, seconds, iops, errors, faults }): Finding => ({
@@ -403,14 +394,8 @@ export function formatFioSoak(result: FioSoak): string {
       ok: one.right === one.count,
     })),
     { name: "spare", found: `ready at ${sum(faults, (one) => one.spares)} of ${count} ends` },
-    {
-      name: "module",
-      found: failed("module:") ? "something is left" : "all counters zero, and unloaded",
-      ok: !failed("module:"),
-    },
-    { name: "kernel", found: failed("kernel:") ? "it complained" : "no complaint", ok: !failed("kernel:") },
+    ...lastFindings(problems),
   ];
-  const title = `Soak of ${disk} with fio, requests of ${REQUEST_BYTES / 1024} KiB, on Linux ` +
-    `${result.kernel} (${result.accelerator}): ${verdictOf(problems)}, in ${result.seconds.toFixed(0)} s`;
-  return formatVerdict(title, findings, problems);
+  const title = `Soak of ${disk} with fio, requests of ${REQUEST_BYTES / 1024} KiB,`;
+  return formatLabResult(result, { title, findings });
 }

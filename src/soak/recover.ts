@@ -4,11 +4,12 @@ import { type LabOptions, startLab } from "../run/lab.ts";
 import { type Memory, parseMemory } from "../memory.ts";
 import { drawChart, empirical } from "../plot/mod.ts";
 import { grouped } from "../size.ts";
-import { type Finding, formatVerdict, verdictOf } from "../verdict.ts";
+import type { Finding } from "../verdict.ts";
 import type { DriverRun } from "./driver_run.ts";
 import { EXPECTED, recoveryText } from "./fault.ts";
 import { KilledDriver } from "./killed_driver.ts";
 import { FAR, kernelComplaints, sh, unloadModule } from "./lab.ts";
+import { failedIn, formatLabResult, type LabResult, labResult, lastFindings } from "./result.ts";
 import { type Distribution, distribution, leastSquares } from "../statistics.ts";
 
 /** The median with a spare may be at most this part of the median without. */
@@ -43,19 +44,13 @@ export interface Cycles {
 }
 
 /** What the soak saw. */
-export interface RecoverSoak {
+export interface RecoverSoak extends LabResult {
   soak: "recover";
-  ok: boolean;
-  /** What did not hold, a line each. */
-  problems: string[];
-  kernel: string;
-  accelerator: string;
   spare: Cycles;
   alone: Cycles;
   /** Median with a spare to median without. */
   ratio: number;
   memory: { samples: MemorySample[]; growth: MemoryGrowth | null };
-  seconds: number;
 }
 
 /** How to soak. */
@@ -125,15 +120,11 @@ export async function soakRecover(options: RecoverSoakOptions): Promise<RecoverS
   }
   return {
     soak: "recover",
-    ok: problems.length === 0,
-    problems,
-    kernel: lab.kernel.release,
-    accelerator: lab.accelerator,
+    ...labResult(lab, { problems, start }),
     spare,
     alone: none,
     ratio,
     memory: { samples, growth },
-    seconds: (performance.now() - start) / 1000,
   };
 }
 
@@ -189,7 +180,7 @@ export function memoryGrowth(samples: readonly MemorySample[]): MemoryGrowth | n
 /** The soak as a table. */
 export function formatRecoverSoak(result: RecoverSoak): string {
   const { problems, spare, alone, ratio, memory } = result;
-  const failed = (start: string) => problems.some((problem) => problem.startsWith(start));
+  const failed = failedIn(problems);
   const row = (name: string, { asked, times, distribution }: Cycles): Finding => ({
     name,
     found: `${grouped(times.length)} of ${grouped(asked)} kills recovered` +
@@ -223,16 +214,9 @@ export function formatRecoverSoak(result: RecoverSoak): string {
             : "too few samples for its growth"),
       ok: growth ? growth.flat : undefined,
     },
-    {
-      name: "module",
-      found: failed("module:") ? "something is left" : "all counters zero, and unloaded",
-      ok: !failed("module:"),
-    },
-    { name: "kernel", found: failed("kernel:") ? "it complained" : "no complaint", ok: !failed("kernel:") },
+    ...lastFindings(problems),
   ];
-  const title = `Soak of recovery on Linux ${result.kernel} (${result.accelerator}): ` +
-    `${verdictOf(problems)}, in ${result.seconds.toFixed(0)} s`;
-  return formatVerdict(title, findings, problems);
+  return formatLabResult(result, { title: "Soak of recovery", findings });
 }
 
 /** The recovery times as a chart: SVG. */

@@ -10,13 +10,14 @@ import { run } from "../lab/command.ts";
 import { type LabOptions, startLab } from "../run/lab.ts";
 import { grouped } from "../size.ts";
 import { temporaryFolder } from "../temporary_folder.ts";
-import { type Finding, formatVerdict, verdictOf } from "../verdict.ts";
+import type { Finding } from "../verdict.ts";
 import { type DatabasesFound, type Kind, KINDS, parseCommitted } from "./database.ts";
 import { diskComplaints, diskHardware, diskOfRun } from "./disk.ts";
 import { DriverRun } from "./driver_run.ts";
 import { EXPECTED, recoveryText } from "./fault.ts";
 import { kernelComplaints, sh, stopRun, unloadModule } from "./lab.ts";
 import { writeManifest } from "./manifest.ts";
+import { failedIn, formatLabResult, type LabResult, labResult, lastFindings } from "./result.ts";
 import { losePower, type PowerLoss } from "./write_log.ts";
 import { pause } from "../pause.ts";
 
@@ -54,13 +55,8 @@ export interface SqliteLook {
 }
 
 /** What the soak saw. */
-export interface SqliteSoak {
+export interface SqliteSoak extends LabResult {
   soak: "sqlite";
-  ok: boolean;
-  /** What did not hold, a line each. */
-  problems: string[];
-  kernel: string;
-  accelerator: string;
   disk: Disk;
   /** SQLite's version. */
   sqlite: string;
@@ -73,7 +69,6 @@ export interface SqliteSoak {
   recoveries: number[];
   /** Signals that QEMU ended with by faults of its own, each of which was taken for a cut. */
   crashes: string[];
-  seconds: number;
 }
 
 /** How to soak. */
@@ -107,17 +102,14 @@ export async function soakSqlite(options: SqliteSoakOptions): Promise<SqliteSoak
     let left = count;
     while (left > 0) left = await soak.untilCut(left, cut);
   }
-  const { kernel, accelerator, sqlite } = await soak.afterLast();
+  const { sqlite, ...machine } = await soak.afterLast();
   const { problems, looks, recoveries, crashes } = soak;
   if (cuts >= TELLING_CUTS && looks.every(({ loss }) => !loss)) {
     problems.push(`cuts: the disk's log could tell of none of ${cuts}, so that none could cost it anything`);
   }
   return {
     soak: "sqlite",
-    ok: problems.length === 0,
-    problems,
-    kernel,
-    accelerator,
+    ...labResult(machine, { problems, start }),
     disk,
     sqlite,
     kills,
@@ -126,7 +118,6 @@ export async function soakSqlite(options: SqliteSoakOptions): Promise<SqliteSoak
     looks,
     recoveries,
     crashes,
-    seconds: (performance.now() - start) / 1000,
   };
 }
 
@@ -246,7 +237,7 @@ class Soak {
   }
 
   /** Boots once more, looks, and ends everything in order. */
-  async afterLast(): Promise<{ kernel: string; accelerator: string; sqlite: string }> {
+  async afterLast(): Promise<Pick<Lab, "kernel" | "accelerator"> & { sqlite: string }> {
     await using machine = await this.#boot();
     const { lab, run } = machine;
     const { version } = await this.#look(machine);
@@ -254,7 +245,7 @@ class Soak {
     this.#followed(run, 0);
     this.problems.push(...await stopRun(run, lab), ...await unloadModule(lab));
     this.#complained(machine);
-    return { kernel: lab.kernel.release, accelerator: lab.accelerator, sqlite: version };
+    return { kernel: lab.kernel, accelerator: lab.accelerator, sqlite: version };
   }
 
   async #boot(): Promise<Machine> {
@@ -368,7 +359,7 @@ function numbersText(numbers: Numbers): string {
 /** The soak as a table. */
 export function formatSqliteSoak(result: SqliteSoak): string {
   const { problems, looks, recoveries, crashes, kills, cuts, disk, sqlite } = result;
-  const failed = (start: string) => problems.some((problem) => problem.startsWith(start));
+  const failed = failedIn(problems);
   const last = looks.at(-1);
   const unacknowledged = looks.reduce(
     (sum, { acknowledged, found }) =>
@@ -423,14 +414,8 @@ export function formatSqliteSoak(result: SqliteSoak): string {
       }`,
       ok: !failed("faults:"),
     },
-    {
-      name: "module",
-      found: failed("module:") ? "something is left" : "all counters zero, and unloaded",
-      ok: !failed("module:"),
-    },
-    { name: "kernel", found: failed("kernel:") ? "it complained" : "no complaint", ok: !failed("kernel:") },
+    ...lastFindings(problems),
   ];
-  const title = `Soak of ${disk} with SQLite ${sqlite} on ext4, on Linux ${result.kernel} ` +
-    `(${result.accelerator}): ${verdictOf(problems)}, in ${result.seconds.toFixed(0)} s`;
-  return formatVerdict(title, findings, problems);
+  const title = `Soak of ${disk} with SQLite ${sqlite} on ext4,`;
+  return formatLabResult(result, { title, findings });
 }

@@ -3,12 +3,13 @@ import type { Lab } from "../lab/mod.ts";
 import { type LabOptions, startLab } from "../run/lab.ts";
 import { grouped } from "../size.ts";
 import type { Driver } from "../supervisor/schema.ts";
-import { type Finding, formatVerdict, verdictOf } from "../verdict.ts";
+import type { Finding } from "../verdict.ts";
 import { DriverRun } from "./driver_run.ts";
 import { pause } from "../pause.ts";
 import { type Fault, fault, faultProblems, followFault } from "./fault.ts";
 import { kernelComplaints, sh, stopRun, unloadModule } from "./lab.ts";
 import { writeManifest } from "./manifest.ts";
+import { failedIn, formatLabResult, type LabResult, labResult, lastFindings } from "./result.ts";
 import { parseSwitches, type Switches, switchesBetween } from "./process.ts";
 import { type Distribution, distribution } from "../statistics.ts";
 import { DEVICE, keepQuiet, layWire, OURS, PEER, WIRE } from "./wire.ts";
@@ -50,18 +51,12 @@ export interface Idle {
 }
 
 /** What the soak saw. */
-export interface StallSoak {
+export interface StallSoak extends LabResult {
   soak: "stall";
-  ok: boolean;
-  /** What did not hold, a line each. */
-  problems: string[];
-  kernel: string;
-  accelerator: string;
   /** Milliseconds of the manifest. */
   limit: number;
   stalls: Stall[];
   idle: Idle;
-  seconds: number;
 }
 
 /** How to soak. */
@@ -117,14 +112,10 @@ export async function soakStall(options: StallSoakOptions): Promise<StallSoak> {
   problems.push(...await stopRun(run, lab), ...await unloadModule(lab), ...kernelComplaints(lab));
   return {
     soak: "stall",
-    ok: problems.length === 0,
-    problems,
-    kernel: lab.kernel.release,
-    accelerator: lab.accelerator,
+    ...labResult(lab, { problems, start }),
     limit: LIMIT_MS,
     stalls,
     idle,
-    seconds: (performance.now() - start) / 1000,
   };
 }
 
@@ -208,7 +199,7 @@ export function idleProblems({ counts, driver, spare }: Idle): string[] {
 /** The soak as a table. */
 export function formatStallSoak(result: StallSoak): string {
   const { problems, stalls, limit, idle } = result;
-  const failed = (start: string) => problems.some((problem) => problem.startsWith(start));
+  const failed = failedIn(problems);
   const row = (name: string, phase: Phase): Finding => {
     const waited = stalls.filter((stall) => stall.phase === phase).map((stall) => stall.waited);
     const times = distribution(waited);
@@ -233,16 +224,9 @@ export function formatStallSoak(result: StallSoak): string {
         `context switches: driver ${sum(idle.driver)}, spare ${sum(idle.spare)}`,
       ok: !failed("idle:"),
     },
-    {
-      name: "module",
-      found: failed("module:") ? "something is left" : "all counters zero, and unloaded",
-      ok: !failed("module:"),
-    },
-    { name: "kernel", found: failed("kernel:") ? "it complained" : "no complaint", ok: !failed("kernel:") },
+    ...lastFindings(problems),
   ];
-  const title = `Soak of stalls and idleness on Linux ${result.kernel} (${result.accelerator}): ` +
-    `${verdictOf(problems)}, in ${result.seconds.toFixed(0)} s`;
-  return formatVerdict(title, findings, problems);
+  return formatLabResult(result, { title: "Soak of stalls and idleness", findings });
 }
 
 function rangeText({ min, p50, max }: Distribution): string {

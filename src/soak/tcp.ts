@@ -6,7 +6,7 @@ import { UserError } from "../error.ts";
 import { type LabOptions, startLab } from "../run/lab.ts";
 import { formatSize, grouped } from "../size.ts";
 import type { KillWay } from "../supervisor/contract.ts";
-import { type Finding, formatVerdict, verdictOf } from "../verdict.ts";
+import type { Finding } from "../verdict.ts";
 import { within } from "../within.ts";
 import { DriverRun } from "./driver_run.ts";
 import {
@@ -20,6 +20,7 @@ import {
 } from "./fault.ts";
 import { kernelComplaints, stopRun, unloadModule } from "./lab.ts";
 import { writeManifest } from "./manifest.ts";
+import { formatLabResult, type LabResult, labResult } from "./result.ts";
 import { mean } from "../statistics.ts";
 import { DEVICE, FarEnd, keepQuiet, layWire, WIRE } from "./wire.ts";
 
@@ -56,19 +57,13 @@ export interface TcpSoakDirection {
 }
 
 /** What the soak saw. */
-export interface TcpSoak {
+export interface TcpSoak extends LabResult {
   soak: "tcp";
-  ok: boolean;
-  /** What did not hold, a line each. */
-  problems: string[];
-  kernel: string;
-  accelerator: string;
   bytes: number;
   /** Milliseconds of the manifest's stall limit. */
   stallLimit: number;
   directions: TcpSoakDirection[];
   faults: FaultSummary[];
-  seconds: number;
 }
 
 /** How to soak. */
@@ -142,15 +137,11 @@ export async function soakTcp(options: TcpSoakOptions): Promise<TcpSoak> {
   problems.push(...await stopRun(run, lab), ...await unloadModule(lab), ...kernelComplaints(lab));
   return {
     soak: "tcp",
-    ok: problems.length === 0,
-    problems,
-    kernel: lab.kernel.release,
-    accelerator: lab.accelerator,
+    ...labResult(lab, { problems, start }),
     bytes,
     stallLimit: STALL_MS,
     directions,
     faults: summaries,
-    seconds: (performance.now() - start) / 1000,
   };
 }
 
@@ -171,7 +162,7 @@ export async function transfer(
 
 /** The soak as a table. */
 export function formatTcpSoak(result: TcpSoak): string {
-  const { directions, faults, problems, bytes } = result;
+  const { directions, faults, bytes } = result;
   const row = (name: string, one: TcpResult, more: string): Finding => ({
     name,
     found: `${one.seconds.toFixed(1)} s, ${megabits(one).toFixed(1)} Mb/s, ` +
@@ -201,8 +192,5 @@ export function formatTcpSoak(result: TcpSoak): string {
         `${mean(directions.map(({ loss }) => loss)).toFixed(0)} %, ${mean(recoveries).toFixed(0)} ms`,
     },
   ];
-  const title =
-    `Soak of TCP, ${formatSize(bytes)} each way, on Linux ${result.kernel} (${result.accelerator}): ` +
-    `${verdictOf(problems)}, in ${result.seconds.toFixed(0)} s`;
-  return formatVerdict(title, findings, problems);
+  return formatLabResult(result, { title: `Soak of TCP, ${formatSize(bytes)} each way,`, findings });
 }

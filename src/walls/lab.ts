@@ -12,6 +12,7 @@ import { within } from "../within.ts";
 import { type LabOptions, startLab } from "../run/lab.ts";
 import { DriverRun } from "../soak/driver_run.ts";
 import { kernelComplaints, leftInModule, unloadModule } from "../soak/lab.ts";
+import { type LabResult, labResult } from "../soak/result.ts";
 import type { AttemptResult, Stopped, WallName } from "./attempt.ts";
 import type { Account } from "./bystander.ts";
 import { type DmaAttempt, overwriteSecret, prepareDma, readSecret } from "./dma_attempts.ts";
@@ -58,17 +59,13 @@ export interface Row {
 }
 
 /** What the walls have stood. */
-export interface WallsResult {
-  ok: boolean;
+export interface WallsResult extends LabResult {
   rows: Row[];
   /** What did not hold beside the attempts, a line each. */
   problems: string[];
   /** Attempts that no wall has stopped, or of which something was left. */
   escapes: number;
   bystander: Account;
-  kernel: string;
-  accelerator: string;
-  seconds: number;
 }
 
 /** How to try the walls. */
@@ -338,21 +335,19 @@ export async function tryWalls(options: WallsOptions): Promise<WallsResult> {
   await walls.drivers();
   await walls.devices();
   problems.push(...await walls.finish());
-  const { kernel: { release }, accelerator } = lab;
+  const { kernel, accelerator } = lab;
   await lab.close();
   if (!options.confinedOnly && rows.some(({ how }) => how === "device")) {
     await using open = await Walls.start(options, { iommu: false });
     problems.push(...await open.unconfined(), ...await open.finish());
   }
+  const result = labResult({ kernel, accelerator }, { problems, start });
   return {
-    ok: problems.length === 0 && rows.every((row) => row.problems.length === 0),
+    ...result,
+    ok: result.ok && rows.every((row) => row.problems.length === 0),
     rows,
-    problems,
     escapes: rows.filter(({ stops }) => stops.length === 0 || stops.some(({ held }) => !held)).length,
     bystander,
-    kernel: release,
-    accelerator,
-    seconds: (performance.now() - start) / 1000,
   };
 }
 
