@@ -10,7 +10,7 @@ import { grouped } from "../size.ts";
 import { DriverRun } from "../soak/driver_run.ts";
 import { giveToModule, leftInModule, sh, unloadModule } from "../soak/lab.ts";
 import { failedIn, formatLabResult, type LabResult, labResult, lastFindings } from "../soak/result.ts";
-import { DEVICE, OURS, PEER, WIRE } from "../soak/wire.ts";
+import { DEVICE, layFarEnd, OURS, PEER, WIRE } from "../soak/wire.ts";
 import type { Finding } from "../verdict.ts";
 import { within } from "../within.ts";
 
@@ -136,8 +136,7 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzResult> {
 /** Loads the module, gives it the first card and the controller, and puts the second card at the other end of the wire. */
 async function prepareGuest(lab: Lab): Promise<void> {
   await giveToModule(lab, [DEVICE, IDE]);
-  await sh(lab, "ip netns add peer; modprobe e1000; ip link set eth1 netns peer");
-  await sh(lab, `ip netns exec peer dash -ec 'ip link set eth1 up; ip address add ${PEER}/24 dev eth1'`);
+  await layFarEnd(lab);
 }
 
 /** Runs the program, and gives its lines. @throws {UserError} if it is silent for too long, or fails without a finding. */

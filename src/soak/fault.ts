@@ -2,6 +2,7 @@
 import { pause } from "../pause.ts";
 import type { KillWay } from "../supervisor/contract.ts";
 import type { EndKind, Reason } from "../supervisor/schema.ts";
+import type { Finding } from "../verdict.ts";
 import type { DriverRun } from "./driver_run.ts";
 import { distribution } from "../statistics.ts";
 
@@ -13,6 +14,9 @@ export const EXPECTED: Readonly<Record<KillWay, EndKind>> = {
   exit: "exit",
   "out-of-memory": "out-of-memory",
 };
+
+/** Ways in which soaks end a driver, in turn. */
+export const WAYS: readonly KillWay[] = ["kill", "stall", "exception"];
 
 /** One end that was asked for, and what came of it. */
 export interface Fault {
@@ -130,6 +134,21 @@ export function faultProblems(run: Pick<DriverRun, "events">, faults: readonly F
   return ends === faults.length
     ? wrong
     : [...wrong, `faults: ${faults.length} were made, and the supervisor saw ${ends} ends`];
+}
+
+/** Ways of {@link WAYS} in which nothing was ended, a line each. @param why And what to do. */
+export function untriedWays(faults: readonly Fault[], why: string): string[] {
+  return WAYS.filter((way) => faults.every(({ how }) => how !== way))
+    .map((way) => `faults: none was "${way}": ${why}`);
+}
+
+/** What was seen of the ends, a line for each way. */
+export function faultFindings(faults: readonly FaultSummary[]): Finding[] {
+  return faults.map(({ how, count, right, recoveries }) => ({
+    name: `faults: ${how}`,
+    found: `${count}, ${right} reported as "${EXPECTED[how]}"; ${recoveryText(recoveries)}`,
+    ok: right === count,
+  }));
 }
 
 /** Recovery times in a few words: `p50 212 ms, p99 480 ms, mean 230 ms`. */

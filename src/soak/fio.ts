@@ -3,28 +3,25 @@ import type { Disk, Lab } from "../lab/mod.ts";
 import { type LabOptions, startLab } from "../run/lab.ts";
 import { pause } from "../pause.ts";
 import { grouped } from "../size.ts";
-import type { KillWay } from "../supervisor/contract.ts";
 import type { Finding } from "../verdict.ts";
 import { within } from "../within.ts";
 import { type BlockTrace, endBlockTrace, failureProblems, startBlockTrace } from "./block_trace.ts";
 import { diskComplaints, diskHardware, diskOfRun } from "./disk.ts";
 import { DriverRun } from "./driver_run.ts";
 import {
-  EXPECTED,
   type Fault,
+  faultFindings,
   faultLoop,
   faultProblems,
   type FaultSummary,
-  recoveryText,
   summarise,
+  untriedWays,
+  WAYS,
 } from "./fault.ts";
 import { fioCommand, type FioRun, parseFio, REQUEST_BYTES } from "./fio_job.ts";
 import { kernelComplaints, sh, stopRun, unloadModule } from "./lab.ts";
 import { type SoakPolicy, writeManifest } from "./manifest.ts";
 import { failedIn, formatLabResult, type LabResult, labResult, lastFindings } from "./result.ts";
-
-/** Ways in which the driver is ended, in turn. */
-const WAYS: readonly KillWay[] = ["kill", "stall", "exception"];
 
 /** Time that each driver has, from being ready to its end, milliseconds; there may be a spare by then, or not. */
 const EVERY_MS = 2000;
@@ -142,11 +139,9 @@ export async function soakFio(options: FioSoakOptions): Promise<FioSoak> {
   const fail = await soakPolicy(lab, { ...rest, policy: "fail" });
   const hold = await soakPolicy(lab, { ...rest, policy: "hold" });
 
-  for (const how of WAYS) {
-    if (![...reissue.faults, ...fail.faults].some((one) => one.how === how)) {
-      problems.push(`faults: none was "${how}": the time was over too soon; take more`);
-    }
-  }
+  problems.push(
+    ...untriedWays([...reissue.faults, ...fail.faults], "the time was over too soon; take more"),
+  );
   problems.push(...await unloadModule(lab), ...kernelComplaints(lab));
   return {
     soak: "fio",
@@ -388,11 +383,7 @@ export function formatFioSoak(result: FioSoak): string {
         }`,
       ok: !failed("errors:"),
     },
-    ...faults.map((one): Finding => ({
-      name: `faults: ${one.how}`,
-      found: `${one.count}, ${one.right} reported as "${EXPECTED[one.how]}"; ${recoveryText(one.recoveries)}`,
-      ok: one.right === one.count,
-    })),
+    ...faultFindings(faults),
     { name: "spare", found: `ready at ${sum(faults, (one) => one.spares)} of ${count} ends` },
     ...lastFindings(problems),
   ];

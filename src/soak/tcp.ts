@@ -5,27 +5,24 @@ import type { Lab } from "../lab/mod.ts";
 import { UserError } from "../error.ts";
 import { type LabOptions, startLab } from "../run/lab.ts";
 import { formatSize, grouped } from "../size.ts";
-import type { KillWay } from "../supervisor/contract.ts";
 import type { Finding } from "../verdict.ts";
 import { within } from "../within.ts";
 import { DriverRun } from "./driver_run.ts";
 import {
-  EXPECTED,
   type Fault,
+  faultFindings,
   faultLoop,
   faultProblems,
   type FaultSummary,
-  recoveryText,
   summarise,
+  untriedWays,
+  WAYS,
 } from "./fault.ts";
 import { kernelComplaints, stopRun, unloadModule } from "./lab.ts";
 import { writeManifest } from "./manifest.ts";
 import { formatLabResult, type LabResult, labResult } from "./result.ts";
 import { mean } from "../statistics.ts";
 import { DEVICE, FarEnd, keepQuiet, layWire, WIRE } from "./wire.ts";
-
-/** Ways in which the driver is ended, in turn. */
-const WAYS: readonly KillWay[] = ["kill", "stall", "exception"];
 
 /** Time that each driver has, from being ready to its end, milliseconds. */
 const EVERY_MS = 1000;
@@ -128,11 +125,7 @@ export async function soakTcp(options: TcpSoakOptions): Promise<TcpSoak> {
   }
 
   problems.push(...faultProblems(run, faults));
-  for (const how of WAYS) {
-    if (!faults.some((one) => one.how === how)) {
-      problems.push(`faults: none was "${how}": the transfers were over too soon; transfer more`);
-    }
-  }
+  problems.push(...untriedWays(faults, "the transfers were over too soon; transfer more"));
   const summaries = summarise(run, faults);
   problems.push(...await stopRun(run, lab), ...await unloadModule(lab), ...kernelComplaints(lab));
   return {
@@ -177,11 +170,7 @@ export function formatTcpSoak(result: TcpSoak): string {
       row(`TCP ${direction}`, undisturbed, ""),
       row(`TCP ${direction}, ended every second`, disturbed, `, loss ${loss.toFixed(0)} %`),
     ]),
-    ...faults.map((one): Finding => ({
-      name: `faults: ${one.how}`,
-      found: `${one.count}, ${one.right} reported as "${EXPECTED[one.how]}"; ${recoveryText(one.recoveries)}`,
-      ok: one.right === one.count,
-    })),
+    ...faultFindings(faults),
     {
       name: "spare",
       found: `ready at ${spares} of ${count} ends (${(100 * spares / count).toFixed(0)} %)`,

@@ -20,10 +20,15 @@ export async function keepQuiet(lab: Lab): Promise<void> {
   await sh(lab, "for i in all default; do echo 1 > /proc/sys/net/ipv6/conf/$i/disable_ipv6; done");
 }
 
-/** Gives both ends their addresses, once `r3n0` is there; the other end is in a network namespace, `peer`. */
-export async function layWire(lab: Lab): Promise<void> {
+/** Puts the other end into a network namespace, `peer`, with its address; the card under test is taken by then. */
+export async function layFarEnd(lab: Lab): Promise<void> {
   await sh(lab, "ip netns add peer; modprobe e1000; ip link set eth1 netns peer");
   await sh(lab, `ip netns exec peer dash -ec 'ip link set eth1 up; ip address add ${PEER}/24 dev eth1'`);
+}
+
+/** Gives both ends their addresses, once `r3n0` is there. */
+export async function layWire(lab: Lab): Promise<void> {
+  await layFarEnd(lab);
   await joinWire(lab);
 }
 
