@@ -220,14 +220,19 @@ export async function checkDiskInLab(
   return { bringUpMs, disk: JSON.parse(last) as DiskCheck };
 }
 
+/** The next event of a driver that comes up. */
+async function nextOf(events: AsyncGenerator<string>): Promise<RunEvent> {
+  const { value: line, done } = await events.next();
+  if (done) throw new UserError("The driver did not come up; the lines above say why");
+  return JSON.parse(line) as RunEvent;
+}
+
 /** Reads events until there is a disk, and a driver of it. */
 async function diskComeUp(events: AsyncGenerator<string>) {
   let name: string | undefined;
   let bringUpMs: number | undefined;
   for (;;) {
-    const { value: line, done } = await events.next();
-    if (done) throw new UserError("The driver did not come up; the lines above say why");
-    const event = JSON.parse(line) as RunEvent;
+    const event = await nextOf(events);
     if (event.type === "disk") name = event.disk;
     if (event.type === "ready") bringUpMs = event.ms;
     if (name !== undefined && bringUpMs !== undefined) return { name, bringUpMs };
@@ -239,9 +244,7 @@ async function comeUp(events: AsyncGenerator<string>) {
   let name = "";
   let bringUpMs = 0;
   for (;;) {
-    const { value: line, done } = await events.next();
-    if (done) throw new UserError("The driver did not come up; the lines above say why");
-    const event = JSON.parse(line) as RunEvent;
+    const event = await nextOf(events);
     if (event.type === "interface") name = event.interface;
     if (event.type === "ready") bringUpMs = event.ms;
     if (event.type === "address") return { name, bringUpMs, addresses: event.addresses };
