@@ -77,26 +77,29 @@ static int run(void *at)
 	return got == 7 ? 0 : ENOEXEC;
 }
 
+/* A page that begins with the code; NULL and errno, if it cannot be had. */
+static void *page_of_code(int prot)
+{
+	void *at = mmap(NULL, 4096, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return at == MAP_FAILED ? NULL : memcpy(at, code, sizeof(code));
+}
+
 static int map_code(char **unused)
 {
-	void *at = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
-			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *at = page_of_code(PROT_READ | PROT_WRITE | PROT_EXEC);
 
 	(void)unused;
-	if (at == MAP_FAILED)
-		return errno;
-	memcpy(at, code, sizeof(code));
-	return run(at);
+	return at ? run(at) : errno;
 }
 
 static int protect_code(char **unused)
 {
-	void *at = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *at = page_of_code(PROT_READ | PROT_WRITE);
 
 	(void)unused;
-	if (at == MAP_FAILED)
+	if (!at)
 		return errno;
-	memcpy(at, code, sizeof(code));
 	return mprotect(at, 4096, PROT_READ | PROT_EXEC) ? errno : run(at);
 }
 
@@ -108,23 +111,17 @@ static int readable_is_code(char **unused)
 	(void)unused;
 	if (personality(READ_IMPLIES_EXEC) < 0)
 		return errno;
-	at = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (at == MAP_FAILED)
-		return errno;
-	memcpy(at, code, sizeof(code));
-	return run(at);
+	at = page_of_code(PROT_READ | PROT_WRITE);
+	return at ? run(at) : errno;
 }
 
 /* Without asking. */
 static int run_data(char **unused)
 {
-	void *at = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *at = page_of_code(PROT_READ | PROT_WRITE);
 
 	(void)unused;
-	if (at == MAP_FAILED)
-		return errno;
-	memcpy(at, code, sizeof(code));
-	return run(at);
+	return at ? run(at) : errno;
 }
 
 static int lock_memory(char **unused)
