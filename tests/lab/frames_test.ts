@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { boot, type Lab } from "../../src/lab/mod.ts";
 import { sh } from "../../src/soak/lab.ts";
-import { OURS, PEER } from "../../src/soak/wire.ts";
+import { layWire, OURS, PEER } from "../../src/soak/wire.ts";
 import { ready } from "./driver_run.ts";
 import { assertHealthy, assertNothingLeft, silent } from "./health.ts";
 
@@ -30,10 +30,8 @@ Deno.test("the card does what the kernel asks of the interface", async (t) => {
   await using lab = await boot({ nic: ["e1000", "e1000"], oneWire: true }, { progress: silent });
   const run = await ready(lab, ["e1000", "--device", "0000:01:00.0"]);
   await using _ = run;
-  await sh(lab, "ip netns add peer; modprobe e1000; ip link set eth1 netns peer");
-  await sh(lab, `ip address add ${OURS}/24 dev r3n0`);
-  await peer(lab, `ip link set lo up; ip link set eth1 up; ip address add ${PEER}/24 dev eth1`);
-  await sh(lab, `ping -c 1 -w 10 ${PEER}`);
+  await layWire(lab);
+  await peer(lab, "ip link set lo up");
 
   await t.step("frames of up to 9,000 bytes, in several buffers", async () => {
     await sh(lab, "ip link set r3n0 mtu 9000");
