@@ -103,6 +103,16 @@ interface Buffer {
   bytes: Uint8Array;
 }
 
+/** Polls a driver as the host does before it sleeps. @throws if it would not come to that. */
+export function pollUntilIdle(port: { reap(): void; readonly idle: boolean }, poll: () => boolean): void {
+  for (let more = true, i = 0; more; i++) {
+    if (i === 1000) throw new Error("poll never has enough");
+    more = poll();
+    port.reap();
+  }
+  if (!port.idle) throw new Error("The driver left submissions unseen: WAIT would not sleep");
+}
+
 /** The port. `reap()` after every poll; it fills `received` and `sent`. */
 export class FakePort implements NetPort {
   readonly rxBufferSize: number;

@@ -9,7 +9,7 @@ import { Fake8254x, internetSum } from "../fakes/8254x.ts";
 import { FakeClock } from "../fakes/clock.ts";
 import { FakeDevice } from "../fakes/device.ts";
 import { BusMemory } from "../fakes/dma.ts";
-import { FakePort } from "../fakes/port.ts";
+import { FakePort, pollUntilIdle } from "../fakes/port.ts";
 
 const MAC = Uint8Array.of(0x52, 0x54, 0x00, 0x12, 0x34, 0x56);
 const UP: NetConfig = {
@@ -75,12 +75,7 @@ class Rig {
   /** What the host does from one sleep to the next. */
   run(): void {
     if (this.card.interrupting) this.interrupt();
-    for (let more = true, i = 0; more; i++) {
-      if (i === 1000) throw new Error("poll never has enough");
-      more = this.poll();
-      this.port.reap();
-    }
-    if (!this.port.idle) throw new Error("The driver left submissions unseen: WAIT would not sleep");
+    pollUntilIdle(this.port, () => this.poll());
   }
 }
 

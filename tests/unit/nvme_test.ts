@@ -10,6 +10,7 @@ import { FakeClock } from "../fakes/clock.ts";
 import { FakeDevice } from "../fakes/device.ts";
 import { BusMemory } from "../fakes/dma.ts";
 import { FakeNvme, type NvmeOptions } from "../fakes/nvme.ts";
+import { pollUntilIdle } from "../fakes/port.ts";
 
 const { READ, WRITE, FLUSH, DISCARD, ZEROES } = OPERATION;
 const BUDGET = 64;
@@ -66,12 +67,7 @@ class Rig {
   /** What the host does from one sleep to the next. */
   run(): void {
     if (this.disk.vectors !== 0) nvme.interrupt(this.#state!, this.disk.vectors);
-    for (let more = true, i = 0; more; i++) {
-      if (i === 1000) throw new Error("poll never has enough");
-      more = this.poll();
-      this.port.reap();
-    }
-    if (!this.port.idle) throw new Error("The driver left submissions unseen: WAIT would not sleep");
+    pollUntilIdle(this.port, () => this.poll());
   }
 
   /** Runs until the device has nothing more to say. */
