@@ -201,6 +201,17 @@ async function failure(prepare: (rig: Rig) => void, options: Options = {}): Prom
   return [...rig.device.lines, error.message];
 }
 
+/** Brings up a controller with one drive, whose identity is changed before. */
+async function upWith(
+  options: ConstructorParameters<typeof FakeDrive>[0],
+  change = (_: Uint16Array) => {},
+): Promise<Rig> {
+  const drive = new FakeDrive(options);
+  change(drive.identity);
+  drive.seal();
+  return await Rig.up({ drives: [drive] });
+}
+
 const NO_DISK = "Cannot use 0000:00:10.0: there is no disk that can be used at channel 0, drive 0; " +
   "channel 0, drive 1; channel 1, drive 0; channel 1, drive 1";
 
@@ -264,14 +275,8 @@ Deno.test("a drive that the driver cannot use is told why", async () => {
 });
 
 Deno.test("what is attached follows IDENTIFY", async () => {
-  const attached = async (
-    options: ConstructorParameters<typeof FakeDrive>[0],
-    change = (_: Uint16Array) => {},
-  ) => {
-    const drive = new FakeDrive(options);
-    change(drive.identity);
-    drive.seal();
-    const { port, device } = await Rig.up({ drives: [drive] });
+  const attached = async (...drive: Parameters<typeof upWith>) => {
+    const { port, device } = await upWith(...drive);
     return { ...port.attached!, line: device.lines.at(-1), lines: device.lines.length };
   };
   const small = await attached({ lba48: false, fua: true, cache: false });
@@ -384,14 +389,8 @@ Deno.test("a disk without 48 bits is used to its last sector, and nothing beyond
 });
 
 Deno.test("flush and forced writes become the commands that the drive has", async () => {
-  const flush = async (
-    options: ConstructorParameters<typeof FakeDrive>[0],
-    change = (_: Uint16Array) => {},
-  ) => {
-    const drive = new FakeDrive(options);
-    change(drive.identity);
-    drive.seal();
-    const rig = await Rig.up({ drives: [drive] });
+  const flush = async (...drive: Parameters<typeof upWith>) => {
+    const rig = await upWith(...drive);
     return [rig.do({ operation: FLUSH, sectors: 0 }), ...rig.drive.commands.map(({ code }) => code)];
   };
   assertEquals(await flush({}), [undefined, 0xea]);
