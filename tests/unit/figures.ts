@@ -1,7 +1,17 @@
-// What benchmarks found, made up.
+// What benchmarks and soaks found, made up.
 import type { Comparison } from "../../bench/compare.ts";
 import type { Side } from "../../bench/loads.ts";
 import type { Spread } from "../../bench/table.ts";
+import type { LabResult } from "../../src/soak/result.ts";
+
+/** What all that is tried in a lab says of itself when it held. */
+export const LAB_RESULT: LabResult = {
+  ok: true,
+  problems: [],
+  kernel: "6.1",
+  accelerator: "tcg",
+  seconds: 60,
+};
 
 /** What a comparison of two drivers says of itself. */
 export const COMPARISON: Comparison = {

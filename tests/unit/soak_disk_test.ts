@@ -10,6 +10,7 @@ import { soakManifest } from "../../src/soak/manifest.ts";
 import { losePower } from "../../src/soak/write_log.ts";
 import { formatSqliteSoak, killsBeforeCuts, lostCommits, type SqliteSoak } from "../../src/soak/sqlite.ts";
 import { DatabaseSync } from "node:sqlite";
+import { LAB_RESULT } from "./figures.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 
@@ -314,7 +315,7 @@ Deno.test("kills are shared out among cuts", () => {
   assertEquals(killsBeforeCuts({ kills: 8, cuts: 1 }), [8]);
 });
 
-const BASE = { problems: [], kernel: "6.1", accelerator: "tcg", disk: "nvme" as const, seconds: 60 };
+const BASE = { ...LAB_RESULT, disk: "nvme" as const };
 
 Deno.test("the fio soak tells rates, errors by policy, and faults", () => {
   const part = (policy: FioPart["policy"], errors: FioPart["errors"]): FioPart => ({

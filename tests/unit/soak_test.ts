@@ -18,6 +18,7 @@ import { distribution, leastSquares, quantile } from "../../src/statistics.ts";
 import { formatTcpSoak, type TcpSoak } from "../../src/soak/tcp.ts";
 import { type Event, eventSchema } from "../../src/supervisor/schema.ts";
 import { formatVerdict, verdictOf } from "../../src/verdict.ts";
+import { LAB_RESULT } from "./figures.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 
@@ -143,8 +144,6 @@ Deno.test("a verdict is a table, and what cannot fail has none", () => {
   assertEquals([verdictOf([]), verdictOf(["x"])], ["all of it held", "1 did not hold"]);
 });
 
-const BASE = { ok: true, problems: [], kernel: "6.1", accelerator: "tcg", seconds: 60 };
-
 Deno.test("the TCP soak tells throughput, loss, reasons and spares", () => {
   const account = { bytes: 2 ** 28, sha256: "ab".repeat(32) };
   const [undisturbed, disturbed] = [10, 20].map((seconds) => ({ sent: account, received: account, seconds }));
@@ -156,7 +155,7 @@ Deno.test("the TCP soak tells throughput, loss, reasons and spares", () => {
     loss: 50,
   }));
   const faults = [{ how: "kill" as const, count: 4, right: 3, spares: 2, recoveries: [100, 200, 300] }];
-  const result: TcpSoak = { ...BASE, soak: "tcp", bytes: 2 ** 28, stallLimit: 300, directions, faults };
+  const result: TcpSoak = { ...LAB_RESULT, soak: "tcp", bytes: 2 ** 28, stallLimit: 300, directions, faults };
   const text = formatTcpSoak(result);
   assertStringIncludes(text, "Soak of TCP, 256 MiB each way, on Linux 6.1 (tcg): all of it held, in 60 s");
   assertStringIncludes(text, "20.0 s, 107.4 Mb/s, SHA-256 abababababab…, loss 50 %");
@@ -168,7 +167,7 @@ Deno.test("the TCP soak tells throughput, loss, reasons and spares", () => {
 Deno.test("the recovery soak tells both distributions and draws them", () => {
   const cycles = (times: number[]) => ({ asked: times.length, times, distribution: distribution(times) });
   const result: RecoverSoak = {
-    ...BASE,
+    ...LAB_RESULT,
     ok: false,
     problems: ["module: 2 grants left"],
     soak: "recover",
@@ -194,7 +193,7 @@ Deno.test("the stall soak fails on a late stall, and on any wake-up of an idle d
   const quiet = { interrupts: 0, waits: 0, wakeups: 0 };
   const idle = { seconds: 3600, counts: quiet, driver: {}, spare: {} };
   const result: StallSoak = {
-    ...BASE,
+    ...LAB_RESULT,
     soak: "stall",
     limit: 1000,
     stalls: [{ phase: "traffic", waited: 1004 }, { phase: "idle", waited: 1101 }],
