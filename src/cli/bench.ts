@@ -22,8 +22,8 @@ import { parseHardware } from "../lab/mod.ts";
 import { progressOnStderr } from "../progress.ts";
 import { need } from "../setup.ts";
 import { type Command, defineCommand, defineGroup, flag, integer, text } from "./args.ts";
-import { IN_LAB_OPTIONS, inLab } from "./in_lab.ts";
-import { keepResult, outOption } from "./results.ts";
+import { type Flags, IN_LAB_OPTIONS, inLab, type Work } from "./in_lab.ts";
+import { type Keeping, keepResult, outOption } from "./results.ts";
 
 const ALL_FORMS = ".md, .svg and .json";
 
@@ -31,6 +31,14 @@ const ALL_FORMS = ".md, .svg and .json";
 function oneOf<Name extends string>(name: string, { names, what }: { names: string[]; what: string }): Name {
   if (names.includes(name)) return name as Name;
   throw new UserError(`There is no ${what} called "${name}": ${names.join(", ")}`, { code: USAGE });
+}
+
+/** Measures in a lab, and keeps the figures and the table that is printed of them; the exit status. */
+async function measure<T extends { ok: boolean }>(
+  flags: Flags,
+  { run, format, name, svg }: Omit<Work<T>, "keep"> & Omit<Keeping<T>, "md">,
+): Promise<number> {
+  return await inLab(flags, { run, format, keep: { name, md: format, svg } });
 }
 
 const diskCommand = defineCommand({
@@ -46,7 +54,7 @@ const diskCommand = defineCommand({
   async main({ positionals: [name], options }) {
     const disk = oneOf<DiskName>(name, { names: Object.keys(DISKS), what: "disk to measure" });
     const { quick } = options;
-    return await inLab(options, {
+    return await measure(options, {
       run: (lab) =>
         benchDisk({
           ...lab,
@@ -59,11 +67,8 @@ const diskCommand = defineCommand({
           warm: 5000,
         }),
       format: formatDiskBench,
-      keep: {
-        name: () => `disk-${disk}`,
-        md: formatDiskBench,
-        svg: plotDiskBench,
-      },
+      name: () => `disk-${disk}`,
+      svg: plotDiskBench,
     });
   },
 });
@@ -94,7 +99,7 @@ const udpCommand = defineCommand({
   ],
   async main({ options }) {
     const { quick, size } = options;
-    return await inLab(options, {
+    return await measure(options, {
       run: (lab) =>
         benchUdp({
           ...lab,
@@ -105,11 +110,8 @@ const udpCommand = defineCommand({
           warm: quick ? 8000 : 20_000,
         }),
       format: formatUdpBench,
-      keep: {
-        name: (result) => `udp-${size}-iommu-${iommuText(result)}`,
-        md: formatUdpBench,
-        svg: plotUdpBench,
-      },
+      name: (result) => `udp-${size}-iommu-${iommuText(result)}`,
+      svg: plotUdpBench,
     });
   },
 });
@@ -132,7 +134,7 @@ const forwardCommand = defineCommand({
   ],
   async main({ options }) {
     const { quick, size } = options;
-    return await inLab(options, {
+    return await measure(options, {
       run: (lab) =>
         benchForward({
           ...lab,
@@ -143,11 +145,8 @@ const forwardCommand = defineCommand({
           warm: quick ? 8000 : 20_000,
         }),
       format: formatForwardBench,
-      keep: {
-        name: (result) => `forward-${size}-iommu-${iommuText(result)}`,
-        md: formatForwardBench,
-        svg: plotForwardBench,
-      },
+      name: (result) => `forward-${size}-iommu-${iommuText(result)}`,
+      svg: plotForwardBench,
     });
   },
 });
@@ -167,13 +166,10 @@ const tcpCommand = defineCommand({
   async main({ options }) {
     const { quick } = options;
     const length = quick ? 2000 : 5000;
-    return await inLab(options, {
+    return await measure(options, {
       run: (lab) => benchTcp({ ...lab, rounds: quick ? 1 : options.rounds, measured: length, warm: length }),
       format: formatTcpBench,
-      keep: {
-        name: (result) => `tcp-iommu-${iommuText(result)}`,
-        md: formatTcpBench,
-      },
+      name: (result) => `tcp-iommu-${iommuText(result)}`,
     });
   },
 });
@@ -236,7 +232,7 @@ const costCommand = defineCommand({
   async main({ positionals: [name = "e1000"], options }) {
     const device = oneOf<CostDevice>(name, { names: Object.keys(COSTS), what: "device to measure" });
     const { quick } = options;
-    return await inLab(options, {
+    return await measure(options, {
       run: (lab) =>
         benchCost({
           ...lab,
@@ -247,11 +243,8 @@ const costCommand = defineCommand({
           idle: 2000,
         }),
       format: formatCostBench,
-      keep: {
-        name: (result) => `cost-${device}-iommu-${iommuText(result)}`,
-        md: formatCostBench,
-        svg: plotCostBench,
-      },
+      name: (result) => `cost-${device}-iommu-${iommuText(result)}`,
+      svg: plotCostBench,
     });
   },
 });
@@ -269,7 +262,7 @@ const iommuCommand = defineCommand({
   ],
   async main({ options }) {
     const { quick } = options;
-    return await inLab(options, {
+    return await measure(options, {
       run: (lab) =>
         benchIommu({
           ...lab,
@@ -290,11 +283,8 @@ const iommuCommand = defineCommand({
           },
         }),
       format: formatIommuBench,
-      keep: {
-        name: () => "iommu",
-        md: formatIommuBench,
-        svg: plotIommuBench,
-      },
+      name: () => "iommu",
+      svg: plotIommuBench,
     });
   },
 });
@@ -307,7 +297,7 @@ const wakeupCommand = defineCommand({
   notes: ["5 rounds of 8,000 interrupts for each of four sides (--quick: 1 of 3,000)."],
   async main({ options }) {
     const { quick } = options;
-    return await inLab(options, {
+    return await measure(options, {
       run: (lab) =>
         benchWakeup({
           ...lab,
@@ -317,11 +307,8 @@ const wakeupCommand = defineCommand({
           first: quick ? 2000 : 4000,
         }),
       format: formatWakeupBench,
-      keep: {
-        name: () => "wakeup",
-        md: formatWakeupBench,
-        svg: plotWakeupBench,
-      },
+      name: () => "wakeup",
+      svg: plotWakeupBench,
     });
   },
 });
@@ -341,7 +328,7 @@ const recoveryCommand = defineCommand({
   ],
   async main({ options }) {
     const { quick } = options;
-    return await inLab(options, {
+    return await measure(options, {
       run: (lab) =>
         benchRecovery({
           ...lab,
@@ -350,11 +337,8 @@ const recoveryCommand = defineCommand({
           kills: quick ? 5 : 10,
         }),
       format: formatRecoveryBench,
-      keep: {
-        name: () => "recovery",
-        md: formatRecoveryBench,
-        svg: plotRecoveryBench,
-      },
+      name: () => "recovery",
+      svg: plotRecoveryBench,
     });
   },
 });
@@ -382,7 +366,7 @@ const scaleCommand = defineCommand({
     const machines = smp === undefined
       ? quick ? [2] : MACHINES
       : smp.split(",").map((one) => parseHardware({ smp: one }).smp);
-    return await inLab({ ...options, smp: undefined, memory: options.memory ?? SCALE_MEMORY }, {
+    return await measure({ ...options, smp: undefined, memory: options.memory ?? SCALE_MEMORY }, {
       run: (lab) =>
         benchScale({
           ...lab,
@@ -394,11 +378,8 @@ const scaleCommand = defineCommand({
           warm: quick ? 1000 : 2000,
         }),
       format: formatScaleBench,
-      keep: {
-        name: (result) => `scale-iommu-${iommuText(result.machines[0])}`,
-        md: formatScaleBench,
-        svg: plotScaleBench,
-      },
+      name: (result) => `scale-iommu-${iommuText(result.machines[0])}`,
+      svg: plotScaleBench,
     });
   },
 });

@@ -17,7 +17,8 @@ export const IN_LAB_OPTIONS = {
   ...MACHINE,
 };
 
-interface Flags {
+/** What {@link inLab} takes of them. */
+export interface Flags {
   quick?: boolean;
   out?: string;
   json: boolean;
@@ -29,7 +30,7 @@ interface Flags {
 }
 
 /** Something to do in a lab. */
-interface Work<T> {
+export interface Work<T> {
   run: (options: LabOptions) => Promise<T>;
   format: (result: T) => string;
   /** What is kept of its result, if anything is. */
