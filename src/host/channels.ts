@@ -14,7 +14,12 @@ export interface MappedChannel {
 /** Maps the channels of the grant's port, in the kernel's order. Done before the library is sealed. */
 export function mapChannels(grant: Grant): MappedChannel[] {
   const info = grant.info();
-  const region = grant.map(info.port_mmap_offset, Number(info.port_mmap_length));
+  return channelsIn(grant.map(info.port_mmap_offset, Number(info.port_mmap_length)), grant);
+}
+
+/** The same in the port's region, which is mapped. */
+export function channelsIn(region: ArrayBufferLike, grant: Grant): MappedChannel[] {
+  const info = grant.info();
   return info.channel.slice(0, info.channels).map(
     ({ kind, size, control, submissions, completions, buffer_size }, index) => ({
       kind,

@@ -8,8 +8,8 @@ import {
   requestEntries,
   sectorsOf,
 } from "../../../src/block/request.ts";
-import { Channel, CONTROL, ENTRY, LENGTH_MASK } from "../../../src/driver/rings.ts";
-import { type BlockPortRequest, check, ERRNO, uapi, WAIT_WORD } from "../../../src/kernel/mod.ts";
+import { type Channel, CONTROL, ENTRY, LENGTH_MASK } from "../../../src/driver/rings.ts";
+import { type BlockPortRequest, check, ERRNO, uapi } from "../../../src/kernel/mod.ts";
 import { claimCard, grantOf, libc, library, type RawClaim, type RawGrant, sleep } from "./harness.ts";
 
 export const RING = 64;
@@ -81,26 +81,13 @@ export class FakeDisk implements Disposable {
   readonly queues: Channel[];
   /** Requests that a handler has kept. */
   readonly kept: Request[] = [];
-  readonly #controls: Int32Array[] = [];
+  readonly #channels: ReturnType<RawGrant["channels"]>;
   #lied = false;
 
   constructor(claim: RawClaim, attach: Partial<typeof ATTACH> = {}, { stallMs = 0 } = {}) {
     this.grant = grantOf(claim, { windows: [], irqs: 0, stallMs });
-    const info = this.grant.info();
-    const region = this.grant.view(info.port_mmap_offset, Number(info.port_mmap_length));
-    this.queues = info.channel.slice(0, info.channels).map(
-      ({ size, control, submissions, completions }, index) => {
-        this.#controls[index] = new Int32Array(region, control, uapi.CHANNEL_CONTROL.size / 4);
-        return new Channel({
-          control: this.#controls[index],
-          submissions: new Uint32Array(region, submissions, size * 4),
-          completions: new Uint32Array(region, completions, size * 4),
-          kick: this.grant.waitWords,
-          kickWord: WAIT_WORD.KICK,
-          kickBit: 1 << index,
-        });
-      },
-    );
+    this.#channels = this.grant.channels();
+    this.queues = this.#channels.map(({ channel }) => channel);
     this.grant.attachBlock({ ...ATTACH, ...attach });
   }
 
@@ -126,7 +113,7 @@ export class FakeDisk implements Disposable {
 
   /** Puts a counter where it cannot be. */
   claimCompleted(queue: number, count: number): void {
-    Atomics.store(this.#controls[queue], CONTROL.COMPLETED, count);
+    Atomics.store(this.#channels[queue].control, CONTROL.COMPLETED, count);
     this.#lied = true;
   }
 

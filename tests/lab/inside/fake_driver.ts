@@ -1,8 +1,7 @@
 /** A network driver without a device, and an interface for it to serve. */
 import { assert } from "@std/assert";
 import { createSocket } from "node:dgram";
-import { Channel, CONTROL, ENTRY, LAST, LENGTH_MASK } from "../../../src/driver/rings.ts";
-import { uapi, WAIT_WORD } from "../../../src/kernel/mod.ts";
+import { type Channel, CONTROL, ENTRY, LAST, LENGTH_MASK } from "../../../src/driver/rings.ts";
 import { claimCard, eventually, grantOf, type RawClaim, type RawGrant } from "./harness.ts";
 
 export const RING = 64;
@@ -36,25 +35,13 @@ export class FakeDriver implements Disposable {
   readonly grant: RawGrant;
   readonly tx: Channel;
   readonly rx: Channel;
-  readonly #controls: Int32Array[] = [];
+  readonly #channels: ReturnType<RawGrant["channels"]>;
   #lied = false;
 
   constructor(claim: RawClaim, attach: Partial<typeof ATTACH> = {}, { stallMs = 0 } = {}) {
     this.grant = grantOf(claim, { irqs: 0, stallMs });
-    const info = this.grant.info();
-    const region = this.grant.view(info.port_mmap_offset, Number(info.port_mmap_length));
-    [this.tx, this.rx] = [TX, RX].map((index) => {
-      const { size, control, submissions, completions } = info.channel[index];
-      this.#controls[index] = new Int32Array(region, control, uapi.CHANNEL_CONTROL.size / 4);
-      return new Channel({
-        control: this.#controls[index],
-        submissions: new Uint32Array(region, submissions, size * 4),
-        completions: new Uint32Array(region, completions, size * 4),
-        kick: this.grant.waitWords,
-        kickWord: WAIT_WORD.KICK,
-        kickBit: 1 << index,
-      });
-    });
+    this.#channels = this.grant.channels();
+    [this.tx, this.rx] = [TX, RX].map((index) => this.#channels[index].channel);
     this.grant.attachNet({ ...ATTACH, ...attach });
   }
 
@@ -83,7 +70,7 @@ export class FakeDriver implements Disposable {
 
   /** Puts a counter where it cannot be. */
   claimCompleted(channel: number, count: number): void {
-    Atomics.store(this.#controls[channel], CONTROL.COMPLETED, count);
+    Atomics.store(this.#channels[channel].control, CONTROL.COMPLETED, count);
     this.#lied = true;
   }
 

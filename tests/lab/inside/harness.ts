@@ -14,6 +14,8 @@ import {
   Ring3,
   uapi,
 } from "../../../src/kernel/mod.ts";
+import type { Channel } from "../../../src/driver/rings.ts";
+import { channelsIn } from "../../../src/host/channels.ts";
 import { bind } from "../../../src/pci.ts";
 import { loadModule } from "../../../src/run/files.ts";
 
@@ -133,6 +135,16 @@ export class RawGrant extends Grant implements Disposable {
     const address = check(libc.mmap(this.fd, length, { offset }), "Cannot map granted memory");
     this.#mapped.push({ address, length });
     return libc.view(address, length);
+  }
+
+  /** The channels of its port, each with its control block, mapped until it is disposed of. */
+  channels(): { channel: Channel; control: Int32Array }[] {
+    const info = this.info();
+    const region = this.view(info.port_mmap_offset, Number(info.port_mmap_length));
+    return channelsIn(region, this).map(({ channel }, index) => ({
+      channel,
+      control: new Int32Array(region, info.channel[index].control, uapi.CHANNEL_CONTROL.size / 4),
+    }));
   }
 
   /** BAR 0, as words. */
