@@ -5,20 +5,12 @@
  * drivers/e1000/registers.ts.
  */
 #include "null.h"
+#include "registers.h"
 
 #define CTRL	0x0000
 #define STATUS	0x0008
 #define EERD	0x0014
 #define MDIC	0x0020
-#define ICR	0x00c0
-#define RDBAL	0x2800
-#define RDBAH	0x2804
-#define RDLEN	0x2808
-#define RDT	0x2818
-#define TDBAL	0x3800
-#define TDBAH	0x3804
-#define TDLEN	0x3808
-#define TDT	0x3818
 
 #define CTRL_RST	(1u << 26)
 #define STATUS_UP	(1u << 0 | 1u << 1 | 2u << 6)	/* full duplex, link, 1 Gb/s */

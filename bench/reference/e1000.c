@@ -4,17 +4,9 @@
 #include <stdlib.h>
 
 #include "e1000.h"
+#include "registers.h"
 
-#define ICR	0x00c0
 #define IMS	0x00d0
-#define RDBAL	0x2800
-#define RDBAH	0x2804
-#define RDLEN	0x2808
-#define RDT	0x2818
-#define TDBAL	0x3800
-#define TDBAH	0x3804
-#define TDLEN	0x3808
-#define TDT	0x3818
 
 #define CAUSE_TXDW	(1u << 0)
 #define CAUSE_LSC	(1u << 2)
