@@ -289,6 +289,10 @@ int r3_dma_unmap(struct r3_grant *grant, u32 handle);
 void r3_dma_free_region(struct r3_grant *grant, struct r3_region *region);
 void r3_dma_unmap_all(struct r3_grant *grant);
 
+/* ---- WAIT (wait.c) ---- */
+
+long r3_wait(struct r3_grant *grant, void __user *arg);
+
 /* ---- I/O ports (pio.c) ---- */
 
 long r3_pio(struct r3_grant *grant, void __user *arg);
