@@ -217,6 +217,7 @@ struct r3_grant {
 	wait_queue_head_t wait;		/* WAIT sleeps here */
 	atomic_t events;		/* R3_EVENT_CONFIG, R3_EVENT_SIGNAL */
 	struct r3_stall stall;
+	u32 busy_poll_ns;		/* how long WAIT looks before it sleeps; see wait.c */
 
 	struct work_struct end_work;	/* ends the grant from atomic context */
 	atomic_t failed;		/* it is about to; the two below say why */

@@ -5,6 +5,8 @@
  */
 #include <linux/hrtimer.h>
 #include <linux/ktime.h>
+#include <linux/moduleparam.h>
+#include <linux/sched/clock.h>
 #include <linux/sched/signal.h>
 
 #include "ring3.h"
@@ -60,14 +62,86 @@ static bool r3_wait_schedule(struct r3_wait_time *time)
 	return time->left;
 }
 
+/* ---- busy polling ---- */
+
+/*
+ * To put a driver to sleep and wake it takes longer than many a device takes to
+ * answer, so WAIT looks for a while first. For how long is learned, as KVM learns
+ * it for idle guests (halt_poll_ns): longer by twice after a sleep that a longer
+ * look would have spared, and not at all after one that it would not have. So a
+ * driver sleeps at once where there is little to do.
+ */
+static unsigned int r3_busy_poll_us = 200;
+module_param_named(busy_poll_us, r3_busy_poll_us, uint, 0644);
+MODULE_PARM_DESC(busy_poll_us,
+		 "longest time that WAIT looks for work before it sleeps, up to 1000; 0: none");
+
+#define R3_BUSY_POLL_MOST_US	1000
+#define R3_BUSY_POLL_LEAST_NS	(10 * NSEC_PER_USEC)
+
+static u32 r3_busy_poll_limit(void)
+{
+	/* On the only processor it would be in the way of those who make work. */
+	if (num_online_cpus() == 1)
+		return 0;
+	return min_t(u32, READ_ONCE(r3_busy_poll_us), R3_BUSY_POLL_MOST_US) * NSEC_PER_USEC;
+}
+
+/* Would r3_wait_events() find something, or the driver have to go? Takes nothing. */
+static bool r3_wait_due(const struct r3_grant *grant)
+{
+	u32 i;
+
+	if (READ_ONCE(grant->ended) || atomic_read(&grant->events))
+		return true;
+	for (i = 0; i < grant->irqs; i++)
+		if (READ_ONCE(grant->vector[i].pending))
+			return true;
+	for (i = 0; i < grant->channels; i++)
+		if (r3_channel_pending(&grant->channel[i], r3_channel_seen(&grant->channel[i])))
+			return true;
+	return false;
+}
+
+static void r3_busy_poll(struct r3_grant *grant, u64 begin, u32 timeout_us)
+{
+	u64 ns = min(READ_ONCE(grant->busy_poll_ns), r3_busy_poll_limit());
+
+	if (!ns)
+		return;
+	ns = min(ns, (u64)timeout_us * NSEC_PER_USEC);
+	/* Interrupts are to come meanwhile. */
+	r3_irqs_arm(grant);
+	while (!r3_wait_due(grant) && !need_resched() && !signal_pending(current) &&
+	       local_clock() - begin < ns)
+		cpu_relax();
+}
+
+/* The driver has slept; from the beginning of WAIT to work it took so long. */
+static void r3_busy_poll_learn(struct r3_grant *grant, u64 took)
+{
+	u32 ns = READ_ONCE(grant->busy_poll_ns);
+	u32 limit = r3_busy_poll_limit();
+
+	if (took > limit)
+		ns = 0;
+	else if (took > ns)
+		ns = clamp_t(u32, 2 * ns, R3_BUSY_POLL_LEAST_NS, limit);
+	WRITE_ONCE(grant->busy_poll_ns, ns);
+}
+
+/* ---- sleeping ---- */
+
 static long r3_wait_sleep(struct r3_grant *grant, struct r3_wait *args)
 {
+	const u64 begin = local_clock();
 	struct r3_wait_time time;
 	bool slept = false;
 	DEFINE_WAIT(wait);
 	long ret = 0;
 
 	r3_wait_begin(&time, args->timeout_us);
+	r3_busy_poll(grant, begin, args->timeout_us);
 	for (;;) {
 		/*
 		 * Idle, unless the look below finds something; before the barrier that pairs
@@ -96,8 +170,13 @@ static long r3_wait_sleep(struct r3_grant *grant, struct r3_wait *args)
 		}
 	}
 	finish_wait(&grant->wait, &wait);
-	if (slept && args->events & ~R3_EVENT_TIMEOUT)
+	if (slept && !ret && args->events & ~R3_EVENT_TIMEOUT) {
 		atomic64_inc(&grant->claim->wakeups);
+		r3_busy_poll_learn(grant, local_clock() - begin);
+	} else if (slept) {
+		/* For nothing. */
+		r3_busy_poll_learn(grant, U64_MAX);
+	}
 	return ret;
 }
 

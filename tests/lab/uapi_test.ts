@@ -39,7 +39,7 @@ async function buildPrograms(): Promise<void> {
   for (
     const args of [
       [include, "-static", "-o", `${directory}/child`, `${sources}/child.c`],
-      ["-shared", "-fPIC", "-o", `${directory}/libcalls.so`, `${sources}/calls.c`],
+      [include, "-shared", "-fPIC", "-o", `${directory}/libcalls.so`, `${sources}/calls.c`],
     ]
   ) await run([...common, ...args], { what: "build the tests' programs" });
 }

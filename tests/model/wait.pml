@@ -3,7 +3,7 @@
  *
  *   Handler              r3_irq_handler(), a level-triggered line             kernel-module/irq.c
  *   arm()                r3_irqs_arm()                                        kernel-module/irq.c
- *   look(), wait_call()  r3_wait_events(), r3_wait(), r3_wait_sleep()   kernel-module/wait.c
+ *   look(), wait_call()  r3_wait_events(), r3_wait(), r3_wait_sleep()         kernel-module/wait.c
  *   napi_schedule()      r3_net_kick(), and NAPI's memory of a kick           kernel-module/net.c
  *
  * Every statement is one access to memory that others see. Nothing here has a timeout and no signal comes:
@@ -118,6 +118,11 @@ inline wait_call()
 	if
 	:: irq || work || more		/* more: the timeout is 0 */
 	:: else ->
+		/* r3_busy_poll(): looks for as long as it likes, and takes nothing */
+		if
+		:: arm()
+		:: skip
+		fi;
 		do
 		::
 #ifdef NO_SECOND_LOOK

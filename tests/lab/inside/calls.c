@@ -6,10 +6,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "ring3.h"
 
 static int64_t result(int64_t value)
 {
@@ -55,4 +60,57 @@ int64_t t_monotonic(void)
 int64_t t_munmap(uint64_t address, uint64_t length)
 {
 	return result(munmap((void *)(uintptr_t)address, length));
+}
+
+/* From a WAIT's beginning to the message that ends it. */
+#define SIGNAL_NS	100000
+/* Longer than that takes wherever a test runs. */
+#define LONG_US		10000000
+
+struct signals {
+	int claim;
+	unsigned int count;
+	atomic_uint waits;	/* that have begun */
+};
+
+static void *signal_soon(void *data)
+{
+	struct r3_signal call = { .argsz = sizeof(call) };
+	struct signals *signals = data;
+	unsigned int i;
+
+	for (i = 1; i <= signals->count; i++) {
+		int64_t begin;
+
+		while (atomic_load(&signals->waits) < i)
+			;
+		begin = t_monotonic();
+		while (t_monotonic() - begin < SIGNAL_NS)
+			;
+		ioctl(signals->claim, R3_SIGNAL, &call);
+	}
+	return NULL;
+}
+
+/* So many WAITs of a grant, each ended by a message that comes soon after its beginning. */
+int64_t t_wait_for_signals(int grant, int claim, uint32_t count)
+{
+	struct signals signals = { .claim = claim, .count = count };
+	int64_t failed = 0;
+	pthread_t thread;
+	uint32_t i;
+
+	if (pthread_create(&thread, NULL, signal_soon, &signals))
+		return -EAGAIN;
+	for (i = 1; i <= count; i++) {
+		struct r3_wait wait = { .argsz = sizeof(wait), .timeout_us = LONG_US };
+
+		atomic_store(&signals.waits, i);
+		if (ioctl(grant, R3_WAIT, &wait))
+			failed = -errno;
+		else if (!(wait.events & R3_EVENT_SIGNAL))
+			failed = -ETIMEDOUT;
+	}
+	pthread_join(thread, NULL);
+	return failed;
 }

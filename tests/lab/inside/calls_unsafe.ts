@@ -17,6 +17,7 @@ const { symbols } = Deno.dlopen(CALLS, {
   t_mprotect: { parameters: ["u64", "u64", "i32"], result: "i64" },
   t_munmap: { parameters: ["u64", "u64"], result: "i64" },
   t_monotonic: { parameters: [], result: "i64" },
+  t_wait_for_signals: { parameters: ["i32", "i32", "u32"], result: "i64" },
 });
 
 const sleepingRead = Deno.dlopen(CALLS, {
@@ -115,6 +116,11 @@ export function mprotect(address: number, { length, prot }: { length: number; pr
 /** CLOCK_MONOTONIC in milliseconds, the clock of STATUS' times. */
 export function monotonicMs(): number {
   return Number(symbols.t_monotonic()) / 1e6;
+}
+
+/** So many WAITs of a grant, each ended by a message of its claim's 100 us after it has begun. Result or -errno. */
+export function waitForSignals(grant: number, claim: number, count: number): number {
+  return Number(symbols.t_wait_for_signals(grant, claim, count));
 }
 
 /** munmap(2). */

@@ -16,6 +16,9 @@ import {
 
 const { EVENT } = uapi;
 
+/** The longest that WAIT looks for work before it sleeps, microseconds. */
+const LIMIT = "/sys/module/ring3/parameters/busy_poll_us";
+
 await runCases({
   "a zero timeout looks and does not sleep": () => {
     using claim = claimCard();
@@ -101,6 +104,28 @@ await runCases({
     await sleep(50);
     claim.revoke();
     for (const { result } of await Promise.all(waiting)) assertErrno(result, "EKEYREVOKED");
+  },
+
+  "work that comes soon is looked for, and long waits are slept through": async () => {
+    using claim = claimCard();
+    using grant = grantOf(claim);
+    const COUNT = 500;
+    /** How often it sleeps while messages come soon after it has begun to wait. */
+    const sleeps = async (busyPollUs: number) => {
+      await Deno.writeTextFile(LIMIT, `${busyPollUs}`);
+      const before = claim.status().wakeups_total;
+      assertEquals(libc.waitForSignals(grant.fd, claim.fd, COUNT), 0);
+      return Number(claim.status().wakeups_total - before);
+    };
+    const usual = await Deno.readTextFile(LIMIT);
+    const without = await sleeps(0);
+    const looking = await sleeps(1000);
+    await Deno.writeTextFile(LIMIT, usual);
+    // A message may come before it sleeps, or take longer than it may look.
+    assert(without > COUNT / 2 && looking < without / 2, `${without} without, ${looking} with, of ${COUNT}`);
+    // Looking goes on for no longer than it may: both of these end in time.
+    assertEquals(grant.waitOnce({ timeout: 100 }).events, EVENT.TIMEOUT);
+    assertEquals(grant.waitOnce({ timeout: 20_000 }).events, EVENT.TIMEOUT);
   },
 
   "a kick of a channel that is not there is EINVAL": () => {
