@@ -143,13 +143,13 @@ export class DriverFleet implements Fleet, AsyncDisposable {
     );
   }
 
-  /** Takes down a death: what would change at once, the rest when the process has ended. The report's id. */
+  /** Takes down a death: what would change at once, the rest when its recovery is over. The report's id. */
   #bury(driver: string, address: string, death: Death): string {
-    const { process, reason, ran, status, channels } = death;
+    const { process, reason, ran, status, channels, over } = death;
     const time = death.time.toISOString();
     const events = this.#log.list({ driver, limit: EVENTS });
     const burial = (async () => {
-      const { code, signal, stderr } = await process.ended;
+      const [{ code, signal, stderr }] = await Promise.all([process.ended, over]);
       await this.#reports.write({
         time,
         driver,

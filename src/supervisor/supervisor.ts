@@ -26,10 +26,12 @@ const PROBATION = 3000;
 /** Wait before a spare that ended by itself is replaced, milliseconds. */
 const SPARE_RETRY = 5000;
 
-/** How often a driver that is ready is looked at for its first frame, and for how long; milliseconds. */
-const FIRST_FRAME = { every: 5, within: 1000 };
+/**
+ * How often a driver that is ready is looked at for its first frame, and for how long; milliseconds. When it
+ * came is the kernel's to say, and each look takes time from it.
+ */
+const FIRST_FRAME = { every: 25, within: 1000 };
 
-/** Kinds of interrupt as the kernel numbers them; a manifest without one leaves the choice to the kernel. */
 /** What the kernel says of a claim. */
 export type ClaimStatus = ReturnType<Claim["status"]>;
 
@@ -42,6 +44,8 @@ export interface Death {
   ran: number;
   status: ClaimStatus;
   channels: ChannelState[];
+  /** Settles when the recovery is over, or none is to come for now: what is left to do would take time from it. */
+  over: Promise<void>;
 }
 
 /** What a supervisor needs beside its claim. */
@@ -109,6 +113,8 @@ export class Supervisor implements AsyncDisposable {
   #ready = Promise.withResolvers<void>();
   /** Ends the wait of a back-off. */
   #wake?: () => void;
+  /** Settles when the recovery that is under way is over. */
+  #recovery?: PromiseWithResolvers<void>;
   /** Resolves when the kernel has ended the grant of that generation. */
   #grant = { generation: 0, ended: Promise.withResolvers<void>() };
   #watch: Promise<void>;
@@ -349,6 +355,7 @@ export class Supervisor implements AsyncDisposable {
   async #backOff(delay: number): Promise<boolean> {
     this.#nextStart = new Date(Date.now() + delay);
     this.#enter("waiting");
+    this.#endRecovery();
     if (this.#manifest.spare) this.#refill();
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, delay);
@@ -365,6 +372,7 @@ export class Supervisor implements AsyncDisposable {
   }
 
   #end(state: "stopped" | "failed", reason: Reason): void {
+    this.#endRecovery();
     this.#dropSpare();
     // It was to be the next, and there is none.
     if (this.#trial) this.#revert(this.#trial, reason);
@@ -442,10 +450,11 @@ export class Supervisor implements AsyncDisposable {
     // A device that was stopped may make its driver throw before the log has told of it.
     reason ??= this.#dmaFault ?? processReason(end!, process.version);
     const ran = readyAt === undefined ? 0 : performance.now() - readyAt;
+    const { promise: over } = this.#recovery ??= Promise.withResolvers();
     return {
       status: end && !end.signal ? end.code : null,
       wasReady: readyAt !== undefined,
-      death: { process, time: new Date(), reason, ran, status, channels },
+      death: { process, time: new Date(), reason, ran, status, channels, over },
     };
   }
 
@@ -493,15 +502,25 @@ export class Supervisor implements AsyncDisposable {
     this.#readyAt = performance.now();
     this.#enter("running");
     this.#tell({ type: "ready", ms });
-    if (lastDeath !== undefined) void this.#measure(process, lastDeath);
     const trial = this.#trial;
-    if (trial?.process === process) {
-      trial.timer = setTimeout(() => this.#pass(trial), PROBATION);
-    } else if (this.#manifest.spare) {
-      this.#refill();
-    }
+    if (trial?.process === process) trial.timer = setTimeout(() => this.#pass(trial), PROBATION);
+    void this.#carry(process, lastDeath);
     this.#ready.resolve();
     this.#renewReady();
+  }
+
+  /** Sees a process that is ready to its first frame, and then does what has been left for after it. */
+  async #carry(process: DriverProcess, lastDeath: bigint | undefined): Promise<void> {
+    if (lastDeath !== undefined) await this.#measure(process, lastDeath);
+    // It has ended meanwhile: the recovery goes on with the next one.
+    if (this.#process !== process) return;
+    this.#endRecovery();
+    if (this.#manifest.spare && this.#trial?.process !== process) this.#refill();
+  }
+
+  #endRecovery(): void {
+    this.#recovery?.resolve();
+    this.#recovery = undefined;
   }
 
   #renewReady(): void {
