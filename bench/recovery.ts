@@ -342,8 +342,8 @@ export function formatRecoveryBench(result: RecoveryBench): string {
       ]),
     ),
     "",
-    "Where the time to the first frame went, ms, medians: from the supervisor's word of the end until the next " +
-    "process had its grant, until that was ready, and the rest: before that word, and from being ready to the frame",
+    "Where the time to the first frame went, ms, medians: from the kernel's word of the death until the next " +
+    "process was given the device, until that was ready, and the rest: until the frame",
     "",
     formatTable(
       ["load", "", "handed over", "brought up", "rest"],

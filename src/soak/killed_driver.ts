@@ -13,11 +13,11 @@ const CYCLE_MS = 60_000;
 
 /** Where the time of a recovery went, milliseconds each; they add up to it. */
 export interface RecoveryParts {
-  /** From the supervisor's word of the end until the next process has its grant. */
+  /** From the kernel's word of the death until the next process is given the device. */
   handedOver: number;
   /** From then until that process is ready. */
   broughtUp: number;
-  /** Before and after: until the supervisor has noticed the death, and from being ready to the first frame. */
+  /** From being ready to the first frame. */
   rest: number;
 }
 
@@ -65,7 +65,7 @@ export class KilledDriver implements AsyncDisposable {
     const recovered = await this.run.next("recovered", { after: one.from, ms: CYCLE_MS });
     const ended = await this.run.next("ended", { after: one.from });
     const ready = await this.run.next("ready", { after: ended.id });
-    return recoveryOf({ ended, ready, recovered });
+    return recoveryOf({ ready, recovered });
   }
 
   /** Ends it. A line for each thing that did not hold, here or before. */
@@ -85,19 +85,17 @@ export class KilledDriver implements AsyncDisposable {
   }
 }
 
-/** What came of a kill, by the events of its end and of the next driver. */
+/** What came of a kill, by the events of the next driver. */
 export function recoveryOf(
-  { ended, ready, recovered }: {
-    ended: Pick<EventOf<"ended">, "time">;
-    ready: Pick<EventOf<"ready">, "time" | "ms">;
-    recovered: Pick<EventOf<"recovered">, "ms" | "frame">;
+  { ready, recovered }: {
+    ready: Pick<EventOf<"ready">, "ms">;
+    recovered: Pick<EventOf<"recovered">, "ms" | "handed" | "frame">;
   },
 ): Recovery {
-  const handedOver = Date.parse(ready.time) - Date.parse(ended.time) - ready.ms;
+  const { ms, handed, frame } = recovered;
   return {
     // Without a frame it says how long attaching took, which is less than a recovery.
-    ms: recovered.frame ? recovered.ms : null,
-    // When the supervisor sees the first frame is not told here: starting a spare, it looks late.
-    parts: { handedOver, broughtUp: ready.ms, rest: recovered.ms - handedOver - ready.ms },
+    ms: frame ? ms : null,
+    parts: { handedOver: handed, broughtUp: ready.ms, rest: ms - handed - ready.ms },
   };
 }

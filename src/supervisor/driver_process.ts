@@ -180,6 +180,11 @@ export class DriverProcess {
     return this.#isWaiting;
   }
 
+  /** True once it has said why it ends. */
+  get hasFailed(): boolean {
+    return this.#failed !== undefined;
+  }
+
   /** Hands over the grant; the caller still has to close its own descriptor of it. */
   give(grant: number, message: StartMessage): void {
     this.#isWaiting = false;

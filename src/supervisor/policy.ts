@@ -50,6 +50,14 @@ export class RestartBudget {
     this.#inRow = 0;
   }
 
+  /** True if an end at that time is answered by a restart at once, unless its reason forbids it. Counts nothing. */
+  allowsAtOnce({ now, since }: Pick<PolicyEnd, "now" | "since">): boolean {
+    const { on, budget, quiet, backoff } = this.policy;
+    if (on === "never") return false;
+    if (now - since >= quiet) return budget > 0;
+    return this.used(now) < budget && this.#step(backoff) === 0;
+  }
+
   /** Decides, and counts the restart if it is one. */
   decide({ reason, status, wasReady, first, now, since }: PolicyEnd): Next {
     const { on, budget, window, quiet, backoff } = this.policy;
@@ -73,11 +81,16 @@ export class RestartBudget {
     return { next: "restart", delay: this.#delay(backoff) };
   }
 
-  #delay({ from, to }: RestartPolicy["backoff"]): number {
-    const step = this.#inRow++;
-    if (step === 0) return 0;
+  /** The next wait, without its jitter. */
+  #step({ from, to }: RestartPolicy["backoff"]): number {
+    if (this.#inRow === 0) return 0;
     // Doubling for ever would leave the range of numbers.
-    const delay = Math.min(to, from * 2 ** Math.min(step - 1, 30));
-    return delay * (0.75 + this.#random() / 2);
+    return Math.min(to, from * 2 ** Math.min(this.#inRow - 1, 30));
+  }
+
+  #delay(backoff: RestartPolicy["backoff"]): number {
+    const step = this.#step(backoff);
+    this.#inRow++;
+    return step * (0.75 + this.#random() / 2);
   }
 }

@@ -187,7 +187,13 @@ export const eventSchema = z.discriminatedUnion("type", [
       "Id of its black box, which is written in the background; null if no process could be started.",
     ),
   }),
-  z.object({ ...base, type: z.literal("recovered"), ms, frame: z.boolean() }).describe(
+  z.object({
+    ...base,
+    type: z.literal("recovered"),
+    ms,
+    handed: ms.describe("Of it, until the next process was given the device."),
+    frame: z.boolean(),
+  }).describe(
     "Since the kernel's word of the last driver's death: until the first frame went through the new one, or it did the first request of its disk, or, " +
       "if there was none within a second, or no kernel to see it (`frame` is false), until it had attached or was ready.",
   ),

@@ -74,12 +74,27 @@ interface Trial {
   timer?: ReturnType<typeof setTimeout>;
 }
 
+/** A process that has been given the device, or was refused it. */
+interface Given {
+  process: DriverProcess;
+  /** When, milliseconds; and by the kernel's clock. */
+  at: number;
+  kernelAt: number;
+  /** It was a spare. */
+  wasWaiting: boolean;
+  /** What it has said since, until somebody listens. */
+  said: HostMessage[];
+  refused?: Reason;
+}
+
 /** How a process's time on the device went. */
 interface Stint {
   /** Exit status, if it ended by itself. */
   status: number | null;
   wasReady: boolean;
   death: Death;
+  /** The next process, if it has been given the device before it was known why this one ended. */
+  next?: Given;
 }
 
 /** Recovery times that are kept. */
@@ -291,18 +306,22 @@ export class Supervisor implements AsyncDisposable {
   async #live(): Promise<void> {
     let since = performance.now();
     let lastDeath: bigint | undefined;
+    let given: Given | undefined;
     this.#enter("starting");
     for (let first = true;; first = false) {
-      const process = this.#take();
-      const { status, wasReady, death } = await this.#serve(process, lastDeath);
+      given ??= this.#give(this.#take());
+      const { process } = given;
+      const { status, wasReady, death, next: ahead }: Stint = await this.#serve(given, { lastDeath, since });
       const { reason } = death;
+      given = ahead;
       lastDeath = death.status.ended_ns;
       this.#readyAt = undefined;
-      this.#process = undefined;
+      this.#process = ahead?.process;
       this.#reason = reason;
 
-      const intent = this.#intent;
-      this.#intent = undefined;
+      // What has been asked for since the next process has the device is for that one to hear.
+      const intent = ahead ? undefined : this.#intent;
+      if (!ahead) this.#intent = undefined;
       const now = performance.now();
       let next: ReturnType<RestartBudget["decide"]> = { next: "restart", delay: 0 };
       const trial = this.#trial?.process === process ? this.#trial : undefined;
@@ -327,6 +346,10 @@ export class Supervisor implements AsyncDisposable {
         report: this.#options.onDeath({ ...death, reason: this.#reason }),
       });
       if (trial) this.#revert(trial, reason);
+      if (given && (next.next !== "restart" || next.delay > 0)) {
+        this.#takeBack(given);
+        given = undefined;
+      }
       if (next.next !== "restart") {
         this.#end(next.next === "stop" ? "stopped" : "failed", this.#reason);
         return;
@@ -383,30 +406,21 @@ export class Supervisor implements AsyncDisposable {
     this.#renewReady();
   }
 
-  /** Gives a process the device, until one of them ends. */
-  async #serve(process: DriverProcess, lastDeath: bigint | undefined): Promise<Stint> {
+  /** Makes a grant and gives it to a process. */
+  #give(process: DriverProcess): Given {
     const { grant: { addressBits, bars, interrupts, dma, port }, limits, options } = this.#manifest;
     const rawRing = port?.kind === "raw" ? port.ring : undefined;
-    const given = performance.now();
-    let readyAt: number | undefined;
+    const given: Given = {
+      process,
+      at: performance.now(),
+      kernelAt: this.#library.r3_now(),
+      wasWaiting: process.isWaiting,
+      said: [],
+    };
     this.#process = process;
     this.#traffic = undefined;
     this.#dmaFault = undefined;
-    process.onMessage = (message: HostMessage) => {
-      if (message.type === "log") this.#tell({ type: "log", text: message.text });
-      if (message.type === "traffic") this.#traffic = message;
-      if (message.type !== "ready" || readyAt !== undefined) return;
-      readyAt = performance.now();
-      clearTimeout(late);
-      this.#becomeReady(process, { ms: readyAt - given, lastDeath });
-    };
-    // What happens to it is told of by its number.
-    await process.launched;
-    this.#tell({ type: "starting", pid: process.pid, spare: process.isWaiting, version: process.version.id });
-
-    let isLate = false;
-    let refused: Reason | undefined;
-    let late: ReturnType<typeof setTimeout> | undefined;
+    process.onMessage = (message) => given.said.push(message);
     try {
       const grant = this.#claim.grant({
         windows: bars,
@@ -425,19 +439,56 @@ export class Supervisor implements AsyncDisposable {
       } finally {
         this.#library.r3_close(grant);
       }
-      late = setTimeout(() => {
-        isLate = true;
-        this.#claim.revoke();
-      }, limits.start);
-      await Promise.race([process.ended, this.#grant.ended.promise]);
-      clearTimeout(late);
     } catch (error) {
       if (!(error instanceof KernelError)) throw error;
-      refused = error.errno === ERRNO.ENODEV
+      given.refused = error.errno === ERRNO.ENODEV
         ? { kind: "device-lost", text: "the device was removed" }
         : { kind: "refused", text: error.message };
       process.kill();
     }
+    return given;
+  }
+
+  /** Takes the device away from a process that was to be the next and is not. */
+  #takeBack({ process }: Given): void {
+    this.#claim.revoke();
+    process.kill();
+    this.#process = undefined;
+  }
+
+  /** Watches over a process that has been given the device, until it ends or loses it. */
+  async #serve(
+    given: Given,
+    { lastDeath, since }: { lastDeath: bigint | undefined; since: number },
+  ): Promise<Stint> {
+    const { process, refused } = given;
+    const { limits } = this.#manifest;
+    let readyAt: number | undefined;
+    let isLate = false;
+    // What happens to it is told of by its number.
+    await process.launched;
+    this.#tell({
+      type: "starting",
+      pid: process.pid,
+      spare: given.wasWaiting,
+      version: process.version.id,
+    });
+    const late = setTimeout(() => {
+      isLate = true;
+      this.#claim.revoke();
+    }, limits.start);
+    const listen = (message: HostMessage) => {
+      if (message.type === "log") this.#tell({ type: "log", text: message.text });
+      if (message.type === "traffic") this.#traffic = message;
+      if (message.type !== "ready" || readyAt !== undefined) return;
+      readyAt = performance.now();
+      clearTimeout(late);
+      this.#becomeReady(given, { ms: readyAt - given.at, lastDeath });
+    };
+    given.said.forEach(listen);
+    process.onMessage = listen;
+    if (!refused) await Promise.race([process.ended, this.#grant.ended.promise]);
+    clearTimeout(late);
     // Its descriptors are closed by now, but whoever it passed them to may not have closed theirs.
     this.#claim.revoke();
     const status = this.kernelStatus();
@@ -446,16 +497,33 @@ export class Supervisor implements AsyncDisposable {
       (isLate ? this.#lateReason() : kernelReason(status)) ??
       this.#intentReason(this.#intent);
     if (reason) process.kill();
+    const wasReady = readyAt !== undefined;
+    const next = reason || !wasReady ? undefined : this.#giveAhead(process, since);
     const end = reason ? undefined : await this.#endOf(process);
     // A device that was stopped may make its driver throw before the log has told of it.
-    reason ??= this.#dmaFault ?? processReason(end!, process.version);
+    reason ??= (next ? undefined : this.#dmaFault) ?? processReason(end!, process.version);
     const ran = readyAt === undefined ? 0 : performance.now() - readyAt;
     const { promise: over } = this.#recovery ??= Promise.withResolvers();
     return {
       status: end && !end.signal ? end.code : null,
-      wasReady: readyAt !== undefined,
+      wasReady,
       death: { process, time: new Date(), reason, ran, status, channels, over },
+      next,
     };
+  }
+
+  /**
+   * Gives the device to the spare while a process that has lost it is still about to end, as one that was killed
+   * takes longer for that than all else here. Only where its end, whatever it is, is answered by a restart at
+   * once; one that has said why it ends waits for what the log may tell of its device.
+   */
+  #giveAhead(process: DriverProcess, since: number): Given | undefined {
+    const spare = this.#spare;
+    if (!spare?.isWaiting || spare.version.id !== this.#version.id) return undefined;
+    if (process.hasFailed || this.#trial || this.#closing) return undefined;
+    if (!this.#budget.allowsAtOnce({ now: performance.now(), since })) return undefined;
+    this.#spare = undefined;
+    return this.#give(spare);
   }
 
   /** The end of a process that has closed its grant: it comes by itself, or is brought about. */
@@ -495,23 +563,22 @@ export class Supervisor implements AsyncDisposable {
     }
   }
 
-  #becomeReady(
-    process: DriverProcess,
-    { ms, lastDeath }: { ms: number; lastDeath: bigint | undefined },
-  ): void {
+  #becomeReady(given: Given, { ms, lastDeath }: { ms: number; lastDeath: bigint | undefined }): void {
+    const { process } = given;
     this.#readyAt = performance.now();
     this.#enter("running");
     this.#tell({ type: "ready", ms });
     const trial = this.#trial;
     if (trial?.process === process) trial.timer = setTimeout(() => this.#pass(trial), PROBATION);
-    void this.#carry(process, lastDeath);
+    void this.#carry(given, lastDeath);
     this.#ready.resolve();
     this.#renewReady();
   }
 
   /** Sees a process that is ready to its first frame, and then does what has been left for after it. */
-  async #carry(process: DriverProcess, lastDeath: bigint | undefined): Promise<void> {
-    if (lastDeath !== undefined) await this.#measure(process, lastDeath);
+  async #carry(given: Given, lastDeath: bigint | undefined): Promise<void> {
+    const { process } = given;
+    if (lastDeath !== undefined) await this.#measure(given, Number(lastDeath) / 1e6);
     // It has ended meanwhile: the recovery goes on with the next one.
     if (this.#process !== process) return;
     this.#endRecovery();
@@ -529,7 +596,7 @@ export class Supervisor implements AsyncDisposable {
   }
 
   /** Tells how long nobody served the port, by the kernel's clock. */
-  async #measure(process: DriverProcess, lastDeath: bigint): Promise<void> {
+  async #measure({ process, kernelAt }: Given, death: number): Promise<void> {
     const now = this.#library.r3_now();
     const until = performance.now() + FIRST_FRAME.within;
     let status = this.kernelStatus();
@@ -544,10 +611,10 @@ export class Supervisor implements AsyncDisposable {
       status = this.kernelStatus();
     }
     const frame = status.carried_ns !== 0n;
-    const ms = (frame ? Number(status.carried_ns) / 1e6 : attached) - Number(lastDeath) / 1e6;
+    const ms = (frame ? Number(status.carried_ns) / 1e6 : attached) - death;
     this.#recoveries.push(ms);
     if (this.#recoveries.length > KEPT_RECOVERIES) this.#recoveries.shift();
-    this.#tell({ type: "recovered", ms, frame });
+    this.#tell({ type: "recovered", ms, handed: kernelAt - death, frame });
   }
 
   // ---- upgrades ----

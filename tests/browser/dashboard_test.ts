@@ -104,7 +104,7 @@ visit("shows a driver, and changes as it ends and another comes", {}, async ({ p
   await card(page).getByText("Last end: exception.").waitFor();
   await card(page).getByText("Stack").click();
   await card(page).getByText("at take (drivers/e1000/receive.ts:81:20)").waitFor();
-  fleet.emit("e1000", { type: "recovered", ms: 44, frame: true });
+  fleet.emit("e1000", { type: "recovered", ms: 44, handed: 9, frame: true });
   fleet.change("e1000", { state: "running", pid: 400, uptime: 0.5, recoveries: [44] });
   await state.getByText("running").waitFor();
   await card(page).getByText("last 44 ms, median 44 ms, worst 44 ms").waitFor();

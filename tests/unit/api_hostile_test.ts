@@ -141,7 +141,7 @@ Deno.test("hostile: what hides is shown", () => {
 
 Deno.test("events in words: how long, and what was not seen", () => {
   const base = { id: 1, time: "2026-01-02T03:04:05.000Z", driver: "x" };
-  const recovered = { ...base, type: "recovered" as const, ms: 44 };
+  const recovered = { ...base, type: "recovered" as const, ms: 44, handed: 9 };
   assertEquals(eventOf({ ...recovered, frame: true }).text, "first frame 44 ms after the death");
   assertEquals(
     eventOf({ ...recovered, frame: false }).text,

@@ -136,9 +136,9 @@ Deno.test("metrics: recoveries are counted as they happen, beyond those that are
   api.fleet.change("e1000", { recoveries: [1, 2, 3] });
   assertEquals((await scrape(api)).of("ring3_driver_recovery_seconds_count"), 0);
   for (let i = 0; i < 1200; i++) {
-    api.fleet.emit("e1000", { type: "recovered", frame: true, ms: i % 2 ? 50 : 51 });
+    api.fleet.emit("e1000", { type: "recovered", handed: 9, frame: true, ms: i % 2 ? 50 : 51 });
   }
-  api.fleet.emit("e1000", { type: "recovered", frame: true, ms: 20_000 });
+  api.fleet.emit("e1000", { type: "recovered", handed: 9, frame: true, ms: 20_000 });
   const { of, types, samples } = await scrape(api);
   assertEquals(types.get("ring3_driver_recovery_seconds"), "histogram");
   const bucket = (le: string) => of("ring3_driver_recovery_seconds_bucket", { driver: "e1000", le });

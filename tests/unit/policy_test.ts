@@ -108,3 +108,18 @@ Deno.test("a lost device, and an exception at the very first start, are no matte
   assertEquals(decide(budget, [1], { ...thrown, first: true, wasReady: true }), [restart(0)]);
   assertEquals(decide(new RestartBudget(POLICY, even), [1], thrown), [restart(0)]);
 });
+
+Deno.test("whether a restart comes at once is known before the reason, and asking counts nothing", () => {
+  const budget = new RestartBudget(POLICY, even);
+  const asked = (gap: number) => budget.allowsAtOnce({ now: gap, since: 0 });
+  assert(asked(1) && asked(1), "the first");
+  decide(budget, [1]);
+  assertEquals([asked(2), asked(POLICY.quiet + 1)], [false, true], "a back-off, and its end by a quiet time");
+  assertEquals(decide(budget, [1]), [restart(100)]);
+  const spent = new RestartBudget({ ...POLICY, budget: 1, backoff: { from: 0, to: 0 } }, even);
+  decide(spent, [1]);
+  assertEquals([spent.allowsAtOnce({ now: 2, since: 1 }), spent.used(2)], [false, 1]);
+  for (const policy of [{ on: "never" as const }, { budget: 0 }]) {
+    assert(!new RestartBudget({ ...POLICY, ...policy }, even).allowsAtOnce({ now: POLICY.quiet, since: 0 }));
+  }
+});

@@ -83,7 +83,7 @@ function told(...details: Record<string, unknown>[]): Pick<DriverRun, "events"> 
 
 const END = { type: "ended", pid: 9, next: "restart", delay: 0, report: "20260101T000000.000Z-e1000-9" };
 const ended = (kind: string) => ({ ...END, reason: { kind, text: "words" } });
-const RECOVERED = { type: "recovered", ms: 250, frame: true };
+const RECOVERED = { type: "recovered", ms: 250, handed: 20, frame: true };
 const READY = { type: "ready", ms: 100 };
 
 function made(how: Fault["how"], kind: Fault["reason"]["kind"], place: { from: number; to: number }): Fault {

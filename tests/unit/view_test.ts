@@ -338,7 +338,7 @@ Deno.test("an event says in words what happened, and what happens next", () => {
     ["ended (upgrade): version b takes over; report r0"],
   );
   assertEquals(
-    eventText(event({ type: "recovered", ms: 12.34, frame: false })),
+    eventText(event({ type: "recovered", ms: 12.34, handed: 3, frame: false })),
     ["recovered: attached 12.3 ms after the death"],
   );
 });
