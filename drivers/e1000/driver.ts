@@ -152,7 +152,7 @@ function present(device: Device, register: Register, value: number): number {
 async function permanentAddress(device: Device, regs: Registers): Promise<Uint8Array> {
   const words = new Uint16Array(EEPROM.WORDS);
   try {
-    for (let i = 0; i < words.length; i++) words[i] = await readEeprom(regs, i);
+    await readEeprom(regs, words);
   } catch (error) {
     if (!(error instanceof DeviceError)) throw error;
     device.log(`${error.message}; taking the address from RAL and RAH`);
@@ -171,11 +171,16 @@ function hex(n: number): string {
   return `0x${n.toString(16)}`;
 }
 
-/** One word of the EEPROM, §13.4.4. */
-async function readEeprom(regs: Registers, word: number): Promise<number> {
-  regs.write(REG.EERD, REG.EERD.START.mask | REG.EERD.ADDR.of(word));
-  await until(() => regs.has(REG.EERD.DONE), { ms: 20, what: `EERD.DONE of EEPROM word ${word}` });
-  return regs.get(REG.EERD.DATA);
+/** The first words of the EEPROM, §13.4.4. */
+async function readEeprom(regs: Registers, words: Uint16Array): Promise<void> {
+  for (let i = 0; i < words.length; i++) {
+    regs.write(REG.EERD, REG.EERD.START.mask | REG.EERD.ADDR.of(i));
+    // To await what is there already takes longer than all else here, and a recovery waits for it.
+    if (!regs.has(REG.EERD.DONE)) {
+      await until(() => regs.has(REG.EERD.DONE), { ms: 20, what: `EERD.DONE of EEPROM word ${i}` });
+    }
+    words[i] = regs.get(REG.EERD.DATA);
+  }
 }
 
 function loadedAddress(device: Device, regs: Registers): Uint8Array {

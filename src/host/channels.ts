@@ -20,7 +20,7 @@ export function mapChannels(grant: Grant): MappedChannel[] {
 /** The same in the port's region, which is mapped. */
 export function channelsIn(region: ArrayBufferLike, grant: Grant): MappedChannel[] {
   const info = grant.info();
-  return info.channel.slice(0, info.channels).map(
+  return info.channel.map(
     ({ kind, size, control, submissions, completions, buffer_size }, index) => ({
       kind,
       channel: new Channel({

@@ -70,8 +70,7 @@ export class GrantedDevice implements Device {
     this.#log = log;
     this.#recorder = recorder;
     this.#ports = new PortBatch(grant);
-    const windows = info.window.slice(0, info.windows);
-    this.#ioWindows = windows
+    this.#ioWindows = info.window
       .map(({ bar, flags, offset, length }, index) => ({
         bar,
         flags,
@@ -80,7 +79,7 @@ export class GrantedDevice implements Device {
         length: Number(length),
       }))
       .filter(({ flags }) => flags & uapi.WINDOW_IO);
-    this.#windows = windows
+    this.#windows = info.window
       .filter(({ flags }) => !(flags & uapi.WINDOW_IO))
       .map(({ bar, offset, length, mmap_offset }) => ({
         bar,

@@ -63,13 +63,13 @@ export class GrantedNetPort implements NetPort {
 
   /** What the kernel wants of the device, for the driver's `configure`. */
   config(): NetConfig {
-    const { mac, multicasts, flags, mtu, features, multicast } = this.#grant.configNet();
+    const { mac, flags, mtu, features, multicast } = this.#grant.configNet();
     return {
       up: (flags & NET_FLAG.UP) !== 0,
       promiscuous: (flags & NET_FLAG.PROMISC) !== 0,
       allMulticast: (flags & NET_FLAG.ALLMULTI) !== 0,
       mac,
-      multicast: multicast.slice(0, multicasts),
+      multicast,
       mtu,
       features: featuresOf(features),
     };

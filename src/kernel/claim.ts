@@ -22,7 +22,7 @@ import {
 // deno-lint-ignore no-explicit-any -- any structure: its field types do not matter here
 type AnyStruct = Struct<any>;
 
-/** Makes a call with a structure in, and gives the structure that comes out. */
+/** Makes a call with a structure in, and gives the structure that comes out, which is decoded if it is looked at. */
 export function call<S extends AnyStruct>(
   library: Pick<GrantCalls, "r3_call">,
   fd: number,
@@ -36,7 +36,12 @@ export function call<S extends AnyStruct>(
 ): { result: number; out: Value<S> } {
   const bytes = layout.encode({ ...values, argsz: layout.size });
   const result = check(library.r3_call(fd, number, bytes), action, detail);
-  return { result, out: layout.decode(bytes) as Value<S> };
+  return {
+    result,
+    get out() {
+      return layout.decode(bytes) as Value<S>;
+    },
+  };
 }
 
 function cString(text: string): Uint8Array<ArrayBuffer> {
@@ -224,7 +229,7 @@ export class Claim implements Disposable {
   channels(): ChannelState[] {
     const action = "Cannot read the rings' counters";
     const { out } = call(this.#library, this.#fd, { number: CALL.CHANNELS, layout: CHANNELS, action });
-    return out.state.slice(0, out.channels).map((state) => ({ ...state, kind: CHANNEL_KIND[state.kind] }));
+    return out.state.map((state) => ({ ...state, kind: CHANNEL_KIND[state.kind] }));
   }
 
   /** Ends the driver's WAIT: it has a message to read. */

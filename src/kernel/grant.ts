@@ -39,6 +39,7 @@ export class Grant {
   readonly pioData: Uint8Array<ArrayBuffer> = new Uint8Array(PIO_DATA);
   readonly #library: GrantCalls;
   readonly #fd: number;
+  #info?: Value<typeof INFO>;
 
   constructor(library: GrantCalls, fd: number) {
     this.#library = library;
@@ -46,10 +47,10 @@ export class Grant {
     this.waitWords[WAIT_WORD.ARGSZ] = WAIT.size;
   }
 
-  /** What the grant holds. */
+  /** What the grant holds, which never changes. */
   info(): Value<typeof INFO> {
     const action = "Cannot read the grant";
-    return call(this.#library, this.#fd, { number: CALL.INFO, layout: INFO, action }).out;
+    return this.#info ??= call(this.#library, this.#fd, { number: CALL.INFO, layout: INFO, action }).out;
   }
 
   /**

@@ -7,7 +7,8 @@
 export interface Layout<T> {
   readonly size: number;
   readonly align: number;
-  read(view: DataView, at: number): T;
+  /** @param before The fields of the same structure that lie before it. */
+  read(view: DataView, at: number, before?: Readonly<Record<string, unknown>>): T;
   write(view: DataView, at: number, value: T): void;
 }
 
@@ -48,6 +49,8 @@ export const u64: Layout<bigint> = {
   write: (view, at, value) => view.setBigUint64(at, value, true),
 };
 
+const decoder = new TextDecoder();
+
 /** `char[size]`: text that ends with a NUL. */
 export function chars(size: number): Layout<string> {
   return {
@@ -56,7 +59,7 @@ export function chars(size: number): Layout<string> {
     read(view, at) {
       const bytes = new Uint8Array(view.buffer, view.byteOffset + at, size);
       const end = bytes.indexOf(0);
-      return new TextDecoder().decode(bytes.slice(0, end < 0 ? size : end));
+      return decoder.decode(bytes.slice(0, end < 0 ? size : end));
     },
     write(view, at, value) {
       const bytes = new TextEncoder().encode(value);
@@ -81,12 +84,18 @@ export function bytes(size: number): Layout<Uint8Array> {
   };
 }
 
-/** `element[count]`; writing fewer leaves the rest zero. */
-export function array<T>(element: Layout<T>, count: number): Layout<T[]> {
+/**
+ * `element[count]`; writing fewer leaves the rest zero.
+ * @param options `used`: the field before it that says how many there are, if not all are read.
+ */
+export function array<T>(element: Layout<T>, count: number, { used }: { used?: string } = {}): Layout<T[]> {
   return {
     size: element.size * count,
     align: element.align,
-    read: (view, at) => Array.from({ length: count }, (_, i) => element.read(view, at + i * element.size)),
+    read(view, at, before) {
+      const length = used === undefined ? count : Math.min(Number(before![used]), count);
+      return Array.from({ length }, (_, i) => element.read(view, at + i * element.size));
+    },
     write(view, at, values) {
       if (values.length > count) throw new RangeError(`${values.length} entries where ${count} fit`);
       values.forEach((value, i) => element.write(view, at + i * element.size, value));
@@ -112,10 +121,13 @@ export function struct<F extends Fields>(name: string, fields: F): Struct<F> {
     align = Math.max(align, field.align);
   }
   const size = Math.ceil(end / align) * align;
-  const read = (view: DataView, at: number) =>
-    Object.fromEntries(entries.map(([key, field]) => [key, field.read(view, at + offsets[key])])) as Values<
-      F
-    >;
+  const read = (view: DataView, at: number) => {
+    const values = {} as Values<F>;
+    for (const [key, field] of entries) {
+      values[key] = field.read(view, at + offsets[key], values) as Values<F>[typeof key];
+    }
+    return values;
+  };
   const write = (view: DataView, at: number, values: Partial<Values<F>>) => {
     for (const [key, field] of entries) {
       if (values[key] !== undefined) field.write(view, at + offsets[key], values[key]);

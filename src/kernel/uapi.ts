@@ -149,7 +149,7 @@ export const CHANNELS = struct("r3_channels", {
   ...head,
   channels: u32,
   generation: u32,
-  state: array(CHANNEL_STATE, 16),
+  state: array(CHANNEL_STATE, 16, { used: "channels" }),
 });
 
 export const PORT_DOWN = struct("r3_port_down", head);
@@ -189,8 +189,8 @@ export const INFO = struct("r3_info", {
   dma_limit: u64,
   port_mmap_offset: u64,
   port_mmap_length: u64,
-  window: array(WINDOW_INFO, 8),
-  channel: array(CHANNEL_INFO, 16),
+  window: array(WINDOW_INFO, 8, { used: "windows" }),
+  channel: array(CHANNEL_INFO, 16, { used: "channels" }),
 });
 
 export const IRQ = struct("r3_irq", { ...head, index: u32, reserved: u32 });
@@ -257,7 +257,7 @@ export const NET_CONFIG = struct("r3_net_config", {
   flags: u32,
   mtu: u32,
   features: u32,
-  multicast: array(bytes(6), 64),
+  multicast: array(bytes(6), 64, { used: "multicasts" }),
 });
 
 export const PORT_CONFIG_NET = struct("r3_port_config", {

@@ -10,7 +10,6 @@ const REG = registers({ FIRST: rw(0x0), LAST: rw(0xffc) });
 function memoryGrant(): { grant: Grant; asked: number[]; batches: number[][] } {
   const asked: number[] = [];
   const batches: number[][] = [];
-  const empty = { bar: 0, flags: 0, offset: 0n, length: 0n, mmap_offset: 0n };
   const grant = {
     info: () => ({
       ...uapi.INFO.decode(new Uint8Array(uapi.INFO.size)),
@@ -20,7 +19,6 @@ function memoryGrant(): { grant: Grant; asked: number[]; batches: number[][] } {
       window: [
         { bar: 2, flags: 0, offset: 4096n, length: 4096n, mmap_offset: 1n },
         { bar: 4, flags: uapi.WINDOW_IO, offset: 0n, length: 16n, mmap_offset: 0n },
-        ...Array.from({ length: 6 }, () => empty),
       ],
     }),
     pioWords: new Uint32Array(64 * 6),

@@ -167,7 +167,7 @@ Deno.test("values come back from encode and decode as they went in", () => {
     sequence: 0xffffffff,
     net: {
       mac: new Uint8Array([1, 2, 3, 4, 5, 6]),
-      multicasts: 1,
+      multicasts: 64,
       flags: 5,
       mtu: 9000,
       features: 3,
@@ -175,4 +175,13 @@ Deno.test("values come back from encode and decode as they went in", () => {
     },
   };
   assertEquals(uapi.PORT_CONFIG_NET.decode(uapi.PORT_CONFIG_NET.encode(values)), values);
+});
+
+Deno.test("of a list only what is used comes back, and never more than fits", () => {
+  const multicast = Array.from({ length: 64 }, (_, i) => new Uint8Array([1, 0, 0x5e, 0, 0, i]));
+  const used = (multicasts: number) =>
+    uapi.NET_CONFIG.decode(uapi.NET_CONFIG.encode({ multicasts, multicast })).multicast;
+  assertEquals(used(0), []);
+  assertEquals(used(2), multicast.slice(0, 2));
+  assertEquals(used(0xffff), multicast);
 });
