@@ -76,8 +76,8 @@ async function bringUp(device: Device, port: NetPort): Promise<State> {
   const regs = device.bar(0, REG);
   await reset(device, regs);
   const mac = await permanentAddress(device, regs);
-  for (let i = 0; i < REG.MTA.length; i++) regs.write(REG.MTA.at(i), 0);
-  for (let i = 1; i < REG.RAH.length; i++) regs.write(REG.RAH.at(i), 0);
+  regs.fill(REG.MTA, 0);
+  regs.fill(REG.RAH, 0); // no address; configure() gives it one
   for (const pause of [REG.FCAL, REG.FCAH, REG.FCT, REG.FCTTV]) regs.write(pause, 0);
   regs.write(REG.ITR, rate === 0 ? 0 : Math.round(1e9 / 256 / rate));
   const memory = device.dma(rings * RX_DESC.size, { align: 128 });

@@ -121,36 +121,43 @@ export class Register<A extends Access = Access> {
     this.name = name;
     this.access = access;
     this.offset = offset;
-    this.fields = Object.freeze(
-      Object.fromEntries(
-        Object.entries(ranges).map((
-          [key, range],
-        ) => [key, new Field(`${name}.${key}`, access, offset, range)]),
-      ),
-    );
+    const fields: Record<string, Field<A>> = {};
+    for (const key of Object.keys(ranges)) {
+      fields[key] = new Field(`${name}.${key}`, access, offset, ranges[key]);
+    }
+    this.fields = Object.freeze(fields);
     Object.freeze(this);
   }
 }
 
-/** A row of registers. */
+/** A row of registers. Each is made when it is first asked for: of a long row most never are. */
 export class RegisterRow<R> {
   readonly name: string;
   readonly length: number;
-  readonly #registers: readonly R[];
+  /** Of the first, bytes into the BAR, and from each to the next. */
+  readonly offset: number;
+  readonly stride: number;
+  readonly #make: (index: number) => R;
+  readonly #made: (R | undefined)[] = [];
 
-  constructor(name: string, registers: readonly R[]) {
+  constructor(
+    name: string,
+    { count, offset, stride }: { count: number; offset: number; stride: number },
+    make: (index: number) => R,
+  ) {
     this.name = name;
-    this.#registers = registers;
-    this.length = registers.length;
+    this.length = count;
+    this.offset = offset;
+    this.stride = stride;
+    this.#make = make;
   }
 
   /** The register at `index`. @throws {RangeError} if the row has no such register. */
   at(index: number): R {
-    const found = this.#registers[index];
-    if (found === undefined) {
+    if (!(Number.isInteger(index) && index >= 0 && index < this.length)) {
       throw new RangeError(`Cannot use ${this.name}[${index}]: it has ${this.length} registers`);
     }
-    return found;
+    return this.#made[index] ??= this.#make(index);
   }
 }
 
@@ -167,19 +174,28 @@ type Named<D> = D extends Definition<infer A, infer F, infer Row>
 
 const ALL: unique symbol = Symbol("all registers");
 
+/** What there is in a map, for whoever binds it to memory. */
+interface All {
+  /** Offsets of the first and the last. */
+  readonly lowest: number;
+  readonly highest: number;
+  /** Every register, rows unfolded, by offset. */
+  readonly list: () => readonly Register[];
+}
+
 /** What `registers` returns: registers by name, and all of them for whoever binds them to memory. */
 export type RegisterMap<D extends Definitions = Definitions> =
   & { readonly [Key in keyof D]: Named<D[Key]> }
-  & { readonly [ALL]: readonly Register[] };
+  & { readonly [ALL]: All };
 
 /** Any register map, whatever is in it. */
 export interface AnyRegisterMap {
-  readonly [ALL]: readonly Register[];
+  readonly [ALL]: All;
 }
 
 /** Every register of a map, rows unfolded, by offset. */
 export function allRegisters(map: AnyRegisterMap): readonly Register[] {
-  return map[ALL];
+  return map[ALL].list();
 }
 
 const RESERVED = new Set(["name", "access", "offset", "fields", "constructor"]);
@@ -194,8 +210,11 @@ export function registers<const D extends Definitions>(definitions: D): Register
   // Fields are getters of one class per map, so that all registers have one hidden class and reading
   // their offset stays a single check and load wherever it is compiled.
   class Mapped<A extends Access> extends Register<A> {}
-  const map: Record<string, unknown> = {};
-  const all: Register[] = [];
+  const map: Record<string, Register | RegisterRow<Register>> = {};
+  /** Names by offset. */
+  const taken = new Map<number, string>();
+  let lowest = Infinity;
+  let highest = -Infinity;
   for (const [name, { access, offset, fields, count, stride, row }] of Object.entries(definitions)) {
     checkFields(name, fields);
     for (const key of Object.keys(fields)) {
@@ -206,23 +225,34 @@ export function registers<const D extends Definitions>(definitions: D): Register
         },
       });
     }
-    const members = Array.from(
-      { length: count },
-      (_, i) => new Mapped(row ? `${name}[${i}]` : name, access, offset + i * stride, fields),
-    );
-    map[name] = row ? new RegisterRow(name, members) : members[0];
-    all.push(...members);
-  }
-  all.sort((a, b) => a.offset - b.offset);
-  for (const [i, { name, offset }] of all.entries()) {
-    if (!Number.isInteger(offset) || offset < 0 || offset % 4 !== 0) {
-      throw new RangeError(`Cannot define ${name}: offset ${hex(offset)} is not a multiple of 4`);
+    for (let i = 0; i < count; i++) {
+      const at = offset + i * stride;
+      if (!Number.isInteger(at) || at < 0 || at % 4 !== 0) {
+        throw new RangeError(`Cannot define ${name}: offset ${hex(at)} is not a multiple of 4`);
+      }
+      const other = taken.get(at);
+      if (other !== undefined) {
+        throw new RangeError(`Cannot define ${name}: ${other} is already at ${hex(at)}`);
+      }
+      taken.set(at, name);
+      if (at < lowest) lowest = at;
+      if (at > highest) highest = at;
     }
-    if (i > 0 && all[i - 1].offset === offset) {
-      throw new RangeError(`Cannot define ${name}: ${all[i - 1].name} is already at ${hex(offset)}`);
-    }
+    map[name] = row
+      ? new RegisterRow(
+        name,
+        { count, offset, stride },
+        (i) => new Mapped(`${name}[${i}]`, access, offset + i * stride, fields),
+      )
+      : new Mapped(name, access, offset, fields);
   }
-  return Object.freeze({ ...map, [ALL]: Object.freeze(all) }) as RegisterMap<D>;
+  const list = () =>
+    Object.values(map)
+      .flatMap((one) =>
+        one instanceof RegisterRow ? Array.from({ length: one.length }, (_, i) => one.at(i)) : [one]
+      )
+      .sort((a, b) => a.offset - b.offset);
+  return Object.freeze({ ...map, [ALL]: { lowest, highest, list } }) as unknown as RegisterMap<D>;
 }
 
 function checkFields(register: string, fields: Ranges): void {
@@ -254,6 +284,8 @@ export interface Registers {
   get(field: ReadableField): number;
   /** A load and a store: gives the field a value and leaves the other bits. */
   set(field: Field<"rw">, value: number): void;
+  /** One store to each register of a row, from the first on. */
+  fill(row: RegisterRow<Writable>, value: number): void;
 }
 
 /** A granted window of a BAR, and the registers that will be used in it. */
@@ -272,6 +304,7 @@ export interface RegisterWindow {
  */
 export function windowStart(words: Uint32Array, { map, window = 0, name: owner }: RegisterWindow): number {
   const end = window + words.byteLength;
+  if (map[ALL].lowest >= window && map[ALL].highest + 4 <= end) return window;
   for (const { name, offset } of allRegisters(map)) {
     if (offset >= window && offset + 4 <= end) continue;
     throw new DeviceError(
@@ -318,6 +351,10 @@ export class MappedRegisters implements Registers {
   set(field: Field<"rw">, value: number): void {
     const at = (field.offset - this.#base) >>> 2;
     this.#words[at] = (this.#words[at] & ~field.mask) | field.of(value);
+  }
+
+  fill({ offset, length, stride }: RegisterRow<Writable>, value: number): void {
+    for (let i = 0; i < length; i++) this.#words[(offset + i * stride - this.#base) >>> 2] = value;
   }
 }
 

@@ -22,6 +22,7 @@ import {
   type Field,
   type Readable,
   type ReadableField,
+  type RegisterRow,
   type Registers,
   type RegisterWindow,
   windowStart,
@@ -115,6 +116,10 @@ export class RecordedRegisters implements Registers {
   set(field: Field<"rw">, value: number): void {
     const { offset, mask } = field;
     this.#write(offset, (this.#read(offset) & ~mask) | field.of(value));
+  }
+
+  fill({ offset, length, stride }: RegisterRow<Writable>, value: number): void {
+    for (let i = 0; i < length; i++) this.#write(offset + i * stride, value | 0);
   }
 
   // Values go between these as signed numbers: an unsigned one above 2^31 is boxed where a call is not inlined.

@@ -52,7 +52,8 @@ async function prepare(device: Device) {
   await until(() => !regs.has(REG.STATUS.UP), { ms: 20, what: "nothing" });
   let looks = 0;
   await until(() => regs.get(REG.STATUS.UP) === 0 && looks++ > 0, { ms: 20, what: "nothing" });
-  for (let i = 0; i < REG.FILTER.length; i++) regs.write(REG.FILTER.at(i), 0);
+  regs.fill(REG.FILTER, 0);
+  regs.write(REG.FILTER.at(1), 0);
   const { words, low } = device.dma(4 * DESCRIPTOR.size, { align: 128 });
   words[DESCRIPTOR.address.word] = low;
   device.busMaster(true);

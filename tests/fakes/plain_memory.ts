@@ -51,6 +51,7 @@ export class MemoryDevice extends FakeDevice {
       has: (field) => current().has(field),
       get: (field) => current().get(field),
       set: (field, value) => current().set(field, value),
+      fill: (row, value) => current().fill(row, value),
     };
   }
 

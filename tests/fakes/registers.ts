@@ -6,6 +6,7 @@ import {
   type Field,
   type Readable,
   type ReadableField,
+  type RegisterRow,
   type Registers,
   type Writable,
 } from "../../src/driver/registers.ts";
@@ -51,6 +52,10 @@ export class FakeRegisters implements Registers {
 
   set(field: Field<"rw">, value: number): void {
     this.#store(field.offset, (this.#load(field.offset) & ~field.mask) | field.of(value));
+  }
+
+  fill(row: RegisterRow<Writable>, value: number): void {
+    for (let i = 0; i < row.length; i++) this.write(row.at(i), value);
   }
 
   #load(offset: number): number {

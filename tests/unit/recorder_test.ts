@@ -1,6 +1,6 @@
 /** Recording of register accesses: what the device sees of it, what is read back, and what a liar can do. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { bit, bits, DeviceError, rc, registers, ro, rw, wo } from "../../src/driver/mod.ts";
+import { bit, bits, DeviceError, rc, registers, ro, row, rw, wo } from "../../src/driver/mod.ts";
 import { GrantedDevice } from "../../src/host/device.ts";
 import {
   RECORD_LENGTH,
@@ -19,6 +19,7 @@ const REG = registers({
   STATUS: ro(0x08, { LU: bit(1), LANES: bits(7, 4) }),
   ICR: rc(0xc0),
   IMC: wo(0xd8),
+  FILTER: row(wo(0xe0), { count: 2, stride: 8 }),
 });
 
 const WINDOW = 0x200;
@@ -46,6 +47,7 @@ Deno.test("every access is recorded with the whole value of its register, and wo
   regs.write(REG.CTRL, -1);
   regs.set(REG.CTRL.SPEED, 1);
   regs.write(REG.IMC, 7);
+  regs.fill(REG.FILTER, 0x80000000);
   assertEquals([window[0], window[0xd8 / 4]], [0xfffffdff, 7]);
   assertEquals(texts(memory), [
     "R 5 0x8 0xf0000032",
@@ -55,6 +57,8 @@ Deno.test("every access is recorded with the whole value of its register, and wo
     "R 5 0x0 0xffffffff",
     "W 5 0x0 0xfffffdff",
     "W 5 0xd8 0x7",
+    "W 5 0xe0 0x80000000",
+    "W 5 0xe8 0x80000000",
   ]);
 });
 

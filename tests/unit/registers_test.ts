@@ -26,7 +26,10 @@ Deno.test("registers carry name, offset, access and fields", () => {
     allRegisters(REG).map(({ name }) => name).join(" "),
     "CTRL STATUS ICR IMC RAH[0] RAH[1] RAH[2]",
   );
-  assertThrows(() => REG.RAH.at(3), RangeError, "Cannot use RAH[3]: it has 3 registers");
+  assertStrictEquals(REG.RAH.at(1), REG.RAH.at(1));
+  for (const index of [3, -1, 0.5]) {
+    assertThrows(() => REG.RAH.at(index), RangeError, `Cannot use RAH[${index}]: it has 3 registers`);
+  }
 });
 
 Deno.test("fields put values in place and take them out, unsigned", () => {
@@ -78,6 +81,13 @@ Deno.test("mapped registers are words of the window, read unsigned", () => {
   assertStrictEquals(regs.has(REG.STATUS.LU), true);
   regs.write(REG.RAH.at(2), 5);
   assertStrictEquals(words[0x114 / 4], 5);
+  words.fill(1);
+  regs.fill(REG.RAH, 7);
+  assertEquals([...words.entries()].filter(([, word]) => word === 7).map(([at]) => at * 4), [
+    0x104,
+    0x10c,
+    0x114,
+  ]);
 });
 
 Deno.test("a window that starts within the BAR holds the registers there", () => {
