@@ -130,8 +130,8 @@ export class Supervisor implements AsyncDisposable {
   #wake?: () => void;
   /** Settles when the recovery that is under way is over. */
   #recovery?: PromiseWithResolvers<void>;
-  /** Resolves when the kernel has ended the grant of that generation. */
-  #grant = { generation: 0, ended: Promise.withResolvers<void>() };
+  /** Resolves when the kernel has ended the grant of that generation, to what it then says. */
+  #grant = { generation: 0, ended: Promise.withResolvers<ClaimStatus>() };
   #watch: Promise<void>;
   #closing = false;
 
@@ -201,7 +201,7 @@ export class Supervisor implements AsyncDisposable {
   kernelStatus(): ClaimStatus {
     const status = this.#claim.status();
     // Reading it takes the news away from the watch.
-    if (!status.live && status.generation === this.#grant.generation) this.#grant.ended.resolve();
+    if (!status.live && status.generation === this.#grant.generation) this.#grant.ended.resolve(status);
     return status;
   }
 
@@ -431,7 +431,6 @@ export class Supervisor implements AsyncDisposable {
         stallMs: limits.stall,
       });
       try {
-        this.#grant = { generation: this.#claim.status().generation, ended: Promise.withResolvers() };
         process.give(grant, { type: "start", options, dma, rawRing });
       } catch (error) {
         if (!hasClosed(error)) throw error;
@@ -439,6 +438,7 @@ export class Supervisor implements AsyncDisposable {
       } finally {
         this.#library.r3_close(grant);
       }
+      this.#grant = { generation: this.#claim.status().generation, ended: Promise.withResolvers() };
     } catch (error) {
       if (!(error instanceof KernelError)) throw error;
       given.refused = error.errno === ERRNO.ENODEV
@@ -487,11 +487,13 @@ export class Supervisor implements AsyncDisposable {
     };
     given.said.forEach(listen);
     process.onMessage = listen;
-    if (!refused) await Promise.race([process.ended, this.#grant.ended.promise]);
+    const last = refused
+      ? undefined
+      : await Promise.race([process.ended.then(() => undefined), this.#grant.ended.promise]);
     clearTimeout(late);
-    // Its descriptors are closed by now, but whoever it passed them to may not have closed theirs.
-    this.#claim.revoke();
-    const status = this.kernelStatus();
+    // Without the kernel's word its descriptors may be open yet, where it has passed them to somebody.
+    if (!last) this.#claim.revoke();
+    const status = last ?? this.kernelStatus();
     const channels = this.#channels();
     let reason: Reason | undefined = refused ?? this.#dmaFault ??
       (isLate ? this.#lateReason() : kernelReason(status)) ??
