@@ -5,6 +5,8 @@
  *
  * Started as `deno run … bench/packet_driver.ts LIBRARY`.
  */
+import e1000 from "../drivers/e1000/driver.ts";
+import { LoopClock, useClock } from "../src/driver/clock.ts";
 import type { Driver } from "../src/driver/mod.ts";
 import { runDriver } from "../src/host/run.ts";
 import { ERRNO, Grant, KernelError, openLibrary } from "../src/kernel/mod.ts";
@@ -14,6 +16,8 @@ const DMA = 0x20000;
 const RING = 512;
 
 const library = openLibrary(Deno.args[0]);
+const clock = new LoopClock(() => library.r3_now());
+useClock(clock);
 let before = 0;
 let timed = false;
 
@@ -27,8 +31,9 @@ function onSignal(): void {
 try {
   await runDriver(new Grant(library, -1), {
     start: { options: { rings: RING }, dma: DMA },
+    driver: e1000 as Driver<unknown>,
+    clock,
     seal: () => {},
-    load: async () => (await import("../drivers/e1000/driver.ts")).default as Driver<unknown>,
     log: console.error,
     onReady: () => {},
     onSignal,

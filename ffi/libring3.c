@@ -10,6 +10,8 @@
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -26,33 +28,27 @@
 /* Most instructions of a filter. */
 #define MAX_FILTER 1024
 
-/* Once set, memory can no longer be mapped and files no longer be opened. Never cleared. */
+/* How far this process has been sealed. Only rises. */
 static atomic_int sealed;
+
+enum {
+	SEALED = 1,		/* nothing is opened or made */
+	SEALED_MAPPED,		/* nor mapped */
+};
+
+/* It has taken on a filter of system calls. */
+static bool filtered;
 
 static int result(int value)
 {
 	return value < 0 ? -errno : value;
 }
 
-/*
- * Seal this library, and take on the filter of system calls that a file holds as
- * a BPF program, in every thread. An empty file is no filter. The file is closed.
- */
-EXPORT int r3_seal(int filter)
+/* Takes a filter on in every thread. */
+static int take_on(struct sock_filter *code, size_t count)
 {
-	struct sock_filter code[MAX_FILTER];
-	struct sock_fprog program = { .filter = code };
-	const ssize_t size = pread(filter, code, sizeof(code), 0);
+	const struct sock_fprog program = { .len = (unsigned short)count, .filter = code };
 
-	atomic_store(&sealed, 1);
-	if (size < 0)
-		return -errno;
-	if (size == sizeof(code) || (size_t)size % sizeof(code[0]))
-		return -EINVAL;
-	close(filter);
-	if (!size)
-		return 0;
-	program.len = (unsigned short)((size_t)size / sizeof(code[0]));
 	/* A thread that cannot take it on is returned by its number. */
 	switch (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC,
 			&program)) {
@@ -63,6 +59,50 @@ EXPORT int r3_seal(int filter)
 	default:
 		return -ESRCH;
 	}
+}
+
+/*
+ * Seal this library, but for mapping, and take on the filter of system calls that
+ * a file holds as a BPF program. An empty file is no filter. The file is closed.
+ */
+EXPORT int r3_seal(int filter)
+{
+	struct sock_filter code[MAX_FILTER];
+	const ssize_t size = pread(filter, code, sizeof(code), 0);
+	int err;
+
+	atomic_store(&sealed, SEALED);
+	if (size < 0)
+		return -errno;
+	if (size == sizeof(code) || (size_t)size % sizeof(code[0]))
+		return -EINVAL;
+	close(filter);
+	if (!size)
+		return 0;
+	err = take_on(code, (size_t)size / sizeof(code[0]));
+	filtered = !err;
+	return err;
+}
+
+/*
+ * Seal mapping too, and what the filter has left open for it: nothing is shared
+ * any more, and no filter taken on. To be called after r3_seal().
+ */
+EXPORT int r3_seal_mapped(void)
+{
+	static struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_seccomp, 3, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mmap, 0, 3),
+		/* The lower half of its flags. */
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[3])),
+		BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, MAP_SHARED, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+
+	atomic_store(&sealed, SEALED_MAPPED);
+	return filtered ? take_on(code, sizeof(code) / sizeof(code[0])) : 0;
 }
 
 EXPORT int r3_open(const char *path)
@@ -158,7 +198,7 @@ EXPORT int r3_map(int fd, uint64_t offset, uint64_t length, void *over)
 {
 	void *at;
 
-	if (atomic_load(&sealed))
+	if (atomic_load(&sealed) == SEALED_MAPPED)
 		return -EPERM;
 	if ((uintptr_t)over % (uintptr_t)sysconf(_SC_PAGESIZE))
 		return -EINVAL;

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
  * System calls. Two filters: one from before the program starts, which leaves it
- * what Deno needs to come up; and one that the program takes on when it holds
- * all that it will ever hold, which leaves what a running V8 needs. What the
- * first denies fails; what the second denies ends the process, as by then
- * nothing but an escape from V8 would ask for it.
+ * what Deno needs to come up; and one that the program takes on before it runs
+ * what it is for, which leaves what a running V8 needs, and to map the grant that
+ * it is yet to receive. libring3 ends that, when it is mapped, by a third. What
+ * the first denies fails; what the others deny ends the process, as by then nothing
+ * but an escape from V8 would ask for it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -143,6 +144,19 @@ static void memory(scmp_filter_ctx filter, bool executable)
 		rule(filter, SCMP_ACT_ALLOW, protect[at], data);
 }
 
+/* To map a grant, as data, and then to take on the filter that ends this. */
+static void mapping(scmp_filter_ctx filter)
+{
+	add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2, (const struct scmp_arg_cmp[]){
+		SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0),
+		SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS | MAP_SHARED | MAP_HUGETLB, MAP_SHARED),
+	});
+	add(filter, SCMP_ACT_ALLOW, SCMP_SYS(seccomp), 2, (const struct scmp_arg_cmp[]){
+		SCMP_A0(SCMP_CMP_EQ, SECCOMP_SET_MODE_FILTER),
+		SCMP_A1(SCMP_CMP_EQ, SECCOMP_FILTER_FLAG_TSYNC),
+	});
+}
+
 /*
  * The second filter as a program in a file that nobody can change: its descriptor.
  * To be called as the process.
@@ -156,6 +170,7 @@ int filter_for_seal(bool executable_memory)
 	all(filter, SCMP_ACT_ERRNO(EPERM), in_vain, COUNT(in_vain));
 	threads_only(filter);
 	memory(filter, executable_memory);
+	mapping(filter);
 	rule(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl),
 	     SCMP_A1(SCMP_CMP_MASKED_EQ, COMMAND_GROUP, GRANT_COMMANDS));
 	/* Whether a stream is a terminal. */

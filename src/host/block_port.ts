@@ -21,7 +21,7 @@ function padded(text: string, size: number): Uint8Array {
   return bytes;
 }
 
-/** Maps the port's rings. Made before the library is sealed. */
+/** Maps the port's rings. Made before mapping is sealed. */
 export class GrantedBlockPort implements BlockPort {
   readonly kind = "block";
   readonly queues: readonly Channel[];

@@ -11,7 +11,7 @@ export interface MappedChannel {
   bufferSize: number;
 }
 
-/** Maps the channels of the grant's port, in the kernel's order. Done before the library is sealed. */
+/** Maps the channels of the grant's port, in the kernel's order. Done before mapping is sealed. */
 export function mapChannels(grant: Grant): MappedChannel[] {
   const info = grant.info();
   return channelsIn(grant.map(info.port_mmap_offset, Number(info.port_mmap_length)), grant);

@@ -35,7 +35,7 @@ interface Piece {
   used: number;
 }
 
-/** Maps everything that a grant holds. Made before the library is sealed; maps nothing afterwards. */
+/** Maps everything that a grant holds. Made before mapping is sealed; maps nothing afterwards. */
 export class GrantedDevice implements Device {
   readonly address: string;
   readonly vendor: number;

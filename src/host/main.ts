@@ -1,14 +1,14 @@
 /**
  * The process that runs one driver: gives up every permission, loads the driver without running it, makes the
- * realm unchangeable, waits for its grant, maps what it holds, seals the library, and only then runs the driver,
- * whose first line finds typed arrays and nothing else.
+ * realm unchangeable, seals the process, and only then runs the driver's modules, which find a language and
+ * nothing else. It waits for its grant, maps what that holds, seals that too, and has the driver bring it up.
  *
  * Started by the supervisor as `deno run … src/host/main.ts LIBRARY CONTROL_FD FILTER_FD MODULE …`, with an import map
  * that says what `ring3-driver` and `ring3-program` are: a literal specifier is part of the module graph, so that
  * importing it needs no permission that would have to outlast the seal. The modules are all that are part of that
  * graph, by URL.
  */
-import { LoopClock } from "../driver/clock.ts";
+import { LoopClock, useClock } from "../driver/clock.ts";
 import * as api from "../driver/mod.ts";
 import { Port } from "../driver/ports.ts";
 import { MappedRegisters } from "../driver/registers.ts";
@@ -131,7 +131,14 @@ async function main([libraryPath, controlFd, filterFd, ...modules]: string[]): P
   new Date().getTimezoneOffset();
   limitGlobals(log);
   harden(SHARED);
-  // From here on no file is read, and the event loop turns but once more, to run the driver's modules.
+  check(library.r3_seal(Number(filterFd)), "Cannot seal the process");
+  const clock = new LoopClock(() => library.r3_now());
+  useClock(clock);
+  // From here on no file is read, and the event loop turns but once more, for both of these.
+  const [{ default: driver }, { default: program }] = await Promise.all([
+    import("ring3-driver"),
+    import("ring3-program"),
+  ]);
   say({ type: "waiting" });
   let received = control.receive();
   let recorder: Recorder | undefined;
@@ -143,9 +150,10 @@ async function main([libraryPath, controlFd, filterFd, ...modules]: string[]): P
   return await runDriver(new Grant(library, received.fd), {
     start: received.message as StartMessage,
     recorder,
-    seal: () => void check(library.r3_seal(Number(filterFd)), "Cannot seal the process"),
-    load: async () => (await import("ring3-driver")).default,
-    raw: { load: async () => (await import("ring3-program")).default, onTraffic: say },
+    driver,
+    clock,
+    seal: () => void check(library.r3_seal_mapped(), "Cannot seal the process"),
+    raw: { program, onTraffic: say },
     log,
     onReady: () => say({ type: "ready" }),
     onSignal: () => {

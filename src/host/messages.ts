@@ -46,8 +46,7 @@ export type ControlMessage =
   | { type: "fault"; how: "stall" | "exception" | "exit" | "out-of-memory" };
 
 /**
- * All that a driver process says. `waiting`: started, its files are read and found good, it waits for a
- * grant. `ready`: attached and carrying traffic. `traffic`: of a raw port, at most
+ * All that a driver process says. `waiting`: the driver's modules have run, and it waits for a grant. `ready`: attached and carrying traffic. `traffic`: of a raw port, at most
  * once a second but for changes of the link. `failed`: its last words, before it exits with `EXIT_FAILED`.
  */
 export type HostMessage =

@@ -20,7 +20,7 @@ function featuresOf(bits: number): NetFeatures {
   };
 }
 
-/** Maps the port's rings. Made before the library is sealed. */
+/** Maps the port's rings. Made before mapping is sealed. */
 export class GrantedNetPort implements NetPort {
   readonly kind = "net";
   readonly tx: Channel;

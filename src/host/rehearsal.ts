@@ -4,6 +4,7 @@
  * has time. The code is the real one; the kernel's answers are made up here, and its WAIT ends at once.
  */
 import { ERRNO, Grant, type GrantCalls, KernelError, uapi } from "../kernel/mod.ts";
+import { LoopClock, useClock } from "../driver/clock.ts";
 import type { Driver } from "../driver/mod.ts";
 import { blockDriver, netDriver } from "./rehearsal_driver.ts";
 import { runDriver } from "./run.ts";
@@ -85,11 +86,14 @@ export async function rehearse(): Promise<void> {
 async function rehearseWith(driver: Driver<unknown>, info: Uint8Array): Promise<void> {
   const start = JSON.parse(`{ "options": {}, "dma": ${PAGE} }`);
   const nothing = () => {};
+  const clock = new LoopClock();
+  useClock(clock);
   try {
     await runDriver(new Grant(pretendedKernel(info), -1), {
       start,
+      driver,
+      clock,
       seal: nothing,
-      load: () => Promise.resolve(driver),
       log: nothing,
       onReady: nothing,
       onSignal: nothing,

@@ -1,5 +1,5 @@
-/** A driver's whole life on a grant: map, seal, load, run. */
-import { LoopClock, useClock } from "../driver/clock.ts";
+/** A driver's life on a grant: map, seal that, bring up, run. */
+import type { LoopClock } from "../driver/clock.ts";
 import type { Device } from "../driver/device.ts";
 import { DeviceError } from "../driver/error.ts";
 import type { Driver } from "../driver/mod.ts";
@@ -17,10 +17,12 @@ import type { Recorder } from "./recorder.ts";
 export interface RunOptions {
   start: Pick<StartMessage, "options" | "dma" | "rawRing">;
   recorder?: Recorder;
+  /** What its module has as default export. */
+  driver: Driver<unknown>;
+  /** The one that `useClock` has been told of. */
+  clock: LoopClock;
   /** Called when all is mapped: after it, nothing can be. */
   seal: () => void;
-  /** Runs the driver's module, which no line of has run before. */
-  load: () => Promise<Driver<unknown>>;
   log: (message: string) => void;
   /** Called once traffic can flow. */
   onReady: () => void;
@@ -28,8 +30,7 @@ export interface RunOptions {
   onSignal: () => void;
   /** What a raw port takes besides, if that is what the manifest has. */
   raw?: {
-    /** As `load`, for the program. */
-    load: () => Promise<Program | undefined>;
+    program: Program | undefined;
     /** Called with what the port has carried. */
     onTraffic: (traffic: TrafficMessage) => void;
   };
@@ -93,14 +94,10 @@ function rawPort(
 
 /** Runs a driver on a grant until it fails, or the kernel takes the grant away. @throws What ended it. */
 export async function runDriver(grant: Grant, options: RunOptions): Promise<never> {
-  const { start, recorder, seal, load, log, onReady, onSignal, raw } = options;
+  const { start, recorder, driver, clock, seal, log, onReady, onSignal, raw } = options;
   const device = new GrantedDevice(grant, start.dma, { options: start.options, log, recorder });
   const granted = mapPort(grant);
   seal();
-  const clock = new LoopClock(() => grant.now());
-  useClock(clock);
-  // At once: the event loop makes one turn for both.
-  const [driver, program] = await Promise.all([load(), raw?.load()]);
   const vectors = driver.vectors ?? 1;
   if (device.vectors < vectors) {
     throw new DeviceError(
@@ -109,7 +106,7 @@ export async function runDriver(grant: Grant, options: RunOptions): Promise<neve
     );
   }
   const port = raw && start.rawRing !== undefined
-    ? rawPort(device, program, { ring: start.rawRing, onTraffic: raw.onTraffic })
+    ? rawPort(device, raw.program, { ring: start.rawRing, onTraffic: raw.onTraffic })
     : granted;
   return await runLoop(runnable(driver, { device, port }), { grant, clock, onReady, onSignal });
 }

@@ -55,7 +55,7 @@ export class Grant {
 
   /**
    * Maps `length` bytes at an mmap offset that the kernel gave. The mapping stays as long as the buffer.
-   * @throws {KernelError} EPERM once the library is sealed.
+   * @throws {KernelError} EPERM once mapping is sealed.
    */
   map(offset: bigint, length: number): SharedArrayBuffer {
     return mapMemory(this.#library, this.#fd, { offset, length, action: "Cannot map granted memory" });

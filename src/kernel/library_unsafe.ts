@@ -9,6 +9,7 @@
 
 const SYMBOLS = {
   r3_seal: { parameters: ["i32"], result: "i32" },
+  r3_seal_mapped: { parameters: [], result: "i32" },
   r3_open: { parameters: ["buffer"], result: "i32" },
   r3_close: { parameters: ["i32"], result: "i32" },
   r3_memory: { parameters: ["u64"], result: "i32" },

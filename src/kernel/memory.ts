@@ -11,7 +11,7 @@ const WASM_PAGE = 64 * 1024;
 /**
  * Maps `length` bytes of a grant or of `SharedMemory`. The mapping stays as long as the buffer, whatever
  * becomes of the descriptor.
- * @throws {KernelError} beginning with `action`; EPERM once the library is sealed.
+ * @throws {KernelError} beginning with `action`; EPERM once mapping is sealed.
  */
 export function mapMemory(library: Pick<GrantCalls, "r3_map">, fd: number, { offset = 0n, length, action }: {
   offset?: bigint;

@@ -76,7 +76,7 @@ const DRAIN = 500;
 export class DriverProcess {
   /** Resolves when the process has ended and what it said has been read. */
   readonly ended: Promise<ProcessEnd>;
-  /** Resolves to true when it waits for its grant with its driver's files found good; false if it ended before. */
+  /** Resolves to true when it waits for its grant, with its driver's modules run; false if it ended before. */
   readonly waiting: Promise<boolean>;
   /** Resolves when its process is there to be told of; also if it ended before. */
   readonly launched: Promise<void>;
@@ -123,7 +123,7 @@ export class DriverProcess {
     });
   }
 
-  /** Starts a process for a version of a driver. It maps and loads nothing until it gets its grant. */
+  /** Starts a process for a version of a driver. It has no device until it gets its grant. */
   static spawn(library: Library, options: SpawnOptions): DriverProcess {
     const { files, version, uid, manifest: { grant, limits, walls, jit } } = options;
     const source = files.main.replace(/\/host\/[^/]*$/, "");

@@ -658,12 +658,12 @@ export class Supervisor implements AsyncDisposable {
 
   #spawn(version: Version): DriverProcess {
     const { files, uid } = this.#options;
-    return DriverProcess.spawn(this.#library, {
-      files,
-      version,
-      uid,
-      manifest: this.#manifest,
-    });
+    const process = DriverProcess.spawn(this.#library, { files, version, uid, manifest: this.#manifest });
+    // Its modules run, and may speak, before it has the device.
+    process.onMessage = (message) => {
+      if (message.type === "log") this.#tell({ type: "log", text: message.text });
+    };
+    return process;
   }
 
   /**
@@ -694,12 +694,20 @@ export class Supervisor implements AsyncDisposable {
     const tell = (state: "starting" | "ready" | "lost") =>
       this.#tell({ type: "spare", state, pid: spare.pid });
     spare.launched.then(() => tell("starting"));
+    // What its modules do has an end.
+    const late = setTimeout(() => {
+      if (this.#spare === spare) spare.kill();
+    }, this.#manifest.limits.start);
     spare.waiting.then((waits) => {
+      clearTimeout(late);
       if (waits && this.#spare === spare) tell("ready");
     });
-    spare.ended.then(() => {
+    spare.ended.then((end) => {
       if (this.#spare !== spare) return;
       this.#spare = undefined;
+      if (end.failed) {
+        this.#tell({ type: "log", text: `no spare: ${processReason(end, spare.version).text}` });
+      }
       tell("lost");
       this.#refillLater();
     });

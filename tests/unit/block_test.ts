@@ -15,6 +15,7 @@ import {
   sectorsOf,
   takeRequest,
 } from "../../src/driver/mod.ts";
+import { LoopClock } from "../../src/driver/clock.ts";
 import { runDriver } from "../../src/host/run.ts";
 import { ERRNO, Grant, type GrantCalls, uapi, WAIT_WORD } from "../../src/kernel/mod.ts";
 import { FakeBlockPort } from "../fakes/block_port.ts";
@@ -123,8 +124,9 @@ async function run(grant: Grant, driver: BlockDriver<unknown> | NetDriver<unknow
   const error = await assertRejects(() =>
     runDriver(grant, {
       start: { options: {}, dma: 0 },
+      driver,
+      clock: new LoopClock(),
       seal: nothing,
-      load: () => Promise.resolve(driver),
       log: nothing,
       onReady: nothing,
       onSignal: nothing,

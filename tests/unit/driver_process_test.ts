@@ -59,6 +59,9 @@ Deno.test("a driver process waits behind its walls, and ends with its launcher",
         const status = await Deno.readTextFile(`/proc/${process.pid}/status`);
         assertStringIncludes(status, "Name:\tdeno\n");
         assertStringIncludes(status, "NStgid:\t" + process.pid + "\t1\n");
+        // The driver's modules have run behind both filters that come before the grant.
+        const filters = (text: string) => Number(/^Seccomp_filters:\t(\d+)$/m.exec(text)?.[1]);
+        assertEquals(filters(status) - filters(await Deno.readTextFile("/proc/self/status")), 2);
         process.kill();
         assertEquals((await process.ended).signal, "SIGKILL");
       });

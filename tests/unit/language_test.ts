@@ -58,17 +58,21 @@ Deno.test("every attempt to get out of the language throws, and the host carries
   }
 });
 
-Deno.test("no line of a driver runs before it has its grant, and all of it has been read by then", async () => {
+Deno.test("a driver's modules have run when it waits for its grant, and nothing is read after that", async () => {
   const files = {
-    ...driver("", `import { first } from "./first.ts"; console.log("second " + first);`),
+    ...driver(
+      `device.log("brought up");`,
+      `import { first } from "./first.ts"; console.log("second " + first);`,
+    ),
     "first.ts":
       `console.log("first"); await sleepless(); export const first = 1; async function sleepless() { await 0; }`,
   };
   const end = await runHost(files, { whenWaiting: (folder) => Deno.remove(folder, { recursive: true }) });
   assertEquals(end.messages.map((message) => message.type === "log" ? message.text : message.type), [
-    "waiting",
     "first",
     "second 1",
+    "waiting",
+    "brought up",
     "ready",
   ]);
 });

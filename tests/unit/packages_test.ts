@@ -82,8 +82,8 @@ Deno.test({
     const source = `import { outer } from "outer"; import { part } from "npm:outer@1.2.3/part";
       import * as same from "outer/lib/part.js"; console.log(outer, part, same.part);`;
     assertEquals(await run(source, { served: [OUTER, INNER], packages: ["npm:outer@1.2.3"] }), [
-      "waiting",
       "42 7 7",
+      "waiting",
       "ready",
     ]);
   },

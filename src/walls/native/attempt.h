@@ -74,6 +74,7 @@ int keep_victim(void);
 
 /* libring3.c, compiled in. */
 int r3_seal(int filter);
+int r3_seal_mapped(void);
 int r3_receive(int fd, void *data, uint32_t size, int32_t *passed, int32_t nonblock);
 
 #endif

@@ -114,6 +114,8 @@ int main(int argc, char **argv)
 	if (attempt->prepare)
 		attempt->prepare();
 	result = r3_seal(FILTER_FD);
+	if (!result)
+		result = r3_seal_mapped();
 	if (result) {
 		errno = -result;
 		broken("sealing");

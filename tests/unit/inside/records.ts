@@ -1,4 +1,4 @@
-/** What tests run in a process of its own: `record FD` accesses registers until it is killed; `sealed` tries what a seal forbids. */
+/** What tests run in a process of its own: `record FD` accesses registers until it is killed; `sealed` tries what seals forbid. */
 import { registers, rw } from "../../../src/driver/mod.ts";
 import { RECORD_LENGTH, RECORDED, RecordedRegisters, Recorder } from "../../../src/host/recorder.ts";
 import { ControlSocket, mapMemory, openLibrary, SharedMemory } from "../../../src/kernel/mod.ts";
@@ -19,7 +19,10 @@ if (what === "sealed") {
   const memory = new SharedMemory(library, RECORD_LENGTH);
   library.r3_seal(library.r3_memory(0n));
   said(() => new SharedMemory(library, RECORD_LENGTH));
-  said(() => mapMemory(library, memory.fd, { length: RECORD_LENGTH, action: "Cannot map" }));
+  const map = () => mapMemory(library, memory.fd, { length: RECORD_LENGTH, action: "Cannot map" });
+  said(map);
+  library.r3_seal_mapped();
+  said(map);
 } else {
   const received = new ControlSocket(library, Number(fd)).receive()!;
   const memory = mapMemory(library, received.fd, { length: RECORD_LENGTH, action: "Cannot map" });
