@@ -236,8 +236,8 @@ async function configure(state: State, config: NetConfig): Promise<void> {
     const hash = (group[5] << 4 | group[4] >> 4) & 0xfff; // bits 47:36, as MO says
     groups[hash >> 5] |= 1 << (hash & 31);
   }
-  for (const [i, word] of groups.entries()) {
-    if (word !== state.groups[i]) regs.write(REG.MTA.at(i), word);
+  for (let i = 0; i < groups.length; i++) {
+    if (groups[i] !== state.groups[i]) regs.write(REG.MTA.at(i), groups[i]);
   }
   state.groups.set(groups);
 

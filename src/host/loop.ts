@@ -139,7 +139,9 @@ export async function runLoop(driver: Runnable, { grant, clock, onReady, onSigna
     return settling || stale;
   };
 
-  // The first WAIT only looks: from then on the kernel sees to it that the driver comes back.
+  // Frames come in before the word that they can: it takes longer to say. The first WAIT only looks: from then on
+  // the kernel sees to it that the driver comes back.
+  driver.poll(BUDGET);
   wait(0);
   onReady();
   settling = takeStirred();

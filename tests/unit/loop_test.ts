@@ -81,7 +81,7 @@ async function follow(
 
 Deno.test("a driver is brought up, configured, and only then ready; an idle one sleeps without limit", async () => {
   const { log, grant, error } = await follow([]);
-  assertEquals(log, ["bringUp", "configure", "ready", "poll"]);
+  assertEquals(log, ["bringUp", "configure", "poll", "ready", "poll"]);
   assertEquals(grant.asked, [{ kick: 0, timeout: WAIT_FOREVER }]);
   assertEquals(error.constructor, End);
 });
@@ -93,11 +93,11 @@ Deno.test("events reach the driver before it polls again", async () => {
     { events: EVENT.SIGNAL },
     { events: EVENT.TIMEOUT },
   ]);
-  assertEquals(log.slice(3), ["poll", "interrupt 5", "poll", "poll", "signal", "poll", "poll"]);
+  assertEquals(log.slice(4), ["poll", "interrupt 5", "poll", "poll", "signal", "poll", "poll"]);
 });
 
 Deno.test("a driver with more to do is not put to sleep", async () => {
-  let left = 3;
+  let left = 4;
   const { grant } = await follow([{}, {}, {}], { poll: () => --left > 0 });
   assertEquals(grant.asked.map(({ timeout }) => timeout), [0, 0, WAIT_FOREVER, WAIT_FOREVER]);
 });
@@ -111,7 +111,7 @@ Deno.test("the kick of one round is not made again in the next", async () => {
       configure: () => {},
       interrupt: () => {},
       poll: () => {
-        if (++polls === 2) grant.waitWords[WAIT_WORD.KICK] |= 2;
+        if (++polls === 3) grant.waitWords[WAIT_WORD.KICK] |= 2;
         return false;
       },
     }, { grant, clock: new LoopClock(() => 0), onReady: () => {}, onSignal: () => {} })
@@ -121,7 +121,7 @@ Deno.test("the kick of one round is not made again in the next", async () => {
 
 Deno.test("a changed configuration is applied, and polled after, before the next sleep", async () => {
   const { log } = await follow([{ events: EVENT.CONFIG }]);
-  assertEquals(log.slice(3), ["poll", "configure", "poll"]);
+  assertEquals(log.slice(4), ["poll", "configure", "poll"]);
 });
 
 Deno.test("a configuration that fails ends the driver before the next sleep", async () => {
@@ -191,7 +191,7 @@ Deno.test("what poll sets going goes on, though nothing that it awaits takes tim
   const { grant } = await follow([{}, {}, { ms: 1 }], {
     log,
     poll() {
-      if (++polls === 1) void look(10);
+      if (++polls === 2) void look(10);
       return false;
     },
   });
