@@ -173,13 +173,14 @@ function hex(n: number): string {
 
 /** The first words of the EEPROM, §13.4.4. */
 async function readEeprom(regs: Registers, words: Uint16Array): Promise<void> {
+  const { START, ADDR, DONE, DATA } = REG.EERD;
   for (let i = 0; i < words.length; i++) {
-    regs.write(REG.EERD, REG.EERD.START.mask | REG.EERD.ADDR.of(i));
+    regs.write(REG.EERD, START.mask | ADDR.of(i));
     // To await what is there already takes longer than all else here, and a recovery waits for it.
-    if (!regs.has(REG.EERD.DONE)) {
-      await until(() => regs.has(REG.EERD.DONE), { ms: 20, what: `EERD.DONE of EEPROM word ${i}` });
+    if (!regs.has(DONE)) {
+      await until(() => regs.has(DONE), { ms: 20, what: `EERD.DONE of EEPROM word ${i}` });
     }
-    words[i] = regs.get(REG.EERD.DATA);
+    words[i] = regs.get(DATA);
   }
 }
 

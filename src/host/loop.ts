@@ -64,7 +64,7 @@ async function settle(
   let settled = false;
   const done = promise.finally(() => settled = true);
   for (;;) {
-    await settleTurns();
+    for (let turn = 0; turn < TURNS && !settled; turn++) await null;
     const patience = clock.nextDueMs() === Infinity ? PATIENT_TURNS : 0;
     for (let turn = 0; turn < patience && !settled; turn++) await null;
     if (settled) return await done;
