@@ -216,6 +216,35 @@ void r3_grant_fail(struct r3_grant *grant, u32 reason, const char *format, ...)
 	queue_work(r3_workqueue, &grant->end_work);
 }
 
+/*
+ * The process that has mapped the grant ends. Its files are closed only when all
+ * of its memory has been given back, which can take longer than a recovery.
+ */
+static void r3_grant_mm_release(struct mmu_notifier *notifier, struct mm_struct *mm)
+{
+	struct r3_grant *grant = container_of(notifier, struct r3_grant, notifier);
+
+	r3_grant_fail(grant, R3_END_RELEASED, "%s", "");
+}
+
+static const struct mmu_notifier_ops r3_grant_mm_ops = {
+	.release = r3_grant_mm_release,
+};
+
+/* Watch the first process that maps the grant. Caller holds the mmap_lock of mm for writing. */
+static int r3_grant_watch(struct r3_grant *grant, struct mm_struct *mm)
+{
+	int err;
+
+	if (cmpxchg(&grant->mm, NULL, mm))
+		return 0;
+	grant->notifier.ops = &r3_grant_mm_ops;
+	err = __mmu_notifier_register(&grant->notifier, mm);
+	if (err)
+		WRITE_ONCE(grant->mm, NULL);
+	return err;
+}
+
 static int r3_grant_release(struct inode *inode, struct file *file)
 {
 	struct r3_grant *grant = file->private_data;
@@ -224,6 +253,8 @@ static int r3_grant_release(struct inode *inode, struct file *file)
 	mutex_lock(&dev->lock);
 	r3_grant_end(grant, R3_END_RELEASED, "");
 	mutex_unlock(&dev->lock);
+	if (grant->mm)
+		mmu_notifier_unregister(&grant->notifier, grant->mm);
 	r3_grant_put(grant);
 	return 0;
 }
@@ -508,6 +539,9 @@ static int r3_grant_mmap(struct file *file, struct vm_area_struct *vma)
 	 */
 	if (r3_grant_vmas_full(grant))
 		return -ENOMEM;
+	err = r3_grant_watch(grant, vma->vm_mm);
+	if (err)
+		return err;
 	err = r3_grant_hold(grant, &noio);
 	if (err)
 		return err;

@@ -23,6 +23,7 @@
 #include <linux/hrtimer.h>
 #include <linux/interrupt.h>
 #include <linux/kref.h>
+#include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
 #include <linux/rwsem.h>
@@ -203,6 +204,8 @@ struct r3_grant {
 	struct xarray regions;		/* id to r3_region; live_lock */
 	u32 next_region;
 	struct address_space *mapping;	/* of the grant's file once mapped; dev->lock or mmap */
+	struct mm_struct *mm;		/* of the first process to map it; held by the notifier */
+	struct mmu_notifier notifier;	/* of that one's end */
 	atomic_t vmas;			/* of that mapping: at most R3_MAX_MAPPINGS */
 	struct xarray dma_maps;		/* handle to r3_mapping */
 	u64 dma_limit;

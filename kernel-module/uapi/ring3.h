@@ -164,7 +164,7 @@ struct r3_port_block {
 
 /* Why a grant ended. */
 #define R3_END_NONE		0	/* it lives, or there was none */
-#define R3_END_RELEASED		1	/* the last descriptor was closed: the process ended */
+#define R3_END_RELEASED		1	/* the process that mapped it ended, or nobody has it open */
 #define R3_END_REVOKED		2	/* REVOKE, or the claim was closed */
 #define R3_END_DEVICE_LOST	3	/* unplugged, or unbound from ring3 */
 #define R3_END_PROTOCOL		4	/* the driver broke the ring protocol; text says how */

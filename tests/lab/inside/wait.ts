@@ -134,6 +134,21 @@ await runCases({
     for (const kick of [1, 4, 0x80000000]) assertErrno(grant.waitOnce({ kick }).result, "EINVAL", `${kick}`);
   },
 
+  "the end of the process that has mapped a grant ends it, whoever else holds it": async () => {
+    using claim = claimCard();
+    using grant = grantOf(claim);
+    libc.setInherited(grant.fd);
+    const child = new Child(["touch", grant.fd, grant.info().window[0].mmap_offset, 4096]);
+    await child.line();
+    const waiting = grant.waitForever();
+    assertEquals(claim.status().live, 1);
+    child.process.kill("SIGKILL");
+    assertErrno((await waiting).result, "EKEYREVOKED");
+    assertEquals(await child.end(), "SIGKILL");
+    await eventually(() => claim.status().live === 0, "the grant ends");
+    assertEquals(claim.status().end, uapi.END.released);
+  },
+
   "a killed process leaves no grant, whatever it waited for": async () => {
     using claim = claimCard();
     const grant = grantOf(claim);
