@@ -50,6 +50,7 @@ export function render(driver: Driver, options: RenderOptions): string[] {
   ]);
   for (const [name, run] of portFields(driver)) field(name, run);
   field("restarts", { text: restartsText(driver), color: restarts.total > 0 ? "yellow" : undefined });
+  if (driver.fault) wrapped("fault", `${driver.fault.label}, injected until this process ends`, "red");
   if (reason) wrapped("last end", `${reason.kind}: ${reason.text}`, state === "failed" ? "red" : undefined);
   if (spare.state !== "none") {
     field("spare", {
@@ -153,6 +154,7 @@ export function renderLine(driver: Driver): string {
   return [
     `${driver.name} ${driver.address ?? "no device"} ${driver.state}`,
     ...carries,
+    ...driver.fault ? [`injected fault (${driver.fault.label})`] : [],
     `restarts ${driver.restarts.total}`,
   ].map(plain).join("; ");
 }

@@ -20,6 +20,7 @@ const DRIVER: Driver = {
   pid: 4711,
   memory: 33 * 2 ** 20,
   version: { id: "0123456789ab", path: "/ring3/drivers/e1000/driver.ts", since: "2026-11-21T12:00:00Z" },
+  fault: null,
   restarts: { total: 1, used: 1, budget: 5, window: 1_800_000, next: null },
   recoveries: [400, 12.4],
   spare: { state: "ready", pid: 4712, memory: 30 * 2 ** 20 },
