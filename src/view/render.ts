@@ -58,8 +58,10 @@ export function render(driver: Driver, options: RenderOptions): string[] {
     });
   }
   field("process", {
-    text: driver.pid === null ? "none" : `${driver.pid}, version ${driver.version.id}` +
-      (driver.memory === null ? "" : `, ${memoryText(driver.memory)}`),
+    text: driver.pid === null
+      ? "none"
+      : `${driver.pid}, version ${driver.fault?.version ?? driver.version.id}` +
+        (driver.memory === null ? "" : `, ${memoryText(driver.memory)}`),
   });
   if (options.dashboard) field("dashboard", { text: options.dashboard });
   for (const [index, line] of driver.grant.entries()) wrapped(index === 0 ? "granted" : "", line);

@@ -77,6 +77,17 @@ Deno.test("a driver in full", () => {
   ]);
 });
 
+Deno.test("a driver with an injected fault says so", () => {
+  const driver: Driver = { ...DRIVER, fault: { label: "stuck STATUS", version: "ba9876543210" } };
+  assertEquals(render(driver, PLAIN).slice(7, 11), [
+    "  fault       stuck STATUS, injected until this process ends",
+    "  last end    signal: killed by SIGKILL",
+    "  spare       ready, 30 MiB of memory",
+    "  process     4711, version ba9876543210, 33 MiB of memory",
+  ]);
+  assertStringIncludes(renderLine(driver), "; injected fault (stuck STATUS); restarts 1");
+});
+
 Deno.test("a driver that has nothing yet", () => {
   const lines = render(NEW, { columns: 80, color: false });
   assertEquals(lines, [
@@ -337,6 +348,17 @@ Deno.test("an event says in words what happened, and what happens next", () => {
   assertEquals(
     eventText(event({ ...ended, reason: { kind: "upgrade", text: "version b takes over" } })),
     ["ended (upgrade): version b takes over; report r0"],
+  );
+  const fault = { type: "fault", label: "stuck STATUS", version: "b" };
+  assertEquals(
+    [
+      { ...fault, state: "injected", text: "" },
+      { ...fault, state: "refused", text: "the new version does not start: exited" },
+    ].flatMap((one) => eventText(event(one))),
+    [
+      "has an injected fault (stuck STATUS), version b",
+      "fault (stuck STATUS), version b, not injected: the new version does not start: exited",
+    ],
   );
   assertEquals(
     eventText(event({ type: "recovered", ms: 12.34, handed: 3, frame: false })),

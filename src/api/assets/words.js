@@ -264,7 +264,7 @@ export function cardOf(driver, now) {
         starting: "starting",
         ready: `ready${spare.memory === null ? "" : `, ${memory(spare.memory)}`}`,
       }[spare.state],
-      version: visible(version.id).slice(0, 12),
+      version: visible(driver.fault?.version ?? version.id).slice(0, 12),
       used: restarts.budget === null
         ? `${restarts.used}, no limit`
         : `${restarts.used} of ${restarts.budget} in ${duration(restarts.window / 1000)}`,
