@@ -2,12 +2,14 @@
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { UserError } from "../../src/error.ts";
 import { boot, type Lab } from "../../src/lab/mod.ts";
+import { reportDirectory } from "../../src/run/state.ts";
 import { sh } from "../../src/soak/lab.ts";
-import type { Report } from "../../src/supervisor/schema.ts";
+import type { Driver, Report } from "../../src/supervisor/schema.ts";
 import { up } from "./driver_run.ts";
 import { assertHealthy, assertNothingLeft, silent } from "./health.ts";
 
 const HOST = "10.3.0.2";
+const REPORTS = reportDirectory();
 
 /** A version with a fault in the lab, made with sed; its folder. */
 async function faulty(lab: Lab, name: string, sed: string): Promise<string> {
@@ -79,6 +81,11 @@ Deno.test("a fault is injected only where that is allowed, and for the life of o
     assertEquals([now.fault, now.version.id, now.restarts.used], [null, before, 1]);
     assertEquals(now.reason, reason);
     assert(now.warnings.some((line) => line.includes("--allow-faults")), now.warnings.join("\n"));
+    // It is written behind the recovery.
+    await sh(
+      lab,
+      `for i in $(seq 50); do test -e ${REPORTS}/${report}.json && exit; sleep 0.1; done; exit 1`,
+    );
     const kept = await client.get<Report>(`reports/${report}`);
     assertEquals([kept.reason, kept.version, kept.pid], [reason, version, ended.pid]);
   });
@@ -110,11 +117,13 @@ Deno.test("a fault is injected only where that is allowed, and for the life of o
     const { id } = await run.next("spare", { after: run.lastId, where: ({ state }) => state === "ready" });
     const { code, said } = await inject(lab, harmless, ["--label", "harmless"]);
     assertEquals(code, 0, said);
-    await run.next("ready", { after: (await run.next("fault", { after: id })).id });
+    const begun = await run.next("fault", { after: id });
+    await run.next("ready", { after: begun.id });
     await client.act("e1000", "restart");
-    const { restarts, version, fault } = await client.get<NonNullable<typeof run.driver>>("drivers/e1000");
+    const { restarts, version, fault } = await client.get<Driver>("drivers/e1000");
     assertEquals([restarts.used, version.id, fault], [1, before, null]);
-    assertEquals(run.last("ended")!.reason.text, "injected fault (harmless): restarted on request");
+    const { reason } = await run.next("ended", { after: begun.id });
+    assertEquals(reason.text, "injected fault (harmless): restarted on request");
   });
 
   await t.step("pings went on", async () => {
