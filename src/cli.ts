@@ -19,6 +19,7 @@ const ring3: Command = defineGroup({
     stop: async () => (await import("./cli/stop.ts")).stopCommand,
     restart: async () => (await import("./cli/restart.ts")).restartCommand,
     upgrade: async () => (await import("./cli/upgrade.ts")).upgradeCommand,
+    inject: async () => (await import("./cli/inject.ts")).injectCommand,
     kill: async () => (await import("./cli/kill.ts")).killCommand,
     events: async () => (await import("./cli/events.ts")).eventsCommand,
     dashboard: async () => (await import("./cli/dashboard.ts")).dashboardCommand,

@@ -84,7 +84,12 @@ function described({ id, path, method, summary, query, body, answer, problems }:
     summary,
     ...(parameters.length > 0 ? { parameters } : {}),
     ...(body
-      ? { requestBody: { required: false, content: { "application/json": { schema: inPlace(body) } } } }
+      ? {
+        requestBody: {
+          required: !body.safeParse({}).success,
+          content: { "application/json": { schema: inPlace(body) } },
+        },
+      }
       : {}),
     ...(changes ? { security: [{ token: [] }, { session: [] }] } : {}),
     responses: {

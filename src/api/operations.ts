@@ -10,6 +10,7 @@ import {
   driversSchema,
   emptyBody,
   eventsQuery,
+  faultBody,
   grantSchema,
   killBody,
   reportsQuery,
@@ -227,6 +228,20 @@ export const OPERATIONS: readonly Operation[] = [
     ),
     problems: [404, 409, 502],
     handle: ({ fleet, param, body }) => fleet.upgrade(param, body),
+  }),
+  operation({
+    id: "injectFault",
+    method: "post",
+    path: "/drivers/:name/faults",
+    summary:
+      "Replace the driver by a version with a fault for the life of one process, where that is allowed",
+    body: faultBody,
+    answer: ok(
+      z.object({ from: z.string(), to: z.string() }),
+      "The versions: that of the next process, and that with the fault, which has the device.",
+    ),
+    problems: [404, 409, 502],
+    handle: ({ fleet, param, body }) => fleet.inject(param, body),
   }),
   operation({
     id: "killDriver",

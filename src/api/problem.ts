@@ -81,6 +81,7 @@ export class Problem extends Error {
 const FLEET_STATUS: Record<FleetError["kind"], ProblemStatus> = {
   "not-found": 404,
   conflict: 409,
+  forbidden: 403,
   invalid: 400,
   failed: 502,
 };

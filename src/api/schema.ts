@@ -1,7 +1,7 @@
 /** Bodies and queries of the API beside those of src/supervisor/schema.ts. */
 import { z } from "zod";
 import type { PciDevice } from "../pci.ts";
-import { KILL_WAYS } from "../supervisor/contract.ts";
+import { FAULT_LABEL, KILL_WAYS } from "../supervisor/contract.ts";
 import {
   diskSchema,
   driverSchema,
@@ -102,6 +102,19 @@ export const upgradeBody = z.strictObject({
   ),
   source: z.string().min(1).max(4096).optional().describe(
     "The file that it is a copy of: what is shown of the version.",
+  ),
+});
+
+/** Longest that a fault may be asked to stay, milliseconds. */
+const LONGEST_FAULT = 24 * 3_600_000;
+
+/** Body of `POST drivers/:name/faults`. */
+export const faultBody = upgradeBody.extend({
+  label: z.string().regex(FAULT_LABEL, "must be 1 to 200 characters of printable ASCII").describe(
+    "Which fault it is: events and reports of its end say so.",
+  ),
+  for: z.int().min(1).max(LONGEST_FAULT).optional().describe(
+    "Milliseconds that it stays once it is ready; without it, until its process ends.",
   ),
 });
 

@@ -62,6 +62,7 @@ class Shown implements Disposable {
       case "disk":
       case "recovered":
       case "upgrade":
+      case "fault":
       case "manifest":
         for (const line of eventText(event)) view.print(`driver ${line}`);
         break;
@@ -155,6 +156,7 @@ export const runCommand: Command = defineCommand({
       "send traffic through the driver, or write and read its disk; compare, print a table, and end",
     ),
     json: flag("print events, or the result of --check, as JSON"),
+    "allow-faults": flag("let faults be injected into the driver: ring3 inject"),
     watch: flag("upgrade the driver at each save of a file in its folder"),
     listen: text("with --native: where the dashboard is; without it, the first free port from 7333 on", {
       value: "HOST:PORT|none",
@@ -169,7 +171,7 @@ export const runCommand: Command = defineCommand({
   ],
   async main({ positionals: [name], options }) {
     const manifest = await findManifest(name);
-    const { "no-dhcp": noDhcp, device, take, yes, json, check, watch } = options;
+    const { "no-dhcp": noDhcp, "allow-faults": allowFaults, device, take, yes, json, check, watch } = options;
     const listen = parseListen(options.listen);
     if (check && manifest.grant.port?.kind === "raw") {
       throw new UserError("--check is for an interface or a disk, and a raw port has neither", { code: 2 });
@@ -185,7 +187,7 @@ export const runCommand: Command = defineCommand({
       }
       const { signal } = untilInterrupted();
       const progress = progressOnStderr();
-      const native = { manifest, device, take, yes, dhcp: !noDhcp, listen, progress, signal };
+      const native = { manifest, device, take, yes, dhcp: !noDhcp, allowFaults, listen, progress, signal };
       return await shown(json, (telling) => {
         const run = ({ onEvent }: Pick<Telling, "onEvent">) => runNative({ ...native, onEvent });
         return watch ? watched(manifest, { ...telling, signal }, run) : run(telling);
@@ -200,7 +202,11 @@ export const runCommand: Command = defineCommand({
     const hardware = options.disk?.length ? chosen : { ...chosen, disk: disksFor(manifest.match) };
     const { signal } = untilInterrupted();
     const lab = { hardware, yes, progress: progressOnStderr(), signal };
-    const args = [inCheckout(manifest.file), ...(noDhcp ? ["--no-dhcp"] : [])];
+    const args = [
+      inCheckout(manifest.file),
+      ...(noDhcp ? ["--no-dhcp"] : []),
+      ...(allowFaults ? ["--allow-faults"] : []),
+    ];
     const folders = programsOf(manifest).map((program) => dirname(inCheckout(program)));
     if (!check) {
       return await shown(json, (telling) => {

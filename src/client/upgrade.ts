@@ -3,6 +3,7 @@ import { basename, resolve } from "node:path";
 import { UserError } from "../error.ts";
 import { checkout } from "../lab/checkout.ts";
 import { folderOf } from "../manifest/folder.ts";
+import type { InjectOptions } from "../supervisor/contract.ts";
 import type { Target } from "./target.ts";
 
 /** The ids of the versions before and after. */
@@ -14,8 +15,35 @@ export interface Upgrade {
 /** A driver's file as its folder below one named `drivers`, and the path in that. */
 function split(file: string): { folder: string; relative: string } {
   const folder = folderOf(file);
-  if (!folder) throw new UserError(`Cannot upgrade: ${file} is not in a folder of its own below "drivers"`);
+  if (!folder) {
+    throw new UserError(`Cannot take a version: ${file} is not in a folder of its own below "drivers"`);
+  }
   return { folder, relative: file.slice(folder.length + 1) };
+}
+
+/** What a version is taken from, where the supervisor can read it until this is disposed of. */
+interface Source extends AsyncDisposable {
+  body: { path?: string; source?: string };
+}
+
+/** What `from` holds; without it, what the driver's own folder holds: in a lab, that of this checkout. */
+async function sourceOf(target: Target, name: string, from?: string): Promise<Source> {
+  const driver = target.drivers.find((one) => one.name === name);
+  if (!driver) throw new UserError(`No driver ${name} is supervised there`);
+  if (from === undefined && !target.lab) {
+    return { body: {}, [Symbol.asyncDispose]: () => Promise.resolve() };
+  }
+  const { folder, relative } = split(driver.version.path);
+  const source = from === undefined
+    ? `${checkout()}/drivers/${basename(folder)}`
+    : resolve(from).replace(new RegExp(`/${RegExp.escape(relative)}$`), "");
+  const there = await Deno.stat(`${source}/${relative}`).then(({ isFile }) => isFile, () => false);
+  if (!there) throw new UserError(`Cannot take a version of ${name}: there is no ${source}/${relative}`);
+  const staged = await target.stage(source);
+  return {
+    body: { path: `${staged.folder}/${relative}`, source: `${source}/${relative}` },
+    [Symbol.asyncDispose]: () => staged[Symbol.asyncDispose](),
+  };
 }
 
 /**
@@ -24,18 +52,21 @@ function split(file: string): { folder: string; relative: string } {
  * @throws {UserError} if there is nothing to take, or the new version did not stand.
  */
 export async function upgrade(target: Target, name: string, from?: string): Promise<Upgrade> {
-  const driver = target.drivers.find((one) => one.name === name);
-  if (!driver) throw new UserError(`No driver ${name} is supervised there`);
-  if (from === undefined && !target.lab) return await target.client.act<Upgrade>(name, "upgrade");
-  const { folder, relative } = split(driver.version.path);
-  const source = from === undefined
-    ? `${checkout()}/drivers/${basename(folder)}`
-    : resolve(from).replace(new RegExp(`/${RegExp.escape(relative)}$`), "");
-  const there = await Deno.stat(`${source}/${relative}`).then(({ isFile }) => isFile, () => false);
-  if (!there) throw new UserError(`Cannot upgrade ${name}: there is no ${source}/${relative}`);
-  await using staged = await target.stage(source);
-  return await target.client.act<Upgrade>(name, "upgrade", {
-    path: `${staged.folder}/${relative}`,
-    source: `${source}/${relative}`,
-  });
+  await using source = await sourceOf(target, name, from);
+  return await target.client.act<Upgrade>(name, "upgrade", source.body);
+}
+
+/**
+ * Has a driver replaced by what a folder holds for the life of one process: however that ends, the next one is of
+ * the version before. Resolves when it has the device.
+ * @param options `path`: the folder, or the driver's file in it.
+ * @throws {UserError} if the supervisor allows no faults, or this one did not get as far as the device.
+ */
+export async function inject(
+  target: Target,
+  name: string,
+  { path, ...fault }: Omit<InjectOptions, "source">,
+): Promise<Upgrade> {
+  await using source = await sourceOf(target, name, path);
+  return await target.client.act<Upgrade>(name, "faults", { ...source.body, ...fault });
 }

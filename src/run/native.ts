@@ -20,6 +20,8 @@ export interface NativeOptions {
   /** Take the device from the kernel's driver that uses it. */
   take: boolean;
   dhcp: boolean;
+  /** Let faults be injected. */
+  allowFaults: boolean;
   /** Where the API is to listen; without it, where the supervisor finds a free port. */
   listen?: { hostname: string; port: number } | null;
   yes: boolean;
@@ -35,7 +37,7 @@ export interface NativeOptions {
  * @throws {UserError} if this machine cannot be prepared.
  */
 export async function runNative(options: NativeOptions): Promise<number> {
-  const { manifest, device, take, dhcp, listen, onEvent, signal } = options;
+  const { manifest, device, take, dhcp, allowFaults, listen, onEvent, signal } = options;
   await prepareMachine(options);
   await needReadable([manifest.driver, ...programsOf(manifest)]);
   if (signal.aborted) return 0;
@@ -46,6 +48,7 @@ export async function runNative(options: NativeOptions): Promise<number> {
     ...(device === undefined ? [] : ["--device", device]),
     ...(take ? ["--take"] : []),
     ...(dhcp ? [] : ["--no-dhcp"]),
+    ...(allowFaults ? ["--allow-faults"] : []),
   ]);
   const child = new Deno.Command("setpriv", {
     // It ends with this process, however that ends.

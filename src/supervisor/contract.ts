@@ -10,8 +10,11 @@ export type KillWay = (typeof KILL_WAYS)[number];
 /** Why a request was refused. */
 export class FleetError extends Error {
   override readonly name: string = "FleetError";
-  /** `not-found`: no such driver or report; `conflict`: not in its present state; `invalid`: a bad argument; `failed`: tried, and failed. */
-  readonly kind: "not-found" | "conflict" | "invalid" | "failed";
+  /**
+   * `not-found`: no such driver or report; `conflict`: not in its present state; `invalid`: a bad argument;
+   * `forbidden`: not what this supervisor was started to do; `failed`: tried, and failed.
+   */
+  readonly kind: "not-found" | "conflict" | "invalid" | "forbidden" | "failed";
 
   constructor(kind: FleetError["kind"], message: string, options: { cause?: unknown } = {}) {
     super(message, options);
@@ -23,6 +26,17 @@ export class FleetError extends Error {
 export interface UpgradeOptions {
   path?: string;
   source?: string;
+}
+
+/** What a fault may be called: printable ASCII. */
+export const FAULT_LABEL = /^[ -~]{1,200}$/;
+
+/** A version with a fault, which runs for the life of one process. */
+export interface InjectOptions extends UpgradeOptions {
+  /** Which fault it is: events and reports of the end say so. Fits {@link FAULT_LABEL}. */
+  label: string;
+  /** How long it stays once it is ready, milliseconds; without it, until its process ends. */
+  for?: number;
 }
 
 /** Several supervised drivers. All methods that take a name throw a `FleetError` if there is no such driver. */
@@ -51,6 +65,12 @@ export interface Fleet {
    * `source` is shown as its file where `path` is a copy of that.
    */
   upgrade(name: string, options?: UpgradeOptions): Promise<{ from: string; to: string }>;
+  /**
+   * Replaces it for the life of one process by what `upgrade` would: however that ends, the next one is of the
+   * version before. Resolves when it has the device; throws `forbidden` unless the supervisor was started to
+   * allow faults, and `failed` if it did not get as far as the device.
+   */
+  inject(name: string, options: InjectOptions): Promise<{ from: string; to: string }>;
   /** Has the process end in that way, as a fault would. Resolves at once. */
   kill(name: string, how: KillWay): Promise<void>;
 }

@@ -2,7 +2,7 @@
 import { UserError } from "../error.ts";
 import type { Manifest } from "../manifest/mod.ts";
 import { listDevices, type PciDevice } from "../pci.ts";
-import { type Fleet, FleetError, type KillWay, type UpgradeOptions } from "./contract.ts";
+import { type Fleet, FleetError, type InjectOptions, type KillWay, type UpgradeOptions } from "./contract.ts";
 import { DmaFaultWatch } from "./dma_faults.ts";
 import type { HostProgram } from "./driver_process.ts";
 import { reportDirectory } from "../run/state.ts";
@@ -32,6 +32,8 @@ export interface FleetOptions {
   take: boolean;
   /** Ask for addresses, rather than only bring interfaces up. */
   dhcp: boolean;
+  /** Let faults be injected. */
+  allowFaults: boolean;
 }
 
 /** Drivers by name. Disposing it ends them all and gives their devices back. */
@@ -44,10 +46,12 @@ export class DriverFleet implements Fleet, AsyncDisposable {
   readonly #timer: ReturnType<typeof setInterval>;
   readonly #faults: DmaFaultWatch;
   readonly #warnings: string[] = [];
+  readonly #allowFaults: boolean;
 
   /** Takes no device yet: `start` does. */
   constructor(manifests: readonly Manifest[], options: FleetOptions) {
     this.#reports = new ReportStore(reportDirectory(options.state));
+    this.#allowFaults = options.allowFaults;
     for (const manifest of manifests) {
       const { name } = manifest;
       this.#drivers.set(
@@ -115,6 +119,20 @@ export class DriverFleet implements Fleet, AsyncDisposable {
 
   async upgrade(name: string, options: UpgradeOptions = {}): Promise<{ from: string; to: string }> {
     return await asked(this.#find(name).upgrade(options));
+  }
+
+  async inject(
+    name: string,
+    { label, for: ms, ...from }: InjectOptions,
+  ): Promise<{ from: string; to: string }> {
+    const driver = this.#find(name);
+    if (!this.#allowFaults) {
+      throw new FleetError(
+        "forbidden",
+        `No fault may be injected into ${name}: its supervisor was started without --allow-faults`,
+      );
+    }
+    return await asked(driver.upgrade(from, { label, ms }));
   }
 
   kill(name: string, how: KillWay): Promise<void> {

@@ -126,6 +126,7 @@ export const supervisorCommand: Command = defineCommand({
     device: text("the device, for a single driver", { value: "ADDRESS" }),
     take: flag("take devices from the kernel's drivers that use them"),
     "no-dhcp": flag("bring interfaces up, but leave their addresses alone"),
+    "allow-faults": flag("let faults be injected into drivers through the API"),
     json: flag("print events and states as JSON"),
     listen: text("where the API and the dashboard are; without it, the first free port from 7333 on", {
       value: "HOST:PORT|none",
@@ -186,6 +187,7 @@ export const supervisorCommand: Command = defineCommand({
       device,
       take,
       dhcp: !options["no-dhcp"],
+      allowFaults: options["allow-faults"],
     });
     fleet.subscribe(tell);
     const ended = all ? new Promise<void>(() => {}) : allEnded(fleet);

@@ -14,7 +14,7 @@ import { pause } from "../pause.ts";
 import { Meter, type PortKind, privateMemory } from "./meter.ts";
 import type { Driver, EventDetail, Reason } from "./schema.ts";
 import { type Death, Supervisor } from "./supervisor.ts";
-import type { Version, VersionStore } from "./versions.ts";
+import type { InjectedFault, Version, VersionStore } from "./versions.ts";
 
 /** How often the interface or disk is looked for until it is there, milliseconds. */
 const LOOK = 50;
@@ -24,6 +24,9 @@ const LONGEST_LOOK = 800;
 
 /** How often memory is read, in readings of everything else: it takes a walk through all pages. */
 const MEMORY_EVERY = 5;
+
+/** What the users of a driver should know that faults may be injected into. */
+const FAULTS_ALLOWED = "faults may be injected: its supervisor was started with --allow-faults";
 
 /** Faults of a device that end nobody are told no more often than this, milliseconds. */
 const FAULT_EVERY = 1000;
@@ -38,6 +41,8 @@ export interface ManagedOptions {
   take: boolean;
   /** Ask for an address, rather than only bring the interface up. */
   dhcp: boolean;
+  /** Faults may be injected. */
+  allowFaults: boolean;
   onEvent: (detail: EventDetail) => void;
   /** What the users of all drivers should know, a line each. */
   warnings: () => readonly string[];
@@ -84,8 +89,8 @@ export class ManagedDriver implements AsyncDisposable {
 
   /** Ids of the versions that may still be run. */
   get versions(): string[] {
-    const running = this.#held?.supervisor.view.version.id;
-    return [running, this.#version?.id].filter((id) => id !== undefined);
+    const now = this.#held?.supervisor.view;
+    return [now?.version.id, now?.fault?.version, this.#version?.id].filter((id) => id !== undefined);
   }
 
   /** As it is now. */
@@ -110,6 +115,7 @@ export class ManagedDriver implements AsyncDisposable {
         path: version?.path ?? driver,
         since: (version?.since ?? this.#since).toISOString(),
       },
+      fault: now?.fault ?? null,
       restarts: {
         total: now?.restarts.total ?? 0,
         used: now?.restarts.used ?? 0,
@@ -129,7 +135,10 @@ export class ManagedDriver implements AsyncDisposable {
       grant: device ? describeGrant(this.#manifest, device, { port: held?.port }) : [],
       walls: now?.walls ?? null,
       confined: device ? isConfined(device) : null,
-      warnings: device ? [...warningsOf(device), ...isConfined(device) ? this.#options.warnings() : []] : [],
+      warnings: [
+        ...this.#options.allowFaults ? [FAULTS_ALLOWED] : [],
+        ...device ? [...warningsOf(device), ...isConfined(device) ? this.#options.warnings() : []] : [],
+      ],
     };
   }
 
@@ -156,20 +165,24 @@ export class ManagedDriver implements AsyncDisposable {
     await this.#supervisor.restart();
   }
 
-  async upgrade(options: UpgradeOptions): Promise<{ from: string; to: string }> {
+  /** @param fault What the version was made to have: it then runs for the life of one process. */
+  async upgrade(options: UpgradeOptions, fault?: InjectedFault): Promise<{ from: string; to: string }> {
     const supervisor = this.#supervisor;
     // Two at once would clear away each other's versions.
-    if (this.#upgrading) throw new FleetError("conflict", `An upgrade of ${this.name} is under way`);
+    if (this.#upgrading) {
+      throw new FleetError("conflict", `Another version of ${this.name} is being tried: wait for that`);
+    }
+    supervisor.needReplaceable();
     this.#upgrading = true;
     try {
       const from = supervisor.view.version.id;
-      const version = await this.#takeVersion(options);
+      const version: Version = { ...await this.#takeVersion(options), fault };
       try {
         await supervisor.upgrade(version);
       } finally {
         await this.#options.versions.keepOnly(new Set(this.versions));
       }
-      this.#version = version;
+      if (!fault) this.#version = version;
       return { from, to: version.id };
     } finally {
       this.#upgrading = false;

@@ -37,6 +37,7 @@ export const reasonSchema = z.object({
   ),
   text: z.string().describe("In words. What a driver said is in it: not to be trusted."),
   stack: z.string().optional().describe("Where in the driver, if it threw: lines of its TypeScript source."),
+  fault: z.string().optional().describe("Label of the fault that was injected, if the process ran with one."),
 }).meta({ id: "Reason" });
 
 /** States of a driver. */
@@ -102,6 +103,10 @@ export const driverSchema = z.object({
   pid: z.number().int().nullable(),
   memory: z.number().nullable().describe("Private memory of its process, bytes."),
   version: versionSchema,
+  fault: z.object({
+    label: z.string().describe("Which, as whoever injected it calls it."),
+    version: z.string().describe("The version that brought it in; the next process is of `version` again."),
+  }).nullable().describe("The injected fault that the present process runs with; null without one."),
   restarts: z.object({
     total: z.number().int().describe("Processes that took over from one that had failed."),
     used: z.number().int().describe("Of these, how many count against the budget now."),
@@ -214,6 +219,16 @@ export const eventSchema = z.discriminatedUnion("type", [
     to: z.string().describe("Version."),
     text: z.string().describe("Why it was refused or reverted; else empty."),
   }),
+  z.object({
+    ...base,
+    type: z.literal("fault"),
+    state: z.enum(["injected", "refused"]),
+    label: z.string(),
+    version: z.string(),
+    text: z.string().describe("Why it was refused; else empty."),
+  }).describe(
+    "A version with a fault has the device, for the life of one process, or did not get as far as that.",
+  ),
   z.object({ ...base, type: z.literal("dma-fault"), text: z.string() }).describe(
     "Its device reached outside its memory while no process ran, or it may have been another's: nobody is ended.",
   ),

@@ -9,7 +9,7 @@ import { RestartBudget } from "./policy.ts";
 import { kernelReason, processReason } from "./reason.ts";
 import type { ChannelState, EventDetail, Reason, State } from "./schema.ts";
 import type { Standings } from "./sandbox.ts";
-import type { Version } from "./versions.ts";
+import type { InjectedFault, Version } from "./versions.ts";
 
 /** How long a process that was asked to leave may take until its grant is revoked, milliseconds. */
 const LEAVE = 200;
@@ -64,9 +64,9 @@ export interface SupervisorOptions {
 type Intent =
   | { kind: "stop" }
   | { kind: "restart"; text: string }
-  | { kind: "upgrade" };
+  | { kind: "upgrade"; to: Version };
 
-/** A version that is to run, and has yet to stand its first seconds. */
+/** A version that is to run, and has yet to stand its first seconds; one with a fault, to get the device. */
 interface Trial {
   process: DriverProcess;
   from: Version;
@@ -172,12 +172,14 @@ export class Supervisor implements AsyncDisposable {
     reason: Reason | null;
     pid: number | null;
     version: Version;
+    fault: { label: string; version: string } | null;
     restarts: { total: number; used: number; next: Date | null };
     recoveries: number[];
     spare: { state: "none" | "starting" | "ready"; pid: number | null };
     walls: Standings | null;
   } {
     const spare = this.#spare;
+    const running = this.#process?.version;
     return {
       state: this.#state,
       since: this.#since,
@@ -185,6 +187,7 @@ export class Supervisor implements AsyncDisposable {
       reason: this.#reason,
       pid: this.#process?.pid ?? null,
       version: this.#version,
+      fault: running?.fault ? { label: running.fault.label, version: running.id } : null,
       restarts: { total: this.#restarts, used: this.#budget.used(performance.now()), next: this.#nextStart },
       recoveries: [...this.#recoveries],
       spare: { state: !spare ? "none" : spare.isWaiting ? "ready" : "starting", pid: spare?.pid ?? null },
@@ -228,19 +231,35 @@ export class Supervisor implements AsyncDisposable {
     return this.#ready.promise;
   }
 
+  /** @throws {FleetError} `conflict` unless the running process may be replaced by another version now. */
+  needReplaceable(): void {
+    const { name } = this.#manifest;
+    const fault = this.#process?.version.fault;
+    if (fault) {
+      throw new FleetError(
+        "conflict",
+        `${name} runs with an injected fault (${fault.label}): wait for its end, or restart ${name}`,
+      );
+    }
+    if (this.#state !== "running") throw new FleetError("conflict", `${name} is ${this.#state}, not running`);
+  }
+
   /**
    * Replaces the running version by another. Resolves when that has stood its first seconds. One at a time.
+   *
+   * A version with a fault replaces it for the life of one process: however that ends, it counts as any end
+   * does, and the next process is of the version before. Resolves when it has the device.
    * @throws {FleetError} `failed` if it was refused, or did not stand: the old version then runs.
    */
   async upgrade(version: Version): Promise<void> {
     const { name, limits } = this.#manifest;
+    const { fault } = version;
     const from = this.#version;
-    if (this.#state !== "running") throw new FleetError("conflict", `${name} is ${this.#state}, not running`);
+    this.needReplaceable();
     if (version.id === from.id) {
       throw new FleetError("conflict", `${name} runs version ${from.id} already: its files have not changed`);
     }
-    const told = { type: "upgrade", from: from.id, to: version.id } as const;
-    this.#tell({ ...told, state: "started", text: "" });
+    if (!fault) this.#tell({ type: "upgrade", state: "started", from: from.id, to: version.id, text: "" });
     const process = this.#spawn(version);
     const late = setTimeout(() => process.kill(), limits.start);
     const waits = await process.waiting;
@@ -249,14 +268,15 @@ export class Supervisor implements AsyncDisposable {
       process.kill();
       const { text } = processReason(await process.ended, version);
       const why = waits ? `${name} is ${this.#state} by now` : `the new version does not start: ${text}`;
-      this.#tell({ ...told, state: "refused", text: why });
-      throw new FleetError("failed", `Cannot upgrade ${name}: ${why}`);
+      this.#tellRefused(version, { from, state: "refused", text: why });
+      const what = fault ? `inject a fault into ${name}` : `upgrade ${name}`;
+      throw new FleetError("failed", `Cannot ${what}: ${why}`);
     }
     const trial: Trial = { process, from, result: Promise.withResolvers() };
     trial.result.promise.catch(() => {});
     this.#trial = trial;
-    this.#version = version;
-    this.#ask({ kind: "upgrade" });
+    if (!fault) this.#version = version;
+    this.#ask({ kind: "upgrade", to: version });
     await trial.result.promise;
   }
 
@@ -333,7 +353,8 @@ export class Supervisor implements AsyncDisposable {
       if (next.next === "give-up" && next.why !== "") {
         this.#reason = { ...reason, text: `${reason.text}; given up: ${next.why}` };
       }
-      since = now;
+      // Being replaced by a fault is no end that the account of restarts begins anew with.
+      if (intent?.kind !== "upgrade" || !intent.to.fault) since = now;
       this.#tell({
         type: "ended",
         pid: process.pid,
@@ -473,6 +494,9 @@ export class Supervisor implements AsyncDisposable {
       spare: given.wasWaiting,
       version: process.version.id,
     });
+    if (process.version.fault && this.#trial?.process === process) {
+      this.#hasBegun(this.#trial, process.version.fault);
+    }
     const late = setTimeout(() => {
       isLate = true;
       this.#claim.revoke();
@@ -506,6 +530,10 @@ export class Supervisor implements AsyncDisposable {
     reason ??= (next ? undefined : this.#dmaFault) ?? processReason(end!, process.version);
     const ran = readyAt === undefined ? 0 : performance.now() - readyAt;
     const { promise: over } = this.#recovery ??= Promise.withResolvers();
+    const { fault } = process.version;
+    if (fault) {
+      reason = { ...reason, fault: fault.label, text: `injected fault (${fault.label}): ${reason.text}` };
+    }
     return {
       status: end && !end.signal ? end.code : null,
       wasReady,
@@ -561,7 +589,12 @@ export class Supervisor implements AsyncDisposable {
       case "restart":
         return { kind: "operator", text: intent.text };
       case "upgrade":
-        return { kind: "upgrade", text: `version ${this.#version.id} takes over` };
+        return {
+          kind: "upgrade",
+          text: `version ${intent.to.id} takes over${
+            intent.to.fault ? `, with an injected fault (${intent.to.fault.label})` : ""
+          }`,
+        };
     }
   }
 
@@ -572,6 +605,7 @@ export class Supervisor implements AsyncDisposable {
     this.#tell({ type: "ready", ms });
     const trial = this.#trial;
     if (trial?.process === process) trial.timer = setTimeout(() => this.#pass(trial), PROBATION);
+    this.#limitFault(process);
     void this.#carry(given, lastDeath);
     this.#ready.resolve();
     this.#renewReady();
@@ -642,16 +676,39 @@ export class Supervisor implements AsyncDisposable {
     trial.process.kill();
     this.#trial = undefined;
     this.#version = trial.from;
-    this.#tell({
-      type: "upgrade",
-      state: "reverted",
-      from: trial.from.id,
-      to: trial.process.version.id,
-      text,
-    });
+    this.#tellRefused(trial.process.version, { from: trial.from, state: "reverted", text });
     trial.result.reject(
       new FleetError("failed", `${this.#manifest.name} is back at version ${trial.from.id}: ${text}`),
     );
+  }
+
+  /** Tells that a version does not run, or no more. */
+  #tellRefused(
+    { id, fault }: Version,
+    { from, state, text }: { from: Version; state: "refused" | "reverted"; text: string },
+  ): void {
+    if (fault) this.#tell({ type: "fault", state: "refused", label: fault.label, version: id, text });
+    else this.#tell({ type: "upgrade", state, from: from.id, to: id, text });
+  }
+
+  // ---- faults ----
+
+  /** A version with a fault has the device. That is no trial any more: nothing that it does makes it stay. */
+  #hasBegun({ process, result }: Trial, { label }: InjectedFault): void {
+    this.#trial = undefined;
+    this.#tell({ type: "fault", state: "injected", label, version: process.version.id, text: "" });
+    result.resolve();
+  }
+
+  /** Has the version before take over from one with a fault that is ready, when its time has passed. */
+  #limitFault(process: DriverProcess): void {
+    const ms = process.version.fault?.ms;
+    if (ms === undefined) return;
+    const timer = setTimeout(() => {
+      if (this.#process !== process) return;
+      this.#ask({ kind: "restart", text: `its time of ${writtenDuration(ms)} has passed` });
+    }, ms);
+    process.ended.then(() => clearTimeout(timer));
   }
 
   // ---- processes ----

@@ -13,6 +13,14 @@ const MOST_BYTES = 16 * 2 ** 20;
 /** Hexadecimal digits of the hash that name a version. */
 const ID_LENGTH = 12;
 
+/** The fault that a version was made to have. */
+export interface InjectedFault {
+  /** Which, as whoever injects it calls it. */
+  label: string;
+  /** How long it stays once its process is ready, milliseconds; without it, until the process ends. */
+  ms?: number;
+}
+
 /** One version of a driver, ready to be run. */
 export interface Version {
   /** Names the content. */
@@ -39,6 +47,8 @@ export interface Version {
   imports: Record<string, string>;
   /** When it was taken. */
   since: Date;
+  /** It is a fault that is injected: it runs for the life of one process. */
+  fault?: InjectedFault;
 }
 
 interface SourceFile {

@@ -36,6 +36,12 @@ export function eventText(event: Event): string[] {
           event.text === "" ? "" : `: ${event.text}`
         }`,
       ];
+    case "fault":
+      return [
+        event.state === "injected"
+          ? `has an injected fault (${event.label}), version ${event.version}`
+          : `fault (${event.label}), version ${event.version}, not injected: ${event.text}`,
+      ];
     case "dma-fault":
       return [`DMA fault: ${event.text}`];
     case "manifest":

@@ -50,6 +50,7 @@ export function render(driver: Driver, options: RenderOptions): string[] {
   ]);
   for (const [name, run] of portFields(driver)) field(name, run);
   field("restarts", { text: restartsText(driver), color: restarts.total > 0 ? "yellow" : undefined });
+  if (driver.fault) wrapped("fault", `${driver.fault.label}, injected until this process ends`, "red");
   if (reason) wrapped("last end", `${reason.kind}: ${reason.text}`, state === "failed" ? "red" : undefined);
   if (spare.state !== "none") {
     field("spare", {
@@ -57,8 +58,10 @@ export function render(driver: Driver, options: RenderOptions): string[] {
     });
   }
   field("process", {
-    text: driver.pid === null ? "none" : `${driver.pid}, version ${driver.version.id}` +
-      (driver.memory === null ? "" : `, ${memoryText(driver.memory)}`),
+    text: driver.pid === null
+      ? "none"
+      : `${driver.pid}, version ${driver.fault?.version ?? driver.version.id}` +
+        (driver.memory === null ? "" : `, ${memoryText(driver.memory)}`),
   });
   if (options.dashboard) field("dashboard", { text: options.dashboard });
   for (const [index, line] of driver.grant.entries()) wrapped(index === 0 ? "granted" : "", line);
@@ -153,6 +156,7 @@ export function renderLine(driver: Driver): string {
   return [
     `${driver.name} ${driver.address ?? "no device"} ${driver.state}`,
     ...carries,
+    ...driver.fault ? [`injected fault (${driver.fault.label})`] : [],
     `restarts ${driver.restarts.total}`,
   ].map(plain).join("; ");
 }

@@ -135,6 +135,10 @@ function detail(event: Event): string {
       return `: ${event.addresses.join(" ") || "none"}`;
     case "upgrade":
       return `: ${event.state}, ${event.from} to ${event.to}${event.text && `: ${cut(event.text, 500)}`}`;
+    case "fault":
+      return `: ${event.state} (${event.label}), version ${event.version}${
+        event.text && `: ${cut(event.text, 500)}`
+      }`;
   }
 }
 

@@ -1,6 +1,6 @@
 /** A fleet that a test moves: drivers are what it says, and what is asked of them is written down. */
 import type { PciDevice } from "../../src/pci.ts";
-import { type Fleet, FleetError, type KillWay } from "../../src/supervisor/contract.ts";
+import { type Fleet, FleetError, type InjectOptions, type KillWay } from "../../src/supervisor/contract.ts";
 import type { Driver, Event, EventDetail, Report, ReportSummary } from "../../src/supervisor/schema.ts";
 
 /** Events that are kept, as by the real one. */
@@ -23,6 +23,7 @@ export function fakeDriver(over: Partial<Driver> = {}): Driver {
       path: "/ring3/drivers/e1000/driver.ts",
       since: "2026-01-02T03:04:00.000Z",
     },
+    fault: null,
     restarts: { total: 0, used: 0, budget: 5, window: 1_800_000, next: null },
     recoveries: [],
     spare: { state: "ready", pid: 313, memory: 29 * 2 ** 20 },
@@ -232,6 +233,17 @@ export class FakeFleet implements Fleet {
 
   async upgrade(name: string, { path }: { path?: string } = {}): Promise<{ from: string; to: string }> {
     await this.#do(name, path === undefined ? "upgrade" : `upgrade to ${path} of`, {});
+    return { from: "a1b2c3d4e5f60718", to: "0011223344556677" };
+  }
+
+  async inject(
+    name: string,
+    { label, path = "its own", for: ms }: InjectOptions,
+  ): Promise<{ from: string; to: string }> {
+    const time = ms === undefined ? "" : ` for ${ms} ms`;
+    await this.#do(name, `inject (${label}) from ${path}${time} into`, {
+      fault: { label, version: "0011223344556677" },
+    });
     return { from: "a1b2c3d4e5f60718", to: "0011223344556677" };
   }
 

@@ -44,7 +44,7 @@ Deno.test("auth: the token, and no other, lets in", async () => {
 
 Deno.test("auth: every operation that changes something needs it", async () => {
   await using api = await harness();
-  for (const action of ["start", "stop", "restart", "upgrade", "kill"]) {
+  for (const action of ["start", "stop", "restart", "upgrade", "faults", "kill"]) {
     const response = await api.ask(`/api/v1/drivers/e1000/${action}`, { method: "POST", as: "nobody" });
     assertEquals([response.status, response.headers.get("Content-Type")], [401, "application/problem+json"]);
     await response.body?.cancel();

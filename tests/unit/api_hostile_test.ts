@@ -22,12 +22,13 @@ const HOSTILE = [
 
 /** A fleet in which a driver has said `text` wherever it can. */
 function hostileFleet(text: string): FakeFleet {
-  const reason: Reason = { kind: "exception", text, stack: `${text}\n    at ${text}` };
+  const reason: Reason = { kind: "exception", text, stack: `${text}\n    at ${text}`, fault: text };
   const fleet = new FakeFleet(fakeDriver({
     name: text,
     description: text,
     address: text,
     version: { id: text, path: text, since: "2026-01-02T03:04:05.000Z" },
+    fault: { label: text, version: text },
     reason,
     interface: text,
     addresses: [text],
@@ -40,6 +41,7 @@ function hostileFleet(text: string): FakeFleet {
   fleet.emit(text, { type: "interface", interface: text });
   fleet.emit(text, { type: "address", addresses: [text] });
   fleet.emit(text, { type: "upgrade", state: "reverted", from: text, to: text, text });
+  fleet.emit(text, { type: "fault", state: "refused", label: text, version: text, text });
   fleet.emit(text, { type: "manifest", text });
   fleet.keep(fakeReport({
     id: "one",

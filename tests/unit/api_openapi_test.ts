@@ -4,6 +4,8 @@ import { z } from "zod";
 import { fakeDriver, FakeFleet, fakeReport } from "../fakes/fleet.ts";
 import { harness } from "./api_harness.ts";
 
+const JSON_BODY = { "Content-Type": "application/json" };
+
 const reference = z.strictObject({
   $ref: z.string().startsWith("#/components/"),
   summary: z.string().optional(),
@@ -23,6 +25,7 @@ const schema: z.ZodType = z.lazy(() =>
     maximum: z.number().optional(),
     minLength: z.number().optional(),
     maxLength: z.number().optional(),
+    pattern: z.string().optional(),
     properties: z.record(z.string(), schema).optional(),
     required: z.array(z.string()).optional(),
     additionalProperties: z.union([z.boolean(), schema]).optional(),
@@ -155,6 +158,7 @@ Deno.test("openapi: has every operation, and the server has each", async () => {
       "get /api/v1/grants",
       "get /api/v1/reports",
       "get /api/v1/reports/{id}",
+      "post /api/v1/drivers/{name}/faults",
       "post /api/v1/drivers/{name}/kill",
       "post /api/v1/drivers/{name}/restart",
       "post /api/v1/drivers/{name}/start",
@@ -167,10 +171,13 @@ Deno.test("openapi: has every operation, and the server has each", async () => {
   fleet.keep(fakeReport({ id: "one" }));
   await using api = await harness(fleet);
   for (const [path, methods] of Object.entries(paths)) {
-    for (const [method, { responses }] of Object.entries(methods)) {
+    for (const [method, { requestBody, responses }] of Object.entries(methods)) {
+      // Of all that change something, one cannot do without a body.
+      assertEquals(requestBody?.required ?? false, path.endsWith("/faults"), path);
+      const body = requestBody?.required ? { body: '{"label":"x"}', headers: JSON_BODY } : {};
       const [status, described] = Object.entries(responses).find(([status]) => status.startsWith("2"))!;
       const real = path.replace("{name}", "e1000").replace("{id}", "one");
-      const response = await api.ask(real, { method: method.toUpperCase() });
+      const response = await api.ask(real, { method: method.toUpperCase(), ...body });
       await response.body?.cancel();
       const type = response.headers.get("Content-Type");
       assertEquals([`${response.status}`, type], [

@@ -109,6 +109,15 @@ Deno.test("api: actions reach the fleet, and answer with the driver", async () =
     to: "0011223344556677",
   }]);
   await (await post("e1000/upgrade")).body?.cancel();
+  for (const more of [{ path: "/tmp/other", source: "/home/me/other", for: 5000 }, {}]) {
+    const injected = await post("e1000/faults", { label: "stuck STATUS", ...more });
+    assertEquals([injected.status, await injected.json()], [200, {
+      from: "a1b2c3d4e5f60718",
+      to: "0011223344556677",
+    }]);
+  }
+  const { fault } = driverSchema.parse(await (await api.ask("/api/v1/drivers/e1000")).json());
+  assertEquals(fault, { label: "stuck STATUS", version: "0011223344556677" });
   const killed = await post("e1000/kill", { how: "stall" });
   assertEquals([killed.status, (await killed.json()).name], [202, "e1000"]);
   await (await post("e1000/kill")).body?.cancel();
@@ -118,6 +127,8 @@ Deno.test("api: actions reach the fleet, and answer with the driver", async () =
     "restart e1000",
     "upgrade to /tmp/other of e1000",
     "upgrade e1000",
+    "inject (stuck STATUS) from /tmp/other for 5000 ms into e1000",
+    "inject (stuck STATUS) from its own into e1000",
     "kill (stall) e1000",
     "kill (kill) e1000",
   ]);
@@ -127,10 +138,13 @@ Deno.test("api: actions reach the fleet, and answer with the driver", async () =
 Deno.test("api: what a fleet refuses has its status", async () => {
   await using api = await harness();
   for (
-    const [kind, status] of [["conflict", 409], ["invalid", 400], ["failed", 502], [
-      "not-found",
-      404,
-    ]] as const
+    const [kind, status] of [
+      ["conflict", 409],
+      ["invalid", 400],
+      ["forbidden", 403],
+      ["failed", 502],
+      ["not-found", 404],
+    ] as const
   ) {
     api.fleet.refusal = new FleetError(kind, `refused: ${kind}`);
     const { detail } = await problem(await api.ask("/api/v1/drivers/e1000/stop", { method: "POST" }), status);
@@ -162,6 +176,25 @@ Deno.test("api: wrong bodies are told all that is wrong", async () => {
   const { errors } = await problem(await send('{"how":"gently","extra":1}', json), 400);
   assertEquals(errors?.map(({ pointer }) => pointer).sort(), ["", "/how"]);
   await problem(await send('{"path":7}', json, "upgrade"), 400);
+  for (
+    const [pointer, body] of [
+      ["/label", {}],
+      ["/label", { label: "" }],
+      ["/label", { label: 7 }],
+      ["/label", { label: "x".repeat(201) }],
+      ["/label", { label: "\x1b[2J" }],
+      ["/label", { label: "a\nb" }],
+      ["/label", { label: "gnp\u202e.exe" }],
+      ["/path", { label: "x", path: "" }],
+      ["/for", { label: "x", for: 0 }],
+      ["/for", { label: "x", for: 0.5 }],
+      ["/for", { label: "x", for: 86_400_001 }],
+      ["", { label: "x", manifest: "/etc/passwd" }],
+    ] as const
+  ) {
+    const { errors } = await problem(await send(JSON.stringify(body), json, "faults"), 400);
+    assertEquals(errors?.map(({ pointer }) => pointer), [pointer], JSON.stringify(body));
+  }
   await problem(await send('{"now":true}', json, "restart"), 400);
   await problem(await send("{", json), 400);
   await problem(await send("[]", json), 400);

@@ -182,7 +182,7 @@ Deno.test("the command line prints one line and exits with a status", async () =
     out: "",
     err:
       'ring3: there is no command "lits"; did you mean "list"? (ring3 COMMAND: run, list, status, report, soak, ' +
-      "bench, fuzz, walls, start, stop, restart, upgrade, kill, events, dashboard, release, prepare, service, lab)\n",
+      "bench, fuzz, walls, start, stop, restart, upgrade, inject, kill, events, dashboard, release, prepare, service, lab)\n",
   });
   assertEquals(await ring3("list", "--jason"), {
     code: 2,
@@ -198,7 +198,7 @@ Deno.test("help names every command, and no command at all is status 2", async (
   const shown = await ring3("--help");
   assertEquals([shown.code, shown.err], [0, ""]);
   const names =
-    "run list status report soak bench fuzz walls start stop restart upgrade kill events dashboard release service lab";
+    "run list status report soak bench fuzz walls start stop restart upgrade inject kill events dashboard release service lab";
   for (const name of names.split(" ")) {
     assertMatch(shown.out, new RegExp(`^ {2}${name} +\\S`, "m"));
   }

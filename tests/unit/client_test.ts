@@ -3,7 +3,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/
 import { ApiClient, UnreachableError } from "../../src/client/api_client.ts";
 import { clearStaged, stageHere } from "../../src/client/stage.ts";
 import { type Target, targetOf } from "../../src/client/target.ts";
-import { upgrade } from "../../src/client/upgrade.ts";
+import { inject, upgrade } from "../../src/client/upgrade.ts";
 import { UserError } from "../../src/error.ts";
 import { watchFolder } from "../../src/run/watch.ts";
 import type { Driver } from "../../src/supervisor/schema.ts";
@@ -116,7 +116,7 @@ Deno.test("the supervisor of a driver is found by its name", () =>
     return Promise.resolve();
   }));
 
-Deno.test("an upgrade takes the folder that is named, and the path in it that the driver has", async () => {
+Deno.test("an upgrade, and a fault, take the folder that is named, and the path in it that the driver has", async () => {
   const folder = await Deno.makeTempDir({ dir: "/tmp" });
   const next = `${folder}/drivers/e1000`;
   await Deno.mkdir(`${next}/deep`, { recursive: true });
@@ -128,6 +128,11 @@ Deno.test("an upgrade takes the folder that is named, and the path in it that th
       assertEquals(await upgrade(one, "e1000", next) as unknown, there);
       assertEquals(await upgrade(one, "e1000", `${next}/deep/driver.ts`) as unknown, there);
       assertEquals(one.staged, [next, next]);
+      assertEquals(
+        await inject(one, "e1000", { path: next, label: "stuck STATUS", for: 5000 }) as unknown,
+        { ...there as object, label: "stuck STATUS", for: 5000 },
+      );
+      assertEquals(one.staged.length, 3);
       assertEquals(await upgrade(one, "e1000") as unknown, {}, "its own folder is the supervisor's to read");
       const wrong = await assertRejects(() => upgrade(one, "e1000", folder), UserError);
       assertStringIncludes((wrong as Error).message, `there is no ${folder}/deep/driver.ts`);

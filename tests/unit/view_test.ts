@@ -20,6 +20,7 @@ const DRIVER: Driver = {
   pid: 4711,
   memory: 33 * 2 ** 20,
   version: { id: "0123456789ab", path: "/ring3/drivers/e1000/driver.ts", since: "2026-11-21T12:00:00Z" },
+  fault: null,
   restarts: { total: 1, used: 1, budget: 5, window: 1_800_000, next: null },
   recoveries: [400, 12.4],
   spare: { state: "ready", pid: 4712, memory: 30 * 2 ** 20 },
@@ -74,6 +75,17 @@ Deno.test("a driver in full", () => {
     "                or process",
     "  warning     no IOMMU",
   ]);
+});
+
+Deno.test("a driver with an injected fault says so", () => {
+  const driver: Driver = { ...DRIVER, fault: { label: "stuck STATUS", version: "ba9876543210" } };
+  assertEquals(render(driver, PLAIN).slice(7, 11), [
+    "  fault       stuck STATUS, injected until this process ends",
+    "  last end    signal: killed by SIGKILL",
+    "  spare       ready, 30 MiB of memory",
+    "  process     4711, version ba9876543210, 33 MiB of memory",
+  ]);
+  assertStringIncludes(renderLine(driver), "; injected fault (stuck STATUS); restarts 1");
 });
 
 Deno.test("a driver that has nothing yet", () => {
@@ -336,6 +348,17 @@ Deno.test("an event says in words what happened, and what happens next", () => {
   assertEquals(
     eventText(event({ ...ended, reason: { kind: "upgrade", text: "version b takes over" } })),
     ["ended (upgrade): version b takes over; report r0"],
+  );
+  const fault = { type: "fault", label: "stuck STATUS", version: "b" };
+  assertEquals(
+    [
+      { ...fault, state: "injected", text: "" },
+      { ...fault, state: "refused", text: "the new version does not start: exited" },
+    ].flatMap((one) => eventText(event(one))),
+    [
+      "has an injected fault (stuck STATUS), version b",
+      "fault (stuck STATUS), version b, not injected: the new version does not start: exited",
+    ],
   );
   assertEquals(
     eventText(event({ type: "recovered", ms: 12.34, handed: 3, frame: false })),

@@ -37,6 +37,26 @@ Deno.test("a card of a network driver is in its terms", () => {
   ]);
 });
 
+Deno.test("a card says which fault was injected, and an event what came of it", () => {
+  const now = Date.parse("2026-01-02T03:04:06.000Z");
+  const { text, shown } = cardOf(
+    fakeDriver({ fault: { label: "stuck STATUS", version: "b".repeat(12) } }),
+    now,
+  );
+  assertEquals([text.fault, text.version, shown.fault], ["stuck STATUS", "b".repeat(12), true]);
+  assertEquals(cardOf(fakeDriver(), now).shown.fault, false);
+  const base = { id: 1, time: "2026-01-02T03:04:05.000Z", driver: "e1000", type: "fault" } as const;
+  const fault = { ...base, label: "stuck STATUS", version: "b".repeat(12) };
+  assertEquals(
+    [eventOf({ ...fault, state: "injected", text: "" }), eventOf({ ...fault, state: "refused", text: "no" })]
+      .map(({ word, text }) => `${word} ${text}`),
+    [
+      "fault injected: stuck STATUS, version bbbbbbbbbbbb",
+      "fault refused: stuck STATUS, version bbbbbbbbbbbb: no",
+    ],
+  );
+});
+
 Deno.test("a card of a disk's driver is in its terms", () => {
   const driver = fakeDriver({ interface: null, addresses: [], disk: DISK });
   assertEquals(port(driver), [

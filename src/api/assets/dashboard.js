@@ -31,6 +31,7 @@ const EVENT_TYPES = /** @type {const} */ ([
   "interface",
   "address",
   "upgrade",
+  "fault",
   "dma-fault",
   "manifest",
 ]);

@@ -264,7 +264,7 @@ export function cardOf(driver, now) {
         starting: "starting",
         ready: `ready${spare.memory === null ? "" : `, ${memory(spare.memory)}`}`,
       }[spare.state],
-      version: visible(version.id).slice(0, 12),
+      version: visible(driver.fault?.version ?? version.id).slice(0, 12),
       used: restarts.budget === null
         ? `${restarts.used}, no limit`
         : `${restarts.used} of ${restarts.budget} in ${duration(restarts.window / 1000)}`,
@@ -280,6 +280,7 @@ export function cardOf(driver, now) {
       perWakeup: count(carried.perWakeup),
       walls: wallsOf(driver),
       holes: holes(driver).join(", "),
+      fault: driver.fault === null ? "" : visible(driver.fault.label),
       recoveries: last === undefined
         ? "none yet"
         : `last ${milliseconds(last)}, median ${milliseconds(median)}, worst ${milliseconds(worst)}`,
@@ -292,6 +293,7 @@ export function cardOf(driver, now) {
     shown: {
       unsafe: driver.confined === false,
       weak: holes(driver).length > 0,
+      fault: driver.fault !== null,
       next: state === "waiting" && restarts.next !== null,
       end: reason !== null,
       stack: reason?.stack !== undefined,
@@ -394,6 +396,14 @@ function parts(event) {
         text: `${event.state}: ${way}${event.text === "" ? "" : `: ${event.text}`}`,
       };
     }
+    case "fault":
+      return {
+        word: "fault",
+        tone: "bad",
+        text: `${event.state}: ${event.label}, version ${event.version.slice(0, 12)}${
+          event.text === "" ? "" : `: ${event.text}`
+        }`,
+      };
     case "dma-fault":
       return { word: "DMA fault", tone: "bad", text: event.text };
     case "manifest":

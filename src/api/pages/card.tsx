@@ -67,6 +67,9 @@ export function Card({ driver, reports, now }: CardProps) {
       <p class="band unsafe" data-show="weak" hidden={!shown.weak}>
         <strong>Unsafe: part of its sandbox is missing.</strong> <Field of="holes" />
       </p>
+      <p class="band unsafe" data-show="fault" hidden={!shown.fault}>
+        <strong>It runs with an injected fault:</strong> <Field of="fault" />
+      </p>
       <div class="band end" data-show="end" hidden={!shown.end}>
         <p>
           <strong>

@@ -34,6 +34,7 @@ const BLANK: Driver = {
   pid: null,
   memory: null,
   version: { id: "", path: "", since: new Date(0).toISOString() },
+  fault: null,
   restarts: { total: 0, used: 0, budget: null, window: 0, next: null },
   recoveries: [],
   spare: { state: "none", pid: null, memory: null },
