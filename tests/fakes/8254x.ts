@@ -10,7 +10,7 @@ import type { BusMemory } from "./dma.ts";
 import type { Hardware } from "./registers.ts";
 
 const CTRL = 0x0000, STATUS = 0x0008, EERD = 0x0014, MDIC = 0x0020;
-const ICR = 0x00c0, ITR = 0x00c4, IMS = 0x00d0, IMC = 0x00d8;
+const ICR = 0x00c0, ITR = 0x00c4, ICS = 0x00c8, IMS = 0x00d0, IMC = 0x00d8;
 const RCTL = 0x0100, TCTL = 0x0400;
 const RDBAL = 0x2800, RDLEN = 0x2808, RDH = 0x2810, RDT = 0x2818;
 const TDBAL = 0x3800, TDLEN = 0x3808, TDH = 0x3810, TDT = 0x3818;
@@ -161,6 +161,8 @@ export class Fake8254x implements Hardware {
       case CTRL:
         if ((value & RST) !== 0) return this.#startReset();
         break;
+      case ICS:
+        return this.#cause(value);
       case IMS:
         value |= this.#get(IMS);
         break;

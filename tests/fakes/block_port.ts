@@ -12,7 +12,7 @@ import {
   OPERATION,
 } from "../../src/driver/mod.ts";
 import type { BusMemory } from "./dma.ts";
-import { FakeChannel } from "./port.ts";
+import { FakeChannel, portMemory } from "./port.ts";
 
 /** Bytes of a sector. */
 const SECTOR = 512;
@@ -41,6 +41,12 @@ interface InFlight {
   addresses: number[];
 }
 
+/** Channels of one port, over memory of their own. */
+function channels(count: number, size: number): FakeChannel[] {
+  const memory = portMemory(count, size);
+  return Array.from({ length: count }, (_, index) => new FakeChannel(size, { memory, index }));
+}
+
 /** The port. `reap()` after every poll; it fills `done` and `failed`. */
 export class FakeBlockPort implements BlockPort {
   attached?: BlockAttach;
@@ -49,14 +55,14 @@ export class FakeBlockPort implements BlockPort {
   /** Tokens of requests that failed, in order, each with its `BLOCK_ERROR`. */
   readonly failed: { token: number; error: number }[] = [];
   readonly #bus: BusMemory;
-  readonly #channels: FakeChannel[];
+  #channels: FakeChannel[];
   readonly #requests = new Map<number, InFlight>();
   #serial = 0;
 
   constructor(bus: BusMemory, options: { rings?: number; queues?: number } = {}) {
     const { rings = 256, queues = 1 } = options;
     this.#bus = bus;
-    this.#channels = Array.from({ length: queues }, () => new FakeChannel(rings));
+    this.#channels = channels(queues, rings);
   }
 
   get queues(): readonly Channel[] {
@@ -173,7 +179,7 @@ export class FakeBlockPort implements BlockPort {
       for (const address of addresses) this.#bus.unmap(address);
     }
     this.#requests.clear();
-    for (const [i, { size }] of this.#channels.entries()) this.#channels[i] = new FakeChannel(size);
+    this.#channels = channels(this.#channels.length, this.#channels[0].size);
     this.attached = undefined;
   }
 }

@@ -16,21 +16,36 @@ import {
 import { CONTROL } from "../../src/driver/rings.ts";
 import type { BusMemory } from "./dma.ts";
 
+/** The page of control blocks that a port's memory begins with, and bytes of each block. */
+const CONTROL_PAGE = 4096;
+const CONTROL_BYTES = 256;
+
+/** The memory of a port: a page of control blocks, then the rings of each channel, as the kernel lays it out. */
+export function portMemory(channels: number, size: number): SharedArrayBuffer {
+  return new SharedArrayBuffer(CONTROL_PAGE + channels * size * 32);
+}
+
 /** The kernel's side of one channel, over the memory that it shares with `channel`. */
 export class FakeChannel {
   readonly channel: Channel;
   /** Entries submitted and not yet reaped. */
   outstanding = 0;
-  readonly #control = new Int32Array(new SharedArrayBuffer(256));
+  readonly #control: Int32Array;
   readonly #submissions: Uint32Array;
   readonly #completions: Uint32Array;
   readonly #kick = new Uint32Array(1);
   #submitted = 0;
   #reaped = 0;
 
-  constructor(size: number) {
-    this.#submissions = new Uint32Array(new SharedArrayBuffer(size * 16));
-    this.#completions = new Uint32Array(new SharedArrayBuffer(size * 16));
+  /** @param options `memory` of the port; `index`: which of its channels it is. */
+  constructor(
+    size: number,
+    { memory = portMemory(1, size), index = 0 }: { memory?: SharedArrayBuffer; index?: number } = {},
+  ) {
+    const rings = CONTROL_PAGE + index * size * 32;
+    this.#control = new Int32Array(memory, index * CONTROL_BYTES, CONTROL_BYTES / 4);
+    this.#submissions = new Uint32Array(memory, rings, size * 4);
+    this.#completions = new Uint32Array(memory, rings + size * 16, size * 4);
     this.channel = new Channel({
       control: this.#control,
       submissions: this.#submissions,
@@ -135,8 +150,9 @@ export class FakePort implements NetPort {
   constructor(bus: BusMemory, options: { rings?: number; rxBufferSize?: number } = {}) {
     const { rings = 256, rxBufferSize = 4096 } = options;
     this.#bus = bus;
-    this.#tx = new FakeChannel(rings);
-    this.#rx = new FakeChannel(rings);
+    const memory = portMemory(2, rings);
+    this.#tx = new FakeChannel(rings, { memory, index: 0 });
+    this.#rx = new FakeChannel(rings, { memory, index: 1 });
     this.rxBufferSize = rxBufferSize;
   }
 

@@ -1,0 +1,5 @@
+/** Keeps the processor busy for some milliseconds. */
+export function busy(ms: number): void {
+  const end = performance.now() + ms;
+  while (performance.now() < end);
+}
