@@ -28,17 +28,30 @@ function deno(name: string, ...args: string[]): Step {
   };
 }
 
-/** The published schema is written from the code: says so when it is not what the code would write. */
-const schema: Step = {
-  name: "manifest schema",
-  async run() {
-    // Loaded here, so that what does not compile is the failure of a step and not of the gate.
-    const { jsonSchema } = await import("../src/manifest/schema.ts");
-    const { SCHEMA_FILE } = await import("../src/manifest/write_schema.ts");
-    if (await Deno.readTextFile(SCHEMA_FILE) === jsonSchema()) return undefined;
-    return "manifests/schema.json is out of date; write it with: deno run -A src/manifest/write_schema.ts";
-  },
-};
+/** A published schema is written from the code: says so when it is not what the code would write. */
+function schema(name: string, load: () => Promise<{ file: URL; text: string; writer: string }>): Step {
+  return {
+    name,
+    async run() {
+      const { file, text, writer } = await load();
+      if (await Deno.readTextFile(file) === text) return undefined;
+      const path = file.pathname.slice(new URL("..", import.meta.url).pathname.length);
+      return `${path} is out of date; write it with: deno run -A ${writer}`;
+    },
+  };
+}
+
+// Loaded in the step, so that what does not compile is its failure and not the gate's.
+const manifestSchema = schema("manifest schema", async () => {
+  const { jsonSchema } = await import("../src/manifest/schema.ts");
+  const { SCHEMA_FILE } = await import("../src/manifest/write_schema.ts");
+  return { file: SCHEMA_FILE, text: jsonSchema(), writer: "src/manifest/write_schema.ts" };
+});
+const campaignSchema = schema("campaign schema", async () => {
+  const { campaignJsonSchema } = await import("../src/faults/schema.ts");
+  const { SCHEMA_FILE } = await import("../src/faults/write_schema.ts");
+  return { file: SCHEMA_FILE, text: campaignJsonSchema(), writer: "src/faults/write_schema.ts" };
+});
 
 /** The kernels of Debian's that the module is for. */
 const KERNELS = ["6.1", "6.12"];
@@ -70,7 +83,8 @@ export const STEPS: readonly Step[] = [
   deno("fmt", "fmt", "--check"),
   deno("lint", "lint"),
   deno("types", "check", "."),
-  schema,
+  manifestSchema,
+  campaignSchema,
   module,
   deno("unit tests", "test", "-A", "--quiet", "tests/unit"),
 ];

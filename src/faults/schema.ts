@@ -57,7 +57,7 @@ const weightedSchema = z.strictObject({
 
 /** A campaign: many faults of one driver under one workload. */
 export const campaignSchema = z.strictObject({
-  $schema: z.string().optional(),
+  $schema: z.string().optional().describe('"./schema.json": completion and checks in editors.'),
   driver: z.string().min(1).describe("Name of the manifest."),
   workload: z.enum(WORKLOADS).describe("What the driver carries meanwhile."),
   faults: z.array(weightedSchema).min(1).describe("What is drawn from."),
@@ -74,6 +74,11 @@ export const campaignSchema = z.strictObject({
 
 /** A campaign, all said. */
 export type Campaign = z.output<typeof campaignSchema>;
+
+/** The published JSON Schema of campaigns, as text. */
+export function campaignJsonSchema(): string {
+  return JSON.stringify(z.toJSONSchema(campaignSchema, { io: "input", reused: "ref" }), null, 2) + "\n";
+}
 
 /** What is wrong, a line for each problem. */
 function problems(error: z.ZodError, what: string): string {

@@ -22,7 +22,7 @@ Deno.test("every step is run, and each failure is told", async () => {
 
 Deno.test("the gate has its steps", () => {
   const names = STEPS.map(({ name }) => name);
-  for (const name of ["fmt", "lint", "types", "manifest schema", "module", "unit tests"]) {
+  for (const name of ["fmt", "lint", "types", "manifest schema", "campaign schema", "module", "unit tests"]) {
     assertEquals(names.includes(name), true, name);
   }
 });

@@ -7,6 +7,7 @@ const PAGES = [
   "README.md",
   "docs/api.md",
   "docs/design.md",
+  "docs/faults.md",
   "docs/rings.md",
   "docs/uapi.md",
   "drivers/README.md",
