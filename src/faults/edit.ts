@@ -110,3 +110,23 @@ export function methodsOf(file: string, text: string): Set<string> {
   visit(parse(file, text));
   return names;
 }
+
+/** The class of driver that a file defines, `net` or `block`; undefined if it does not say so where it is looked for. */
+export function driverClassOf(file: string, text: string): string | undefined {
+  let found: string | undefined;
+  const visit = (node: ts.Node) => {
+    if (
+      ts.isCallExpression(node) && ts.isIdentifier(node.expression) && node.expression.text === "defineDriver"
+    ) {
+      const [driver] = node.arguments;
+      if (!driver || !ts.isObjectLiteralExpression(driver)) return;
+      for (const member of driver.properties) {
+        if (!ts.isPropertyAssignment(member) || member.name.getText() !== "class") continue;
+        if (ts.isStringLiteral(member.initializer)) found = member.initializer.text;
+      }
+    }
+    ts.forEachChild(node, visit);
+  };
+  visit(parse(file, text));
+  return found;
+}

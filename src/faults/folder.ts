@@ -7,7 +7,7 @@ import { MODELS } from "./models/mod.ts";
 import type { Model } from "./models/model.ts";
 import { mutated, placesOf } from "./mutate.ts";
 import { type DriverFault, parseFault } from "./schema.ts";
-import { bytes, callsOf, type Files, lacks, readSource } from "./source.ts";
+import { bytes, callsOf, type Files, lacks, type Made, readSource } from "./source.ts";
 import { surrounded } from "./surround.ts";
 import type { Times, When } from "./when.ts";
 
@@ -19,15 +19,17 @@ export interface FaultyFolder {
   folder: string;
   /** The driver's file in it: what an upgrade is given. */
   file: string;
-  /** The fault, with all that the seed has drawn. With it any seed makes the same folder, but for what `fault.json` says of the seed. */
-  fault: DriverFault;
-  /** What was done, for people, as in "receive.ts:84: `<` became `<=`". */
+  /**
+   * The faults, with all that the seed has drawn: with them any seed makes the same folder, but for the seed in
+   * `fault.json`. Changes of source come first, as they are made first.
+   */
+  faults: DriverFault[];
+  /** What was done, for people, as in "receive.ts:84: `<` became `<=`"; several are joined by "; ". */
   says: string;
 }
 
 /** What any fault of a folder may say, whichever model it is of. */
 interface WrittenFault {
-  model: string;
   file?: string;
   site?: number;
   when?: When;
@@ -75,40 +77,53 @@ async function write(files: Files, to: string): Promise<void> {
 }
 
 /**
- * Writes a version of a driver that has one fault. It is a driver as any other: a supervisor can upgrade to it,
- * and a test can import it. Everything in it follows from the folder, the fault and the seed, so the folder is the
- * replay; `fault.json` in it says what was done.
+ * Writes a version of a driver that has a fault, or several. It is a driver as any other: a supervisor can upgrade
+ * to it, and a test can import it. Everything in it follows from the folder, the faults and the seed, so the folder
+ * is the replay; `fault.json` in it says what was done.
  *
  * A supervisor takes it from anywhere. To be imported it must lie as deep as the driver's own folder, so that
  * `../../src/driver/mod.ts` leads to the same file: `build/NAME` does.
  *
- * @param options `seed`: what is drawn where the fault leaves something open; `to`: where, empty or not there yet;
+ * @param options `seed`: what is drawn where a fault leaves something open; `to`: where, empty or not there yet;
  * `entry`: the driver's file in the folder.
- * @throws {UserError} if the fault is none, or none of a driver's folder; the driver has no place for it; or a
+ * @throws {UserError} if a fault is none, or none of a driver's folder; the driver has no place for it; or a
  * folder cannot be read or written.
  */
 export async function faulty(
   folder: string,
-  fault: DriverFault,
+  fault: DriverFault | readonly DriverFault[],
   { seed, to, entry = "driver.ts" }: { seed: number; to: string; entry?: string },
 ): Promise<FaultyFolder> {
-  const parsed = parseFault(fault);
-  const model: Model | undefined = MODELS.find(({ name }) => name === parsed.model);
-  if (!model) {
+  const asked = [fault].flat().map((one) => {
+    const parsed = parseFault(one);
+    const model: Model | undefined = MODELS.find(({ name }) => name === parsed.model);
+    if (model) return { model, fault: parsed as WrittenFault };
     throw new UserError(
       `Cannot make ${parsed.model} in ${folder}: it is not done by a driver but to its process or the machine`,
     );
-  }
+  });
   const source = await readSource(folder, entry);
   if (source.files.has(RECORD)) {
-    throw new UserError(`Cannot make ${model.name} in ${folder}: it has ${RECORD}, so it is faulty already`);
+    throw new UserError(`Cannot make a fault in ${folder}: it has ${RECORD}, so it is faulty already`);
   }
-  const options = { fault: parsed as WrittenFault, words: new Words(seed) };
-  const made = model.kind === "source"
-    ? mutated(source, model, options)
-    : await surrounded(source, model, options);
-  const { says } = made;
-  const record = JSON.stringify({ fault: made.fault, seed, says }, null, 2) + "\n";
-  await write(new Map(made.files).set(RECORD, bytes(record)), to);
-  return { folder: to, file: join(to, entry), fault: made.fault, says };
+  const words = new Words(seed);
+  const done: Made["done"] = [];
+  let { files } = source;
+  for (const { model, fault } of asked) {
+    if (model.kind !== "source") continue;
+    const made = mutated({ ...source, files }, model, { fault, words });
+    files = made.files;
+    done.push(...made.done);
+  }
+  const around = asked.flatMap(({ model, fault }) => model.kind === "wrapped" ? [{ model, fault }] : []);
+  if (around.length > 0) {
+    const made = await surrounded({ ...source, files }, around, { words });
+    files = made.files;
+    done.push(...made.done);
+  }
+  const faults = done.map(({ fault }) => fault);
+  const says = done.map(({ says }) => says).join("; ");
+  const record = JSON.stringify({ faults, seed, says }, null, 2) + "\n";
+  await write(new Map(files).set(RECORD, bytes(record)), to);
+  return { folder: to, file: join(to, entry), faults, says };
 }

@@ -43,5 +43,5 @@ export function mutated(
   const { site, number } = chosen;
   const files = new Map(source.files).set(site.file, bytes(apply(contentOf(site), site)));
   const said = { model: model.name, file: site.file, site: number } as DriverFault;
-  return { files, fault: said, says: `${site.file}:${site.line}: ${site.says}` };
+  return { files, done: [{ fault: said, says: `${site.file}:${site.line}: ${site.says}` }] };
 }

@@ -40,7 +40,7 @@ export async function readSource(folder: string, entry: string): Promise<Source>
 }
 
 /** What a file says. */
-export const text = (content: Uint8Array) => new TextDecoder().decode(content);
+export const text = (content: Uint8Array) => new TextDecoder("utf-8", { ignoreBOM: true }).decode(content);
 /** What a file is to hold. */
 export const bytes = (content: string) => new TextEncoder().encode(content);
 
@@ -59,10 +59,9 @@ export function lacks(needs: readonly Need[], calls: ReadonlySet<string>): boole
   return needs.length > 0 && !needs.some((need) => calls.has(need));
 }
 
-/** What a folder is to hold, and what that is. */
+/** What a folder is to hold, and what was done. */
 export interface Made {
   files: Files;
-  /** The fault, all said. */
-  fault: DriverFault;
-  says: string;
+  /** Each fault, all said, and a line of it for people. */
+  done: { fault: DriverFault; says: string }[];
 }

@@ -2,7 +2,7 @@
 import { posix } from "node:path";
 import type { Words } from "../check/content.ts";
 import { UserError } from "../error.ts";
-import { specifiersOf } from "./edit.ts";
+import { driverClassOf, specifiersOf } from "./edit.ts";
 import type { WrappedModel } from "./models/model.ts";
 import type { DriverFault } from "./schema.ts";
 import { bytes, callsOf, type Files, lacks, type Made, type Source, text } from "./source.ts";
@@ -13,9 +13,16 @@ const INSIDE = new URL("./inside/", import.meta.url);
 /** How those files import what drivers import. */
 const INSIDE_API = "../../driver/mod.ts";
 
-/** Where they go in a faulty folder, and what its driver is renamed to. */
+/** Where they go in a faulty folder, all faults together. */
 const INSIDE_FOLDER = "fault";
-const RENAMED = "driver_without_fault.ts";
+
+/** What drivers of one class alone complete. */
+const COMPLETED: Readonly<Record<string, string>> = { frames: "net", requests: "block" };
+
+/** What the driver's file becomes that a fault is put around, by how many faults there are around it already. */
+function renamed(faults: number): string {
+  return faults === 0 ? "driver_without_fault.ts" : `driver_with_${faults}.ts`;
+}
 
 /** The API, whatever stands before it. */
 const API = /(^|\/)src\/driver\/mod\.ts$/;
@@ -43,52 +50,71 @@ async function insideFiles(first: string, api: string): Promise<Map<string, stri
   return found;
 }
 
-/** Puts a driver into a fault. @throws {UserError} if it has no use for the fault, or uses a name that is needed. */
+/**
+ * Puts faults around a driver, the first one innermost.
+ * @throws {UserError} if it has no use for one of them, or uses a name that is needed.
+ */
 export async function surrounded(
   source: Source,
-  model: WrappedModel,
-  { fault, words }: { fault: { when?: When; times?: Times }; words: Words },
+  faults: readonly { model: WrappedModel; fault: { when?: When; times?: Times } }[],
+  { words }: { words: Words },
 ): Promise<Made> {
   const { folder, entry, files } = source;
-  if (lacks(model.needs, callsOf(source))) {
-    throw new UserError(
-      `Cannot make ${model.name} in ${folder}: no file of it calls ` +
-        model.needs.map((need) => `device.${need}()`).join(" or "),
-    );
+  const at = (name: string) => posix.join(posix.dirname(entry), name);
+  const calls = callsOf(source);
+  const kind = driverClassOf(entry, text(files.get(entry)!));
+  for (const { model, fault } of faults) {
+    const needed = COMPLETED[fault.when?.of ?? ""] ?? kind;
+    if (kind !== undefined && needed !== kind) {
+      throw new UserError(
+        `Cannot make ${model.name} in ${folder}: it is to come after ${fault.when!.of}, ` +
+          `and a ${kind} driver completes none`,
+      );
+    }
+    if (lacks(model.needs, calls)) {
+      throw new UserError(
+        `Cannot make ${model.name} in ${folder}: no file of it calls ` +
+          model.needs.map((need) => `device.${need}()`).join(" or "),
+      );
+    }
   }
-  const beside = posix.dirname(entry);
-  const at = (name: string) => posix.join(beside, name);
-  for (const path of files.keys()) {
-    if (path !== at(RENAMED) && !path.startsWith(`${at(INSIDE_FOLDER)}/`)) continue;
-    throw new UserError(
-      `Cannot make ${model.name} in ${folder}: ${path} is in the way; a driver may not use that name`,
-    );
-  }
-  const { when = drawWhen(words), times = model.times, ...given } = fault;
-  const parameters: Record<string, unknown> = { ...given, ...model.draw(given, words) };
-  const plan = { ...parameters, when, times } as DriverFault;
-  delete parameters.model;
-  const told = Object.entries(parameters).map(([name, value]) => `${name} ${value}`).join(", ");
-  const says = `${model.name}${told && ` (${told})`}, ${whenText(when, times)}: ${model.about}`;
-
   const api = apiOf(source);
   const deeper = /^\.\.?\//.test(api) ? posix.join("..", api) : api;
   const made: Files = new Map(files);
-  made.set(at(RENAMED), files.get(entry)!);
-  for (const start of ["wrap.ts", model.file]) {
-    for (const [name, code] of await insideFiles(start, deeper)) {
-      made.set(at(`${INSIDE_FOLDER}/${name}`), bytes(code));
+  const done: Made["done"] = [];
+  for (const [number, { model, fault }] of faults.entries()) {
+    const inner = renamed(number);
+    const taken = [...files.keys()].find((path) =>
+      path === at(inner) || path.startsWith(`${at(INSIDE_FOLDER)}/`)
+    );
+    if (taken !== undefined) {
+      throw new UserError(
+        `Cannot make ${model.name} in ${folder}: ${taken} is in the way; a driver may not use that name`,
+      );
     }
+    const { when = drawWhen(words), times = model.times, ...given } = fault;
+    const parameters: Record<string, unknown> = { ...given, ...model.draw(given, words) };
+    const plan = { ...parameters, when, times } as DriverFault;
+    delete parameters.model;
+    const told = Object.entries(parameters).map(([name, value]) => `${name} ${value}`).join(", ");
+    const says = `${model.name}${told && ` (${told})`}, ${whenText(when, times)}: ${model.about}`;
+    made.set(at(inner), made.get(entry)!);
+    for (const start of ["wrap.ts", model.file]) {
+      for (const [name, code] of await insideFiles(start, deeper)) {
+        made.set(at(`${INSIDE_FOLDER}/${name}`), bytes(code));
+      }
+    }
+    made.set(
+      entry,
+      bytes(
+        `/** The driver of ${inner} with a fault around it: ${says} */\n` +
+          `import driver from "./${inner}";\n` +
+          `import { make } from "./${INSIDE_FOLDER}/${model.file}";\n` +
+          `import { withFault } from "./${INSIDE_FOLDER}/wrap.ts";\n\n` +
+          `export default withFault(driver, make, ${JSON.stringify(plan, null, 2)});\n`,
+      ),
+    );
+    done.push({ fault: plan, says });
   }
-  made.set(
-    entry,
-    bytes(
-      `/** The driver of ${RENAMED} with a fault around it: ${says} */\n` +
-        `import driver from "./${RENAMED}";\n` +
-        `import { make } from "./${INSIDE_FOLDER}/${model.file}";\n` +
-        `import { withFault } from "./${INSIDE_FOLDER}/wrap.ts";\n\n` +
-        `export default withFault(driver, make, ${JSON.stringify(plan, null, 2)});\n`,
-    ),
-  );
-  return { files: made, fault: plan, says };
+  return { files: made, done };
 }

@@ -33,13 +33,17 @@ let folders = 0;
 /** A folder that is not there yet, as deep as drivers' are: a driver in it imports what it would from its own place. */
 export function newFolder(): { path: string } & AsyncDisposable {
   const path = `${ROOT}build/faulty-${Deno.pid}-${++folders}`;
-  return { path, [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }) };
+  return {
+    path,
+    // A fault that is refused writes none.
+    [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }).catch(() => {}),
+  };
 }
 
 /** A driver of the tree with a fault, written and loaded. */
 export async function load<Driver>(
   name: DriverName,
-  fault: DriverFault,
+  fault: DriverFault | DriverFault[],
   seed = 1,
 ): Promise<{ driver: Driver; made: FaultyFolder }> {
   await using folder = newFolder();
@@ -89,7 +93,7 @@ export class NetRig {
     this.#driver = driver;
   }
 
-  static async up(fault: DriverFault, seed?: number): Promise<NetRig> {
+  static async up(fault: DriverFault | DriverFault[], seed?: number): Promise<NetRig> {
     const { driver } = await load<NetDriver<unknown>>("e1000", fault, seed);
     const rig = new NetRig(driver);
     await rig.bringUp();
@@ -163,7 +167,7 @@ export class DiskRig {
     }
   }
 
-  static async up(name: "ide" | "nvme", fault: DriverFault, seed?: number): Promise<DiskRig> {
+  static async up(name: "ide" | "nvme", fault: DriverFault | DriverFault[], seed?: number): Promise<DiskRig> {
     const { driver } = await load<BlockDriver<unknown>>(name, fault, seed);
     const rig = new DiskRig(driver, name);
     await rig.bringUp();
@@ -204,6 +208,10 @@ export class DiskRig {
 }
 
 /** A driver of that name with a fault, brought up. */
-export function rigOf(name: DriverName, fault: DriverFault, seed?: number): Promise<NetRig | DiskRig> {
+export function rigOf(
+  name: DriverName,
+  fault: DriverFault | DriverFault[],
+  seed?: number,
+): Promise<NetRig | DiskRig> {
   return name === "e1000" ? NetRig.up(fault, seed) : DiskRig.up(name, fault, seed);
 }

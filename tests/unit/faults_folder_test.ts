@@ -46,7 +46,7 @@ async function contentOf(folder: string, below = ""): Promise<Map<string, string
 }
 
 /** Makes a faulty version and reads it. */
-async function make(driver: typeof DRIVERS[number], fault: DriverFault, seed: number) {
+async function make(driver: typeof DRIVERS[number], fault: DriverFault | DriverFault[], seed: number) {
   await using to = newFolder();
   const made = await faulty(folderOf(driver), fault, { seed, to: to.path });
   return { made, content: await contentOf(to.path) };
@@ -120,14 +120,29 @@ Deno.test("the same seed makes the same folder, byte for byte, and its record ma
     const first = await make("e1000", faultOf(name), 7);
     assertEquals((await make("e1000", faultOf(name), 7)).content, first.content, name);
     // With everything said nothing is left to be drawn.
-    const replayed = await make("e1000", first.made.fault, 8);
-    assertEquals(replayed.made.fault, first.made.fault);
+    const replayed = await make("e1000", first.made.faults, 8);
+    assertEquals(replayed.made.faults, first.made.faults);
     const record = JSON.parse(first.content.get("fault.json")!);
-    assertEquals(record, { fault: first.made.fault, seed: 7, says: first.made.says });
+    assertEquals(record, { faults: first.made.faults, seed: 7, says: first.made.says });
     first.content.delete("fault.json");
     replayed.content.delete("fault.json");
     assertEquals(replayed.content, first.content, name);
   }
+});
+
+Deno.test("two faults at once are in one folder, and each can be replayed from its record", async () => {
+  const both: DriverFault[] = [{ model: "dma.never" }, { model: "code.inverted" }, {
+    model: "registers.gone",
+  }];
+  const first = await make("nvme", both, 3);
+  assertEquals(first.made.faults.map(({ model }) => model), ["code.inverted", "dma.never", "registers.gone"]);
+  const replayed = await make("nvme", first.made.faults, 4);
+  first.content.delete("fault.json");
+  replayed.content.delete("fault.json");
+  assertEquals(replayed.content, first.content);
+  assertMatch(first.content.get("driver.ts")!, /driver_with_1\.ts.*\n.*\n.*registers_gone\.ts/);
+  assertMatch(first.content.get("driver_with_1.ts")!, /driver_without_fault\.ts.*\n.*\n.*dma_never\.ts/);
+  assert(first.made.says.split("; ").length === 3, first.made.says);
 });
 
 Deno.test("seeds choose places all over a driver", async () => {
@@ -256,6 +271,20 @@ Deno.test("what would change nothing is passed over, and refused when it is aske
   );
 });
 
+Deno.test("what a driver of its class never does is nothing to count", async () => {
+  const refused = async (driver: typeof DRIVERS[number], of: "frames" | "requests") =>
+    (await assertRejects(() => make(driver, { model: "code.throw", when: { after: 1, of } }, 1), UserError))
+      .message;
+  assertMatch(
+    await refused("e1000", "requests"),
+    /it is to come after requests, and a net driver completes none$/,
+  );
+  assertMatch(
+    await refused("ide", "frames"),
+    /it is to come after frames, and a block driver completes none$/,
+  );
+});
+
 Deno.test("models are those that a driver has a use for", async () => {
   const names = async (driver: typeof DRIVERS[number]) =>
     (await modelsFor(folderOf(driver))).map(({ name }) => name);
@@ -307,7 +336,6 @@ Deno.test("what is done to a process or the machine is no driver's folder", asyn
   });
   const { message } = await assertRejects(() => making, UserError);
   assertMatch(message, /^Cannot make process\.kill in .*: it is not done by a driver/);
-  await Deno.mkdir(to.path);
 });
 
 Deno.test("a campaign says what it draws from, and the rest has a default", () => {

@@ -394,6 +394,19 @@ Deno.test("completions name what they are not of, and counters are off", async (
   assertEquals(told(seen), ["fault rings.index: counter seen of channel 1 is off by -1"]);
 });
 
+Deno.test("two faults at once come each at its own time", async () => {
+  const rig = await NetRig.up([
+    { model: "registers.dropped", register: "TDT", when: { after: 2, of: "frames" } },
+    { model: "code.throw", when: { after: 8, of: "frames" } },
+  ]);
+  carryTo(rig, 1);
+  assertStrictEquals(rig.carry(), false);
+  rig.carry();
+  assert(rig.carry());
+  assertEquals(told(rig), ["fault registers.dropped: TDT is not written"]);
+  assertThrows(() => rig.carry(), Error, "this exception was asked for");
+});
+
 Deno.test("a fault whose time never comes disturbs nothing, whatever it would be", async () => {
   const shapes: Record<string, object> = {
     "interrupts.storm": { offset: 0xc8, value: 0x80 },
