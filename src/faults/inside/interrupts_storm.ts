@@ -1,4 +1,4 @@
-/** The device interrupts without end: each interrupt asks it for the next, through a register that causes one. */
+/** The device interrupts without end: each poll asks it for the next one, through a register that causes it. */
 import { type Registers, registers, wo } from "../../driver/mod.ts";
 import type { Make } from "./hooks.ts";
 

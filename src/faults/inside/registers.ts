@@ -102,6 +102,12 @@ export class FaultyBatch {
   #into: QueuedInto[] = [];
   /** Of the last batch, by the read's number: what differs from what was found. */
   #values = new Map<number, number>();
+  #empty = true;
+
+  /** Anything is about to be queued. */
+  use(): void {
+    this.#empty = false;
+  }
 
   add(queued: Queued): void {
     this.#queued.push(queued);
@@ -112,6 +118,9 @@ export class FaultyBatch {
   }
 
   run(ports: Ports): void {
+    // Running nothing leaves the values of the last batch.
+    if (this.#empty) return;
+    this.#empty = true;
     const queued = this.#queued;
     const into = this.#into;
     this.#queued = [];
@@ -153,6 +162,7 @@ export class FaultyPorts implements Ports {
   read(port: ReadablePort): number {
     this.#passing.access();
     const seen = this.#passing.hooks.read?.((port as Port).name);
+    this.#batch.use();
     const read = this.#inner.read(port);
     if (seen) this.#batch.add({ ports: this.#inner, read, seen, bits: port.width * 8 });
     return read;
@@ -160,7 +170,10 @@ export class FaultyPorts implements Ports {
 
   write(port: WritablePort, value: number): void {
     this.#passing.access();
-    const store = (given: number) => this.#inner.write(port, given);
+    const store = (given: number) => {
+      this.#batch.use();
+      this.#inner.write(port, given);
+    };
     if (this.#passing.hooks.write) this.#passing.hooks.write((port as Port).name, value >>> 0, store);
     else store(value);
   }
@@ -168,6 +181,7 @@ export class FaultyPorts implements Ports {
   readInto(port: ReadablePort, into: Uint8Array): void {
     this.#passing.access();
     const seen = this.#passing.hooks.read?.((port as Port).name);
+    this.#batch.use();
     this.#inner.readInto(port, into);
     if (seen) this.#batch.addInto({ into, seen, width: port.width });
   }

@@ -12,7 +12,6 @@ function written(value: number, like: string): string {
 export const codeConstant = sourceModel({
   name: "code.constant",
   about: "A number is one more or less, nothing, or twice as much; true is false, or false true.",
-  after: "Nooks: initialisation faults",
   mutate(node, source) {
     if (node.kind === ts.SyntaxKind.TrueKeyword) return [replace(node, source, "false")];
     if (node.kind === ts.SyntaxKind.FalseKeyword) return [replace(node, source, "true")];

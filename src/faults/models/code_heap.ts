@@ -4,7 +4,6 @@ import { wrappedModel } from "./model.ts";
 export const codeHeap = wrappedModel({
   name: "code.heap",
   about: "The driver takes memory until there is none.",
-  after: "Nooks: allocation faults",
   times: 1,
   shape: {},
 });

@@ -13,7 +13,7 @@ function conditionOf(node: ts.Node): ts.Expression | undefined {
 export const codeInverted = sourceModel({
   name: "code.inverted",
   about: "A branch, or whether a loop goes on, is decided the other way.",
-  after: "MINIX 3: loop conditions inverted; Nooks: branch faults",
+  published: "MINIX 3: invert the termination condition of a loop; Nooks: branch and loop faults",
   mutate(node, source) {
     const condition = conditionOf(node);
     return condition ? [replace(condition, source, `!(${condition.getText(source)})`)] : [];

@@ -35,7 +35,7 @@ function starts(loop: ts.ForStatement, source: ts.SourceFile): Edit[] {
 export const codeOffByOne = sourceModel({
   name: "code.offByOne",
   about: "A loop runs once more or once less than it should.",
-  after: "Nooks: loop faults, off by one",
+  published: "Nooks: loop faults",
   mutate(node, source) {
     const loops = ts.isForStatement(node) ? node.condition : undefined;
     const condition = ts.isWhileStatement(node) || ts.isDoStatement(node) ? node.expression : loops;

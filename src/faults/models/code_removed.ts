@@ -14,7 +14,7 @@ function canGo(node: ts.Node): boolean {
 export const codeRemoved = sourceModel({
   name: "code.removed",
   about: "A statement is missing: an assignment, a call, a throw, a break or continue.",
-  after: "MINIX 3: an instruction elided; Nooks: branches and assignments deleted",
+  published: "MINIX 3: elide an instruction; Nooks: NOP faults",
   mutate(node, source) {
     if (!canGo(node)) return [];
     const says = `${quote(node.getText(source))} was removed`;

@@ -41,7 +41,8 @@ function change(from: ts.Node, to: ts.Node, options: { source: ts.SourceFile; te
 export const codeSwapped = sourceModel({
   name: "code.swapped",
   about: "Operands of an operator, or the first two arguments of a call, change places.",
-  after: "MINIX 3, Nooks: source and destination of an instruction changed",
+  published:
+    "MINIX 3: change the source or destination register of an instruction; Nooks: source and destination faults",
   mutate(node, source) {
     if (ts.isBinaryExpression(node) && ORDERED.has(node.operatorToken.kind)) {
       const operator = node.operatorToken.getText(source);

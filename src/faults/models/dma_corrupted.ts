@@ -5,7 +5,7 @@ import { memoryShape, wrappedModel } from "./model.ts";
 export const dmaCorrupted = wrappedModel({
   name: "dma.corrupted",
   about: "A word that the driver writes into a descriptor has one bit flipped.",
-  after: "Nooks: pointer corruption",
+  published: "MINIX 3: garble a pointer; Nooks: pointer faults",
   needs: ["dma"],
   times: 1,
   shape: {

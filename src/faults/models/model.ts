@@ -13,8 +13,8 @@ interface Common {
   name: string;
   /** What goes wrong, in a sentence. */
   about: string;
-  /** What published systems have injected that it carries over. */
-  after?: string;
+  /** Which faults of published experiments it carries over, as the page has them. */
+  published?: string;
 }
 
 /** A fault that is made by changing the driver's source. */

@@ -5,7 +5,6 @@ import { registerShape, wrappedModel } from "./model.ts";
 export const registersFlipped = wrappedModel({
   name: "registers.flipped",
   about: "A register reads with one bit flipped.",
-  after: "shadow drivers, Nooks: bit flips",
   needs: ["bar", "ports"],
   times: 1,
   shape: {
