@@ -3,6 +3,7 @@
  *
  * @module
  */
+export { type Choice, choose } from "./choose.ts";
 export { faulty, type FaultyFolder, modelsFor, mutationSites } from "./folder.ts";
 export { MODELS } from "./models/mod.ts";
 export type { Model, Need, SourceModel, WrappedModel } from "./models/model.ts";

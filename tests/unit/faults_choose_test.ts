@@ -1,0 +1,61 @@
+/** What a campaign injects follows from its seed and the number, by the weights, within the range. */
+import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { choose, parseCampaign } from "../../src/faults/mod.ts";
+
+const CAMPAIGN = {
+  driver: "e1000",
+  workload: "udp",
+  faults: [
+    { weight: 6, fault: { model: "code.throw" } },
+    { weight: 3, fault: { model: "process.kill" } },
+    { fault: { model: "code.removed" } },
+  ],
+  when: { after: [100, 199], of: "ms" },
+};
+
+/** The first injections of a campaign. */
+function first(count: number, campaign: object = {}, seed = 1) {
+  const parsed = parseCampaign({ ...CAMPAIGN, ...campaign });
+  return Array.from({ length: count }, (_, number) => choose(parsed, { seed, number }));
+}
+
+Deno.test("an injection follows from seed and number, whatever came before", () => {
+  assertEquals(first(50), first(50));
+  assertEquals(choose(parseCampaign(CAMPAIGN), { seed: 1, number: 31 }), first(50)[31]);
+  assertNotEquals(first(50), first(50, {}, 2));
+});
+
+Deno.test("models come by their weights, their times from all of the range", () => {
+  const all = first(5000).map(({ faults }) => faults);
+  assert(all.every(({ length }) => length === 1));
+  const share = (model: string) => all.filter(([fault]) => fault.model === model).length / all.length;
+  for (
+    const [model, expected] of [["code.throw", 0.6], ["process.kill", 0.3], ["code.removed", 0.1]] as const
+  ) {
+    assert(Math.abs(share(model) - expected) < 0.03, `${model}: ${share(model)}`);
+  }
+  const times = new Set<number>();
+  for (const [fault] of all) {
+    if (fault.model === "code.removed") assertEquals(fault, { model: "code.removed" });
+    else if ("when" in fault) times.add(fault.when!.after);
+  }
+  assertEquals([Math.min(...times), Math.max(...times), times.size], [100, 199, 100]);
+  assertEquals(new Set(first(5000).map(({ seed }) => seed)).size, 5000, "each has a seed of its own");
+});
+
+Deno.test("a fault that says when keeps it, and one from outside is never made to count", () => {
+  const own = { model: "code.throw", when: { after: 7, of: "polls", since: "start" } };
+  for (const { faults: [fault] } of first(20, { faults: [{ fault: own }] })) assertEquals(fault, own);
+  const frames = { after: [1, 2], of: "frames" };
+  for (const { faults: [fault] } of first(50, { when: frames })) {
+    if (fault.model === "process.kill") assertEquals(fault, { model: "process.kill" });
+  }
+});
+
+Deno.test("two at once are two different ones, where there are two", () => {
+  for (const together of ["two", "recovery"]) {
+    for (const { faults: [one, other] } of first(100, { together })) assertNotEquals(one.model, other.model);
+  }
+  const [{ faults }] = first(1, { together: "two", faults: [{ fault: { model: "code.throw" } }] });
+  assertEquals(faults.map(({ model }) => model), ["code.throw", "code.throw"]);
+});
