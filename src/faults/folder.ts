@@ -81,8 +81,9 @@ async function write(files: Files, to: string): Promise<void> {
  * to it, and a test can import it. Everything in it follows from the folder, the faults and the seed, so the folder
  * is the replay; `fault.json` in it says what was done.
  *
- * A supervisor takes it from anywhere. To be imported it must lie as deep as the driver's own folder, so that
- * `../../src/driver/mod.ts` leads to the same file: `build/NAME` does.
+ * A supervisor takes it from anywhere, `ring3 upgrade` from a folder below one named `drivers`. To be imported it
+ * must lie as deep as the driver's own folder, so that `../../src/driver/mod.ts` leads to the same file: `build/NAME`
+ * does.
  *
  * @param options `seed`: what is drawn where a fault leaves something open; `to`: where, empty or not there yet;
  * `entry`: the driver's file in the folder.
