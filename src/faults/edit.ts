@@ -31,10 +31,10 @@ export function parse(file: string, text: string): ts.SourceFile {
   return ts.createSourceFile(file, text, ts.ScriptTarget.Latest, true);
 }
 
-/** Source as it is quoted: one line, not too long. */
+/** Source as it is quoted: one line of ASCII, not too long. */
 export function quote(text: string): string {
-  const line = text.replace(/\s+/g, " ");
-  return `\`${line.length > LONGEST_QUOTE ? `${line.slice(0, LONGEST_QUOTE - 1)}…` : line}\``;
+  const line = text.replace(/\s+/g, " ").replace(/[^ -~]/g, "?");
+  return `\`${line.length > LONGEST_QUOTE ? `${line.slice(0, LONGEST_QUOTE - 3)}...` : line}\``;
 }
 
 /** The change of a node to other text. */

@@ -24,7 +24,10 @@ export interface FaultyFolder {
    * `fault.json`. Changes of source come first, as they are made first.
    */
   faults: DriverFault[];
-  /** What was done, for people, as in "receive.ts:84: `<` became `<=`"; several are joined by "; ". */
+  /**
+   * What was done, for people, as in "receive.ts:84: `<` became `<=`": ASCII, for one fault at most 200 characters.
+   * Several are joined by "; ".
+   */
   says: string;
 }
 

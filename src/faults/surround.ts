@@ -97,7 +97,7 @@ export async function surrounded(
     const plan = { ...parameters, when, times } as DriverFault;
     delete parameters.model;
     const told = Object.entries(parameters).map(([name, value]) => `${name} ${value}`).join(", ");
-    const says = `${model.name}${told && ` (${told})`}, ${whenText(when, times)}: ${model.about}`;
+    const says = `${model.name}${told && ` (${told})`}, ${whenText(when, times)}`;
     made.set(at(inner), made.get(entry)!);
     for (const start of ["wrap.ts", model.file]) {
       for (const [name, code] of await insideFiles(start, deeper)) {
@@ -107,7 +107,7 @@ export async function surrounded(
     made.set(
       entry,
       bytes(
-        `/** The driver of ${inner} with a fault around it: ${says} */\n` +
+        `/** The driver of ${inner} with a fault around it: ${says}. ${model.about} */\n` +
           `import driver from "./${inner}";\n` +
           `import { make } from "./${INSIDE_FOLDER}/${model.file}";\n` +
           `import { withFault } from "./${INSIDE_FOLDER}/wrap.ts";\n\n` +

@@ -74,7 +74,8 @@ Deno.test("every model makes a version of every driver that passes what a versio
     for (const { name, kind } of await modelsFor(folder)) {
       for (const seed of kind === "source" ? SEEDS : [1]) {
         const to = `${root}/${driver}-${name}-${seed}`;
-        const { file } = await faulty(folder, faultOf(name), { seed, to });
+        const { file, says } = await faulty(folder, faultOf(name), { seed, to });
+        assertMatch(says, /^[ -~]{1,200}$/);
         // What a supervisor does when it is given another folder's content for the manifest's driver.
         const version = await store.take({ file: `${folder}/driver.ts`, folder }, { path: file });
         assertNotEquals(version.id, original.id);
@@ -176,7 +177,7 @@ Deno.test("a change of source is one edit at one place of one file, which the li
       const start = [...text].findIndex((_, at) => text[at] !== was[at]);
       assertStrictEquals(was.slice(0, start).split("\n").length >= Number(line), true);
       assert(was.split("\n")[Number(line) - 1].includes(before.slice(0, 10)), made.says);
-      if (after !== undefined && !after.endsWith("…")) {
+      if (after !== undefined && !after.endsWith("...")) {
         assert(text.replace(/\s+/g, " ").includes(after), made.says);
       }
     }
@@ -194,6 +195,12 @@ async function places(model: string, source: string): Promise<string[]> {
     await Deno.remove(folder, { recursive: true });
   }
 }
+
+Deno.test("what is long or not ASCII is quoted in part", async () => {
+  const [long] = await places("code.removed", `call("${"x".repeat(80)}");`);
+  assertMatch(long, /^1: `call\("x+\.\.\.` was removed$/);
+  assertEquals(await places("code.removed", `call(\n  "§");`), ['1: `call( "?");` was removed']);
+});
 
 Deno.test("places are found where code is, and nowhere else", async () => {
   assertEquals(await places("code.swapped", "f(a, 1 - b << 2);\ng(x + y);\n"), [
