@@ -463,6 +463,33 @@ const RINGS: readonly NativeAttempt[] = ([
   stops: PROTOCOL(ring),
 }));
 
+/** One that is made again while the process may still map what it is granted. */
+function early(name: string, parts: Partial<Pick<NativeAttempt, "stops">> = {}): NativeAttempt {
+  const all = [...FILES, ...PROCESSES, ...OTHERS, ...MEMORY, ...GRANT];
+  const { run, ...rest } = all.find((attempt) => attempt.name === name)!;
+  return {
+    ...rest,
+    ...parts,
+    name: `${name}, before mapping is sealed`,
+    run: (setting) => {
+      const [verb, ...more] = run(setting);
+      return [verb, "early", ...more];
+    },
+  };
+}
+
+/** What a driver's modules could try, which run before it has its grant. */
+const EARLY: readonly NativeAttempt[] = [
+  early("read /etc/passwd"),
+  early("fork, and keep the grant after its death"),
+  early("connect to a port of the machine"),
+  early("bomb of shared memory"),
+  early("make code, where jit is off"),
+  // The module alone bounds what it maps.
+  ...["map a BAR that it was not given", "map what follows its window", "map more than its window"]
+    .map((name) => early(name, { stops: module(/^EINVAL/) })),
+];
+
 /** The walls that an attempt of that name meets. */
 export function wallsOf(name: string): WallName[] {
   return NATIVE_ATTEMPTS.find((attempt) => attempt.name === name)!.stops.map(({ wall }) => wall);
@@ -476,6 +503,7 @@ export const NATIVE_ATTEMPTS: readonly NativeAttempt[] = [
   ...OTHERS,
   ...MEMORY,
   ...GRANT,
+  ...EARLY,
   ...RINGS,
   plain("attach-twice", {
     name: "attach to its port twice",

@@ -11,6 +11,7 @@
  * attempt victim: not sandboxed; see victim.c.
  */
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,6 +93,7 @@ int main(int argc, char **argv)
 {
 	const struct attempt *attempt;
 	char message[4096];
+	bool early;
 	int32_t grant;
 	int result;
 
@@ -113,13 +115,15 @@ int main(int argc, char **argv)
 	map_grant();
 	if (attempt->prepare)
 		attempt->prepare();
+	/* As by a driver's modules, which run when no more than this is sealed. */
+	early = argc > 2 && !strcmp(argv[2], "early");
 	result = r3_seal(FILTER_FD);
-	if (!result)
+	if (!result && !early)
 		result = r3_seal_mapped();
 	if (result) {
 		errno = -result;
 		broken("sealing");
 	}
-	report(attempt->make(argv + 2));
+	report(attempt->make(argv + (early ? 3 : 2)));
 	return 0;
 }
