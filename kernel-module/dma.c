@@ -77,7 +77,7 @@ void r3_dma_free_region(struct r3_grant *grant, struct r3_region *region)
 /* ---- the driver's own pages ---- */
 
 struct r3_mapping {
-	struct user_struct *user;	/* whose locked memory it counts as; referenced */
+	const struct cred *cred;	/* of the user whose locked memory it counts as; referenced */
 	struct page **pages;
 	unsigned long count;
 	struct sg_table table;
@@ -87,9 +87,10 @@ struct r3_mapping {
 /*
  * Counted for the user, not for the process: a process could have as much again
  * for each child, and its mmap_lock, which it can keep busy, would be waited for
- * when the grant ends.
+ * when the grant ends. The user is held by credentials, as not every kernel lets
+ * a module give up a user_struct.
  */
-static struct user_struct *r3_locked_charge(unsigned long pages)
+static const struct cred *r3_locked_charge(unsigned long pages)
 {
 	unsigned long limit = rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT;
 	struct user_struct *user = current_user();
@@ -98,13 +99,13 @@ static struct user_struct *r3_locked_charge(unsigned long pages)
 		atomic_long_sub(pages, &user->locked_vm);
 		return NULL;
 	}
-	return get_uid(user);
+	return get_current_cred();
 }
 
-static void r3_locked_uncharge(struct user_struct *user, unsigned long pages)
+static void r3_locked_uncharge(const struct cred *cred, unsigned long pages)
 {
-	atomic_long_sub(pages, &user->locked_vm);
-	free_uid(user);
+	atomic_long_sub(pages, &cred->user->locked_vm);
+	put_cred(cred);
 }
 
 static void r3_mapping_free(struct r3_grant *grant, struct r3_mapping *mapping)
@@ -112,7 +113,7 @@ static void r3_mapping_free(struct r3_grant *grant, struct r3_mapping *mapping)
 	bool dirty = mapping->direction != DMA_TO_DEVICE;
 
 	unpin_user_pages_dirty_lock(mapping->pages, mapping->count, dirty);
-	r3_locked_uncharge(mapping->user, mapping->count);
+	r3_locked_uncharge(mapping->cred, mapping->count);
 	atomic64_sub((u64)mapping->count << PAGE_SHIFT, &grant->dma_used);
 	r3_count(grant->claim, R3_N_PINNED_PAGES, -(s64)mapping->count);
 	kvfree(mapping->pages);
@@ -132,7 +133,7 @@ static struct r3_mapping *r3_mapping_pin(struct r3_grant *grant, const struct r3
 	unsigned int gup = FOLL_LONGTERM | (args->flags & R3_DMA_FROM_DEVICE ? FOLL_WRITE : 0);
 	unsigned long first = args->address & PAGE_MASK;
 	struct r3_mapping *mapping;
-	struct user_struct *user;
+	const struct cred *cred;
 	unsigned long count;
 	u64 end;
 	long got;
@@ -148,8 +149,8 @@ static struct r3_mapping *r3_mapping_pin(struct r3_grant *grant, const struct r3
 		return ERR_PTR(err);
 	err = -ENOMEM;
 	/* Before anything is allocated for it. */
-	user = r3_locked_charge(count);
-	if (!user)
+	cred = r3_locked_charge(count);
+	if (!cred)
 		goto uncharge;
 	mapping = kzalloc(sizeof(*mapping), GFP_KERNEL_ACCOUNT);
 	if (!mapping)
@@ -159,7 +160,7 @@ static struct r3_mapping *r3_mapping_pin(struct r3_grant *grant, const struct r3
 				  GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!mapping->pages)
 		goto free;
-	mapping->user = user;
+	mapping->cred = cred;
 	mapping->direction = args->flags == R3_DMA_TO_DEVICE ? DMA_TO_DEVICE :
 			     args->flags == R3_DMA_FROM_DEVICE ? DMA_FROM_DEVICE :
 			     DMA_BIDIRECTIONAL;
@@ -178,7 +179,7 @@ free:
 	kvfree(mapping->pages);
 	kfree(mapping);
 uncharge_locked:
-	r3_locked_uncharge(user, count);
+	r3_locked_uncharge(cred, count);
 uncharge:
 	atomic64_sub((u64)count << PAGE_SHIFT, &grant->dma_used);
 	return ERR_PTR(err);
