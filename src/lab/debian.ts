@@ -18,27 +18,29 @@ export interface Mirrors {
 }
 
 /**
- * Reads the mirrors out of `apt-get indextargets`, whose lines give label and base address. Third parties
- * carry other labels.
+ * Reads the mirrors out of `apt-get indextargets`, whose lines give label and base address, of archives whose
+ * lists apt has. Third parties carry other labels. A new machine may have no list of the security archive yet:
+ * that is then the one with such a suite in `apt-get update --print-uris`.
  * @throws {UserError} if there is no Debian archive among them.
  */
-export function parseMirrors(indexTargets: string): Mirrors {
+export function parseMirrors(indexTargets: string, updateUris: string): Mirrors {
   const find = (label: string) =>
     indexTargets.split("\n").map((line) => line.split("|")).find(([found]) => found === label)?.[1];
   const main = find("Debian");
   if (!main) {
     throw new UserError("Cannot find Debian's mirror: apt knows no Debian archive; run: apt-get update");
   }
-  return { main, security: find("Debian-Security") };
+  const security = updateUris.match(/^'(\S+\/)dists\/[a-z]+-security\/InRelease'/m)?.[1];
+  return { main, security: find("Debian-Security") ?? security };
 }
 
 /** The `sources.list` lines of an archive. */
 export async function sources(archive: Archive): Promise<string[]> {
-  const format = "$(LABEL)|$(REPO_URI)";
-  const targets = await output(["apt-get", "indextargets", "--format", format, "Created-By: Packages"], {
-    what: "read apt's configuration",
-  });
-  const mirrors = parseMirrors(targets);
+  const ask = (argv: string[]) => output(["apt-get", ...argv], { what: "read apt's configuration" });
+  const mirrors = parseMirrors(
+    await ask(["indextargets", "--format", "$(LABEL)|$(REPO_URI)", "Created-By: Packages"]),
+    await ask(["update", "--print-uris"]),
+  );
   const options = await exists(KEYRING) ? `[signed-by=${KEYRING}] ` : "";
   const lines = [`deb ${options}${mirrors.main} ${archive} main`];
   if (archive === "bookworm" && mirrors.security) {

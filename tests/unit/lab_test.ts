@@ -357,12 +357,21 @@ Deno.test("what a kernel's name stands for is remembered as long as that kernel 
 Deno.test("mirrors: Debian's own, whatever else apt knows", () => {
   const targets = "Nodesource|http://third.example/\nDebian-Security|http://mirror.example/security/\n" +
     "Debian|http://mirror.example/debian/\nDebian|http://other.example/debian/";
-  assertEquals(parseMirrors(targets), {
+  assertEquals(parseMirrors(targets, ""), {
     main: "http://mirror.example/debian/",
     security: "http://mirror.example/security/",
   });
-  assertEquals(parseMirrors("Debian|http://mirror.example/debian/").security, undefined);
-  assertThrows(() => parseMirrors("Other|http://third.example/\n"), UserError, "apt-get update");
+  assertEquals(parseMirrors("Debian|http://mirror.example/debian/", "").security, undefined);
+  assertThrows(() => parseMirrors("Other|http://third.example/\n", ""), UserError, "apt-get update");
+});
+
+Deno.test("mirrors: a security archive whose lists apt has never read", () => {
+  const uris = "'http://mirror.example/debian/dists/bookworm/InRelease' mirror.example_InRelease 0 \n" +
+    "'http://mirror.example/security/dists/bookworm-security/InRelease' mirror.example_InRelease 0 \n";
+  assertEquals(
+    parseMirrors("Debian|http://mirror.example/debian/\n", uris).security,
+    "http://mirror.example/security/",
+  );
 });
 
 Deno.test("a package's dependencies: the first of each alternative, without versions", () => {
