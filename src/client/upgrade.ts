@@ -33,7 +33,7 @@ async function sourceOf(target: Target, name: string, from?: string): Promise<So
   if (from === undefined && !target.lab) {
     return { body: {}, [Symbol.asyncDispose]: () => Promise.resolve() };
   }
-  const { folder, relative } = split(driver.version.path);
+  const { folder, relative } = split(driver.file);
   const source = from === undefined
     ? `${checkout()}/drivers/${basename(folder)}`
     : resolve(from).replace(new RegExp(`/${RegExp.escape(relative)}$`), "");

@@ -103,6 +103,7 @@ export class ManagedDriver implements AsyncDisposable {
     return {
       name,
       description,
+      file: driver,
       address: device?.address ?? null,
       state: now?.state ?? (this.#failure ? "failed" : "stopped"),
       since: (now?.since ?? this.#since).toISOString(),

@@ -92,6 +92,9 @@ const standing = z.enum(STANDINGS);
 export const driverSchema = z.object({
   name: z.string().describe("The manifest's name."),
   description: z.string(),
+  file: z.string().describe(
+    "The driver's file that its manifest names; in the folder of another version it has the same path.",
+  ),
   address: z.string().nullable().describe("PCI address of its device; null before it has one."),
   state: z.enum(STATES).describe(
     "starting: not ready for the first time; running; restarting: another takes over; waiting: for its " +

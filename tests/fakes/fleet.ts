@@ -11,6 +11,7 @@ export function fakeDriver(over: Partial<Driver> = {}): Driver {
   return {
     name: "e1000",
     description: "Intel 8254x gigabit Ethernet",
+    file: "/ring3/drivers/e1000/driver.ts",
     address: "0000:01:00.0",
     state: "running",
     since: "2026-01-02T03:04:05.000Z",

@@ -26,6 +26,7 @@ function hostileFleet(text: string): FakeFleet {
   const fleet = new FakeFleet(fakeDriver({
     name: text,
     description: text,
+    file: text,
     address: text,
     version: { id: text, path: text, since: "2026-01-02T03:04:05.000Z" },
     fault: { label: text, version: text },

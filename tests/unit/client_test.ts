@@ -5,6 +5,8 @@ import { clearStaged, stageHere } from "../../src/client/stage.ts";
 import { type Target, targetOf } from "../../src/client/target.ts";
 import { inject, upgrade } from "../../src/client/upgrade.ts";
 import { UserError } from "../../src/error.ts";
+import { checkout } from "../../src/lab/checkout.ts";
+import type { RunningLab } from "../../src/lab/running.ts";
 import { watchFolder } from "../../src/run/watch.ts";
 import type { Driver } from "../../src/supervisor/schema.ts";
 
@@ -87,10 +89,10 @@ Deno.test("a stream gives each event with its type, in whatever pieces it comes"
   });
 });
 
-/** A target with a driver called `name` that runs `file`. */
-function target(client: ApiClient, name: string, file: string): Target & { staged: string[] } {
+/** A target with a driver called `name` whose manifest names `file`, and that runs what was taken from `path`. */
+function target(client: ApiClient, name: string, file: string, path = file): Target & { staged: string[] } {
   const staged: string[] = [];
-  const driver = { name, version: { id: "1", path: file, since: "" } } as Driver;
+  const driver = { name, file, version: { id: "1", path, since: "" } } as Driver;
   const stage = (folder: string) => {
     staged.push(folder);
     return Promise.resolve({ folder: "/there/drivers/x", [Symbol.asyncDispose]: () => Promise.resolve() });
@@ -136,6 +138,24 @@ Deno.test("an upgrade, and a fault, take the folder that is named, and the path 
       assertEquals(await upgrade(one, "e1000") as unknown, {}, "its own folder is the supervisor's to read");
       const wrong = await assertRejects(() => upgrade(one, "e1000", folder), UserError);
       assertStringIncludes((wrong as Error).message, `there is no ${folder}/deep/driver.ts`);
+    });
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("a folder may be called anything, and so may that of the version before", async () => {
+  const folder = await Deno.makeTempDir({ dir: "/tmp" });
+  await Deno.writeTextFile(`${folder}/driver.ts`, "");
+  try {
+    await withServer(async (request) => Response.json(await request.json()), async (client) => {
+      const one = target(client, "e1000", "/ring3/drivers/e1000/driver.ts", "/tmp/before/driver.ts");
+      assertEquals(await upgrade(one, "e1000", folder) as unknown, {
+        path: "/there/drivers/x/driver.ts",
+        source: `${folder}/driver.ts`,
+      });
+      await upgrade({ ...one, lab: {} as RunningLab }, "e1000");
+      assertEquals(one.staged, [folder, `${checkout()}/drivers/e1000`]);
     });
   } finally {
     await Deno.remove(folder, { recursive: true });

@@ -12,6 +12,7 @@ const PLAIN = { columns: 80, color: false, dashboard: DASHBOARD };
 const DRIVER: Driver = {
   name: "e1000",
   description: "A card",
+  file: "/ring3/drivers/e1000/driver.ts",
   address: "0000:00:10.0",
   state: "running",
   since: "2026-11-21T12:00:00Z",

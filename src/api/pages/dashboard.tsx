@@ -26,6 +26,7 @@ export interface DashboardProps {
 const BLANK: Driver = {
   name: "",
   description: "",
+  file: "",
   address: null,
   state: "starting",
   since: new Date(0).toISOString(),
