@@ -15,6 +15,9 @@ const COMPILER_UID = 0x6fffffff;
 /** What loads dynamically linked programs: the x86-64 psABI, "Program Interpreter". */
 const LOADER = "/lib64/ld-linux-x86-64.so.2";
 
+/** Copies the compiler's files, as the compiler. */
+const COPY = "/bin/cp";
+
 /** How the compiler, and whatever else is run before there is a driver, is started. */
 const COMPILER = launchArguments({ uid: COMPILER_UID, openFiles: 256 });
 
@@ -79,21 +82,30 @@ export function moduleEnvironment({ cache }: Version): Record<string, string> {
   return { NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1", DENO_DIR: cache };
 }
 
+/** How to compile a version. */
+export interface CompileOptions {
+  /** npm packages that it may import, as its manifest names them. */
+  packages?: readonly string[];
+  /** A version of the same driver that has been compiled: what they share is not compiled again. */
+  like?: Version;
+}
+
 /** How to run the compiler. */
 interface CompilerRun {
   version: Version;
-  args: string[];
+  /** Program and arguments. */
+  argv: string[];
   stdout: "null" | "piped";
   env?: Record<string, string>;
 }
 
-/** Runs Deno as the compiler on a version: a user who can write nothing but that version's cache. */
+/** Runs a program as the compiler on a version: a user who can write nothing but the caches of versions. */
 async function runCompiler(
-  { launcher, deno }: HostFiles,
-  { version, args, stdout, env }: CompilerRun,
+  { launcher }: HostFiles,
+  { version, argv, stdout, env }: CompilerRun,
 ): Promise<{ code: number; stdout: string; stderr: string }> {
   const output = await new Deno.Command(launcher, {
-    args: [...COMPILER, deno, ...args],
+    args: [...COMPILER, ...argv],
     clearEnv: true,
     env: { ...moduleEnvironment(version), ...env },
     stdin: "null",
@@ -108,13 +120,26 @@ async function runCompiler(
   };
 }
 
+/** Makes a version's cache, with all that another was compiled to if there is one. */
+async function makeCache(files: HostFiles, version: Version, { like }: CompileOptions): Promise<void> {
+  const isNew = !await Deno.stat(version.cache).then(() => true, () => false);
+  await Deno.mkdir(version.cache, { recursive: true, mode: 0o755 });
+  await Deno.chown(version.cache, COMPILER_UID, COMPILER_UID);
+  if (!isNew || !like) return;
+  // Copied by whom they belong to, links as links: what the compiler may not read is not read for it.
+  const argv = [COPY, "-RPT", like.cache, version.cache];
+  const { code, stderr } = await runCompiler(files, { version, argv, stdout: "null" });
+  if (code !== 0) throw new UserError(`Cannot copy what ${like.path} was compiled to: ${stderr.trim()}`);
+}
+
 /** Fetches packages into a version's cache, with a lock file that keeps their hashes, and maps them. */
 async function takePackages(files: HostFiles, version: Version, packages: readonly string[]): Promise<void> {
   // A registry of one's own may have a certificate that only this machine trusts.
   const env = { DENO_TLS_CA_STORE: "mozilla,system", ...registryEnvironment() };
   const flags = ["--no-config", "--quiet", `--lock=${version.cache}/packages.lock`];
   const run = async (args: string[]) => {
-    const { code, stdout, stderr } = await runCompiler(files, { version, args, stdout: "piped", env });
+    const argv = [files.deno, ...args];
+    const { code, stdout, stderr } = await runCompiler(files, { version, argv, stdout: "piped", env });
     if (code === 0) return stdout;
     const why = stderr.replace(/^error: /, "").trim().split("\n").map((line) => line.trim()).slice(0, 2).join(
       " ",
@@ -131,24 +156,24 @@ async function takePackages(files: HostFiles, version: Version, packages: readon
 /**
  * Compiles a version and the host that is to run it, so that a process starts from JavaScript, and checks what
  * the version imports. Runs none of it.
- * @param options `packages`: npm packages that it may import, as its manifest names them.
  * @throws {UserError} if a file cannot be read, is not TypeScript, or imports what a driver may not; or a
  * package cannot be fetched.
  */
 export async function compile(
   files: HostFiles,
   version: Version,
-  { packages = [] }: { packages?: readonly string[] } = {},
+  { packages = [], like }: CompileOptions = {},
 ): Promise<void> {
-  await Deno.mkdir(version.cache, { recursive: true, mode: 0o755 });
-  await Deno.chown(version.cache, COMPILER_UID, COMPILER_UID);
+  await makeCache(files, version, { like });
   if (packages.length > 0) await takePackages(files, version, packages);
   const flags = moduleFlags(version);
   const sources = version.program === undefined ? [version.file] : [version.file, version.program];
+  const run = (args: string[], stdout: CompilerRun["stdout"]) =>
+    runCompiler(files, { version, argv: [files.deno, ...args], stdout });
   const [graph, compiled] = await Promise.all([
-    runCompiler(files, { version, args: ["info", "--json", ...flags, files.main], stdout: "piped" }),
+    run(["info", "--json", ...flags, files.main], "piped"),
     // The host imports the driver by itself, but what is imported like that may be missing or wrong.
-    runCompiler(files, { version, args: ["cache", ...flags, files.main, ...sources], stdout: "null" }),
+    run(["cache", ...flags, files.main, ...sources], "null"),
   ]);
   if (graph.code === 0) {
     const { modules } = JSON.parse(graph.stdout) as ModuleGraph;

@@ -70,6 +70,8 @@ export class ManagedDriver implements AsyncDisposable {
   /** Read again, and different in what only a new claim can change. */
   #pending?: Manifest;
   #version?: Version;
+  /** The one that the device was taken with: what others are compiled to begins with what it was. */
+  #first?: Version;
   #held?: Held;
   #failure: Reason | null = null;
   #since = new Date();
@@ -87,10 +89,11 @@ export class ManagedDriver implements AsyncDisposable {
     return this.#manifest.name;
   }
 
-  /** Ids of the versions that may still be run. */
+  /** Ids of the versions that may still be run, or are of use to those to come. */
   get versions(): string[] {
     const now = this.#held?.supervisor.view;
-    return [now?.version.id, now?.fault?.version, this.#version?.id].filter((id) => id !== undefined);
+    const ids = [now?.version.id, now?.fault?.version, this.#version?.id, this.#first?.id];
+    return ids.filter((id) => id !== undefined);
   }
 
   /** As it is now. */
@@ -306,7 +309,7 @@ export class ManagedDriver implements AsyncDisposable {
       { file: driver, folder: driverFolder, program },
       options,
     );
-    await compile(this.#options.files, version, { packages });
+    await compile(this.#options.files, version, { packages, like: this.#first });
     return version;
   }
 
@@ -317,7 +320,8 @@ export class ManagedDriver implements AsyncDisposable {
       this.#failure = null;
       const device = await chooseDevice(manifest, this.#options.device);
       checkDevice(manifest, device);
-      this.#version = await this.#takeVersion();
+      this.#first = undefined;
+      this.#version = this.#first = await this.#takeVersion();
       await using undo = new AsyncDisposableStack();
       const bound = undo.use(
         await BoundDevice.bind(device, this.#options),

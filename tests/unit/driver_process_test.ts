@@ -21,6 +21,24 @@ const MANIFEST: SpawnOptions["manifest"] = {
 
 const ignore = !confinesDeno;
 
+/** Copies a folder of files. */
+async function copy(from: string, to: string): Promise<void> {
+  await Deno.mkdir(to, { recursive: true });
+  for await (const { name } of Deno.readDir(from)) await Deno.copyFile(`${from}/${name}`, `${to}/${name}`);
+}
+
+/** All that is in a folder, by its path in it; itself is "". */
+async function contents(folder: string, path = ""): Promise<Map<string, Deno.FileInfo>> {
+  const found = new Map([[path, await Deno.lstat(`${folder}/${path}`)]]);
+  if (!found.get(path)!.isDirectory) return found;
+  for await (const { name } of Deno.readDir(`${folder}/${path}`)) {
+    for (const [below, info] of await contents(folder, path ? `${path}/${name}` : name)) {
+      found.set(below, info);
+    }
+  }
+  return found;
+}
+
 Deno.test("a driver process waits behind its walls, and ends with its launcher", { ignore }, async (t) => {
   const ffi = await buildFfi();
   const directory = await Deno.makeTempDir({ prefix: "ring3-process-" });
@@ -34,12 +52,13 @@ Deno.test("a driver process waits behind its walls, and ends with its launcher",
       main: `${ROOT}/src/host/main.ts`,
     };
     const files = { ...host, libraries: await sharedLibraries(host) };
-    const version = await new VersionStore(directory).take(DRIVER);
+    const store = new VersionStore(`${directory}/versions`);
+    const version = await store.take(DRIVER);
     await compile(files, version);
-    const spawn = (manifest: Partial<SpawnOptions["manifest"]>) =>
+    const spawn = (manifest: Partial<SpawnOptions["manifest"]>, of = version) =>
       DriverProcess.spawn(library, {
         files,
-        version,
+        version: of,
         uid: 0x6ffffffd,
         manifest: { ...MANIFEST, ...manifest },
       });
@@ -66,6 +85,40 @@ Deno.test("a driver process waits behind its walls, and ends with its launcher",
         assertEquals((await process.ended).signal, "SIGKILL");
       });
     }
+
+    await t.step("another version begins with what the first was compiled to, and runs", async () => {
+      await Deno.symlink(`${ROOT}/deno.json`, `${version.cache}/link`);
+      const folder = `${directory}/other/e1000`;
+      await copy(DRIVER.folder, folder);
+      await Deno.writeTextFile(`${folder}/driver.ts`, "\n// other\n", { append: true });
+      const other = await store.take(DRIVER, { path: `${folder}/driver.ts` });
+      await compile(files, other, { like: version });
+
+      const [before, after] = [await contents(version.cache), await contents(other.cache)];
+      assertEquals([...before.keys()].filter((path) => !after.has(path)), []);
+      assert(after.get("link")!.isSymlink, "no link is followed");
+      after.delete("link");
+      const owners = new Set(
+        [...after.values()].map(({ uid, mode }) => `${uid} may write, ${mode! & 0o022}`),
+      );
+      assertEquals([...owners], [`${before.get("")!.uid} may write, 0`]);
+      const [shared, own] = [true, false].map((isShared) =>
+        [...after].filter(([path, { isFile }]) =>
+          isFile && /^gen\//.test(path) && before.has(path) === isShared
+        )
+          .map(([, { mtime }]) => mtime!.getTime())
+      );
+      assertEquals(own.length, 5);
+      assert(
+        shared.length > 20 && Math.max(...shared) <= Math.min(...own),
+        "nothing shared is compiled again",
+      );
+
+      const process = spawn({}, other);
+      assert(await process.waiting);
+      process.kill();
+      await process.ended;
+    });
 
     await t.step("one that cannot be started says why", async () => {
       const process = spawn({ walls: { ...MANIFEST.walls, cgroup: "required" } });
