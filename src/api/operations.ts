@@ -234,7 +234,8 @@ export const OPERATIONS: readonly Operation[] = [
     method: "post",
     path: "/drivers/:name/faults",
     summary:
-      "Replace the driver by a version with a fault for the life of one process, where that is allowed",
+      "Replace the driver by a version with a fault for the life of one process, where that is allowed; " +
+      "it is made ready while another fault runs, and has its turn when the driver has recovered from that",
     body: faultBody,
     answer: ok(
       z.object({ from: z.string(), to: z.string() }),

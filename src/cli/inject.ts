@@ -27,7 +27,8 @@ export const injectCommand: Command = defineCommand({
   }],
   notes: [
     "The supervisor must have been started with --allow-faults. However the process ends, the next one is of the\n" +
-    "version before, and the end counts against the budget of restarts as a real one does. ring3 restart ends it.",
+    "version before, and the end counts against the budget of restarts as a real one does. ring3 restart ends it.\n" +
+    "While one runs, the next is made ready, and has its turn when the driver has recovered.",
   ],
   async main({ positionals: [name, path], options: { label, for: ms, json } }) {
     if (label === undefined) throw new UserError("inject needs --label: which fault it is", { code: USAGE });

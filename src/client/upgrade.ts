@@ -58,7 +58,7 @@ export async function upgrade(target: Target, name: string, from?: string): Prom
 
 /**
  * Has a driver replaced by what a folder holds for the life of one process: however that ends, the next one is of
- * the version before. Resolves when it has the device.
+ * the version before. Resolves when it has the device, which it waits for while another fault runs.
  * @param options `path`: the folder, or the driver's file in it.
  * @throws {UserError} if the supervisor allows no faults, or this one did not get as far as the device.
  */

@@ -88,6 +88,8 @@ export interface CompileOptions {
   packages?: readonly string[];
   /** A version of the same driver that has been compiled: what they share is not compiled again. */
   like?: Version;
+  /** Ends it. */
+  signal?: AbortSignal;
 }
 
 /** How to run the compiler. */
@@ -97,13 +99,15 @@ interface CompilerRun {
   argv: string[];
   stdout: "null" | "piped";
   env?: Record<string, string>;
+  signal?: AbortSignal;
 }
 
 /** Runs a program as the compiler on a version: a user who can write nothing but the caches of versions. */
 async function runCompiler(
   { launcher }: HostFiles,
-  { version, argv, stdout, env }: CompilerRun,
+  { version, argv, stdout, env, signal }: CompilerRun,
 ): Promise<{ code: number; stdout: string; stderr: string }> {
+  signal?.throwIfAborted();
   const output = await new Deno.Command(launcher, {
     args: [...COMPILER, ...argv],
     clearEnv: true,
@@ -111,6 +115,7 @@ async function runCompiler(
     stdin: "null",
     stdout,
     stderr: "piped",
+    signal,
   }).output();
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
   return {
@@ -121,25 +126,33 @@ async function runCompiler(
 }
 
 /** Makes a version's cache, with all that another was compiled to if there is one. */
-async function makeCache(files: HostFiles, version: Version, { like }: CompileOptions): Promise<void> {
+async function makeCache(
+  files: HostFiles,
+  version: Version,
+  { like, signal }: CompileOptions,
+): Promise<void> {
   const isNew = !await Deno.stat(version.cache).then(() => true, () => false);
   await Deno.mkdir(version.cache, { recursive: true, mode: 0o755 });
   await Deno.chown(version.cache, COMPILER_UID, COMPILER_UID);
   if (!isNew || !like) return;
   // Copied by whom they belong to, links as links: what the compiler may not read is not read for it.
   const argv = [COPY, "-RPT", like.cache, version.cache];
-  const { code, stderr } = await runCompiler(files, { version, argv, stdout: "null" });
+  const { code, stderr } = await runCompiler(files, { version, argv, stdout: "null", signal });
   if (code !== 0) throw new UserError(`Cannot copy what ${like.path} was compiled to: ${stderr.trim()}`);
 }
 
 /** Fetches packages into a version's cache, with a lock file that keeps their hashes, and maps them. */
-async function takePackages(files: HostFiles, version: Version, packages: readonly string[]): Promise<void> {
+async function takePackages(
+  files: HostFiles,
+  version: Version,
+  { packages, signal }: { packages: readonly string[]; signal?: AbortSignal },
+): Promise<void> {
   // A registry of one's own may have a certificate that only this machine trusts.
   const env = { DENO_TLS_CA_STORE: "mozilla,system", ...registryEnvironment() };
   const flags = ["--no-config", "--quiet", `--lock=${version.cache}/packages.lock`];
   const run = async (args: string[]) => {
-    const argv = [files.deno, ...args];
-    const { code, stdout, stderr } = await runCompiler(files, { version, argv, stdout: "piped", env });
+    const compiler = { version, argv: [files.deno, ...args], env, signal };
+    const { code, stdout, stderr } = await runCompiler(files, { ...compiler, stdout: "piped" });
     if (code === 0) return stdout;
     const why = stderr.replace(/^error: /, "").trim().split("\n").map((line) => line.trim()).slice(0, 2).join(
       " ",
@@ -157,19 +170,19 @@ async function takePackages(files: HostFiles, version: Version, packages: readon
  * Compiles a version and the host that is to run it, so that a process starts from JavaScript, and checks what
  * the version imports. Runs none of it.
  * @throws {UserError} if a file cannot be read, is not TypeScript, or imports what a driver may not; or a
- * package cannot be fetched.
+ * package cannot be fetched; or the signal has ended it.
  */
 export async function compile(
   files: HostFiles,
   version: Version,
-  { packages = [], like }: CompileOptions = {},
+  { packages = [], like, signal }: CompileOptions = {},
 ): Promise<void> {
-  await makeCache(files, version, { like });
-  if (packages.length > 0) await takePackages(files, version, packages);
+  await makeCache(files, version, { like, signal });
+  if (packages.length > 0) await takePackages(files, version, { packages, signal });
   const flags = moduleFlags(version);
   const sources = version.program === undefined ? [version.file] : [version.file, version.program];
   const run = (args: string[], stdout: CompilerRun["stdout"]) =>
-    runCompiler(files, { version, argv: [files.deno, ...args], stdout });
+    runCompiler(files, { version, argv: [files.deno, ...args], stdout, signal });
   const [graph, compiled] = await Promise.all([
     run(["info", "--json", ...flags, files.main], "piped"),
     // The host imports the driver by itself, but what is imported like that may be missing or wrong.

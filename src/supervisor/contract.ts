@@ -67,8 +67,10 @@ export interface Fleet {
   upgrade(name: string, options?: UpgradeOptions): Promise<{ from: string; to: string }>;
   /**
    * Replaces it for the life of one process by what `upgrade` would: however that ends, the next one is of the
-   * version before. Resolves when it has the device; throws `forbidden` unless the supervisor was started to
-   * allow faults, and `failed` if it did not get as far as the device.
+   * version before. It is made ready at once, and gets the device when the driver runs without a fault, has
+   * recovered, and has the spare that its manifest wants. Resolves then; throws `forbidden` unless the supervisor
+   * was started to allow faults, `failed` if it did not get as far as the device, and `conflict` if another is made
+   * ready, or its turn does not come within a minute.
    */
   inject(name: string, options: InjectOptions): Promise<{ from: string; to: string }>;
   /** Has the process end in that way, as a fault would. Resolves at once. */

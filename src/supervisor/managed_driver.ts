@@ -78,7 +78,10 @@ export class ManagedDriver implements AsyncDisposable {
   #readings = 0;
   #faultTold = -Infinity;
   #busy?: Promise<void>;
-  #upgrading = false;
+  /** Another version that is made ready or tried: one at a time, as two would clear away each other's copies. */
+  #attempt?: Promise<{ from: string; to: string }>;
+  /** Ends the compiler, when all ends. */
+  readonly #over = new AbortController();
 
   constructor(manifest: Manifest, options: ManagedOptions) {
     this.#manifest = manifest;
@@ -169,27 +172,21 @@ export class ManagedDriver implements AsyncDisposable {
     await this.#supervisor.restart();
   }
 
-  /** @param fault What the version was made to have: it then runs for the life of one process. */
+  /**
+   * @param fault What the version was made to have: it then runs for the life of one process, and is made ready
+   * while another fault runs.
+   */
   async upgrade(options: UpgradeOptions, fault?: InjectedFault): Promise<{ from: string; to: string }> {
     const supervisor = this.#supervisor;
-    // Two at once would clear away each other's versions.
-    if (this.#upgrading) {
+    supervisor.needReplaceable({ fault });
+    if (this.#attempt) {
       throw new FleetError("conflict", `Another version of ${this.name} is being tried: wait for that`);
     }
-    supervisor.needReplaceable();
-    this.#upgrading = true;
+    this.#attempt = this.#try(supervisor, options, fault);
     try {
-      const from = supervisor.view.version.id;
-      const version: Version = { ...await this.#takeVersion(options), fault };
-      try {
-        await supervisor.upgrade(version);
-      } finally {
-        await this.#options.versions.keepOnly(new Set(this.versions));
-      }
-      if (!fault) this.#version = version;
-      return { from, to: version.id };
+      return await this.#attempt;
     } finally {
-      this.#upgrading = false;
+      this.#attempt = undefined;
     }
   }
 
@@ -279,7 +276,9 @@ export class ManagedDriver implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#over.abort(new UserError(`${this.name} has no supervisor any more`));
     await this.#alone(() => this.#letGo());
+    await this.#attempt?.catch(() => {});
   }
 
   get #supervisor(): Supervisor {
@@ -309,8 +308,26 @@ export class ManagedDriver implements AsyncDisposable {
       { file: driver, folder: driverFolder, program },
       options,
     );
-    await compile(this.#options.files, version, { packages, like: this.#first });
+    const { signal } = this.#over;
+    await compile(this.#options.files, version, { packages, like: this.#first, signal });
     return version;
+  }
+
+  /** Takes another version and has it replace the running one; then clears away those that are of no use. */
+  async #try(
+    supervisor: Supervisor,
+    options: UpgradeOptions,
+    fault?: InjectedFault,
+  ): Promise<{ from: string; to: string }> {
+    const from = supervisor.view.version.id;
+    try {
+      const version: Version = { ...await this.#takeVersion(options), fault };
+      await supervisor.upgrade(version);
+      if (!fault) this.#version = version;
+      return { from, to: version.id };
+    } finally {
+      await this.#options.versions.keepOnly(new Set(this.versions));
+    }
   }
 
   async #take(): Promise<Held> {
@@ -318,6 +335,8 @@ export class ManagedDriver implements AsyncDisposable {
     const manifest = this.#manifest;
     try {
       this.#failure = null;
+      // One of the device's last supervisor, which is no more: it clears away what it finds, and then is over.
+      await this.#attempt?.catch(() => {});
       const device = await chooseDevice(manifest, this.#options.device);
       checkDevice(manifest, device);
       this.#first = undefined;

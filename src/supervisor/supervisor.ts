@@ -23,6 +23,9 @@ const WATCH_INTERVAL = 250;
 /** How long a new version must stand until the way back is given up, milliseconds. */
 const PROBATION = 3000;
 
+/** How long a version with a fault that is ready waits for its turn, milliseconds. */
+const TURN = 60_000;
+
 /** Wait before a spare that ended by itself is replaced, milliseconds. */
 const SPARE_RETRY = 5000;
 
@@ -122,6 +125,8 @@ export class Supervisor implements AsyncDisposable {
   #intent?: Intent;
   /** What the device of the present process did, if it reached outside its memory. */
   #dmaFault?: Reason;
+  /** A process of another version that is made ready, or waits for its turn. */
+  #candidate?: DriverProcess;
   #trial?: Trial;
   #life?: Promise<void>;
   /** Settles with the next process that becomes ready, or the end of all. */
@@ -130,6 +135,8 @@ export class Supervisor implements AsyncDisposable {
   #wake?: () => void;
   /** Settles when the recovery that is under way is over. */
   #recovery?: PromiseWithResolvers<void>;
+  /** Settles with the next change of what a version with a fault waits for. */
+  #change = Promise.withResolvers<void>();
   /** Resolves when the kernel has ended the grant of that generation, to what it then says. */
   #grant = { generation: 0, ended: Promise.withResolvers<ClaimStatus>() };
   #watch: Promise<void>;
@@ -231,44 +238,49 @@ export class Supervisor implements AsyncDisposable {
     return this.#ready.promise;
   }
 
-  /** @throws {FleetError} `conflict` unless the running process may be replaced by another version now. */
-  needReplaceable(): void {
-    const { name } = this.#manifest;
-    const fault = this.#process?.version.fault;
-    if (fault) {
-      throw new FleetError(
-        "conflict",
-        `${name} runs with an injected fault (${fault.label}): wait for its end, or restart ${name}`,
-      );
-    }
-    if (this.#state !== "running") throw new FleetError("conflict", `${name} is ${this.#state}, not running`);
+  /**
+   * @param version What is to replace it: one with a fault does so in its turn.
+   * @throws {FleetError} `conflict` unless the running process may be replaced by that version.
+   */
+  needReplaceable({ fault }: Pick<Version, "fault">): void {
+    const why = fault && !this.#isOver ? undefined : this.#occupied;
+    if (why) throw new FleetError("conflict", why);
   }
 
   /**
    * Replaces the running version by another. Resolves when that has stood its first seconds. One at a time.
    *
    * A version with a fault replaces it for the life of one process: however that ends, it counts as any end
-   * does, and the next process is of the version before. Resolves when it has the device.
-   * @throws {FleetError} `failed` if it was refused, or did not stand: the old version then runs.
+   * does, and the next process is of the version before. It is made ready at once, and has its turn when no other
+   * fault runs, and the driver has recovered and has the spare that its manifest wants. Resolves when it has the
+   * device.
+   * @param options `turn`: how long one with a fault waits for its turn, milliseconds.
+   * @throws {FleetError} `failed` if it was refused, or did not stand: the old version then runs; `conflict` if
+   * its turn did not come.
    */
-  async upgrade(version: Version): Promise<void> {
+  async upgrade(version: Version, { turn = TURN }: { turn?: number } = {}): Promise<void> {
     const { name, limits } = this.#manifest;
     const { fault } = version;
     const from = this.#version;
-    this.needReplaceable();
+    this.needReplaceable(version);
     if (version.id === from.id) {
       throw new FleetError("conflict", `${name} runs version ${from.id} already: its files have not changed`);
     }
     if (!fault) this.#tell({ type: "upgrade", state: "started", from: from.id, to: version.id, text: "" });
-    const process = this.#spawn(version);
+    const process = this.#candidate = this.#spawn(version);
     const late = setTimeout(() => process.kill(), limits.start);
     const waits = await process.waiting;
     clearTimeout(late);
-    if (!waits || this.#state !== "running") {
+    const early = waits && fault ? await this.#turnOf(process, turn) : undefined;
+    this.#candidate = undefined;
+    const isGone = fault ? this.#isOver : this.#state !== "running";
+    if (isGone || early || !process.isWaiting) {
+      const gone = isGone ? `${name} is ${this.#state} by now` : undefined;
       process.kill();
       const { text } = processReason(await process.ended, version);
-      const why = waits ? `${name} is ${this.#state} by now` : `the new version does not start: ${text}`;
+      const why = gone ?? early ?? `the new version does not start: ${text}`;
       this.#tellRefused(version, { from, state: "refused", text: why });
+      if (!gone && early) throw new FleetError("conflict", early);
       const what = fault ? `inject a fault into ${name}` : `upgrade ${name}`;
       throw new FleetError("failed", `Cannot ${what}: ${why}`);
     }
@@ -311,6 +323,7 @@ export class Supervisor implements AsyncDisposable {
     this.#budget.policy = manifest.restart;
     if (!manifest.spare) this.#dropSpare();
     else if (this.#state === "running") this.#refill();
+    this.#noteChange();
     return changed;
   }
 
@@ -418,6 +431,7 @@ export class Supervisor implements AsyncDisposable {
   #end(state: "stopped" | "failed", reason: Reason): void {
     this.#endRecovery();
     this.#dropSpare();
+    this.#candidate?.kill();
     // It was to be the next, and there is none.
     if (this.#trial) this.#revert(this.#trial, reason);
     // Nobody serves it any more: who uses it is to know.
@@ -624,6 +638,7 @@ export class Supervisor implements AsyncDisposable {
   #endRecovery(): void {
     this.#recovery?.resolve();
     this.#recovery = undefined;
+    this.#noteChange();
   }
 
   #renewReady(): void {
@@ -700,6 +715,52 @@ export class Supervisor implements AsyncDisposable {
     result.resolve();
   }
 
+  /** True if no process runs, or is to run, until somebody starts the driver. */
+  get #isOver(): boolean {
+    return this.#state === "stopped" || this.#state === "failed";
+  }
+
+  /** Why the running process may not be replaced by another version now. */
+  get #occupied(): string | undefined {
+    const { name } = this.#manifest;
+    const fault = this.#process?.version.fault;
+    if (fault) {
+      return `${name} runs with an injected fault (${fault.label}): wait for its end, or restart ${name}`;
+    }
+    return this.#state === "running" ? undefined : `${name} is ${this.#state}, not running`;
+  }
+
+  /** Why it is no version's turn that has a fault: its end is to find the driver as that of any other would. */
+  get #unready(): string | undefined {
+    const { name, spare } = this.#manifest;
+    if (this.#occupied) return this.#occupied;
+    if (this.#recovery) return `${name} has not recovered yet`;
+    return !spare || this.#spare?.isWaiting ? undefined : `${name} has no spare that is ready`;
+  }
+
+  /**
+   * Waits for the turn of a process, unless it ends, or the driver does. Why it did not come within `ms`
+   * milliseconds, if it did not.
+   */
+  async #turnOf(process: DriverProcess, ms: number): Promise<string | undefined> {
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    let isLate = false;
+    const timer = setTimeout(() => {
+      isLate = true;
+      resolve();
+    }, ms);
+    while (!isLate && process.isWaiting && !this.#isOver && this.#unready) {
+      await Promise.race([late, process.ended, this.#change.promise]);
+    }
+    clearTimeout(timer);
+    return isLate ? this.#unready : undefined;
+  }
+
+  #noteChange(): void {
+    this.#change.resolve();
+    this.#change = Promise.withResolvers();
+  }
+
   /** Has the version before take over from one with a fault that is ready, when its time has passed. */
   #limitFault(process: DriverProcess): void {
     const ms = process.version.fault?.ms;
@@ -757,7 +818,9 @@ export class Supervisor implements AsyncDisposable {
     }, this.#manifest.limits.start);
     spare.waiting.then((waits) => {
       clearTimeout(late);
-      if (waits && this.#spare === spare) tell("ready");
+      if (!waits || this.#spare !== spare) return;
+      tell("ready");
+      this.#noteChange();
     });
     spare.ended.then((end) => {
       if (this.#spare !== spare) return;
@@ -812,6 +875,7 @@ export class Supervisor implements AsyncDisposable {
   #enter(state: State): void {
     this.#state = state;
     this.#since = new Date();
+    this.#noteChange();
   }
 
   #tell(detail: EventDetail): void {

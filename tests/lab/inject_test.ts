@@ -90,27 +90,52 @@ Deno.test("a fault is injected only where that is allowed, and for the life of o
     assertEquals([kept.reason, kept.version, kept.pid], [reason, version, ended.pid]);
   });
 
-  await t.step("while one runs there is no other, and it ends when its time has passed", async () => {
+  await t.step("while one runs the next is made ready, and has its turn when that one is over", async () => {
     const after = run.lastId;
-    const { code, said } = await inject(lab, harmless, ["--label", "harmless", "--for", "10s"]);
+    const another = await faulty(lab, "another", "1i // another fault that never shows");
+    const { code, said } = await inject(lab, harmless, ["--label", "harmless", "--for", "30s"]);
     assertEquals(code, 0, said);
-    const { version } = await run.next("fault", { after });
+    const { version, id } = await run.next("fault", { after });
     const now = await run.status((driver) => driver.fault !== null, { what: "the fault in the status" });
     assertEquals([now.fault, now.version.id], [{ label: "harmless", version }, before]);
-    for (const [action, body] of [["faults", { label: "another" }], ["upgrade", {}]] as const) {
-      const refusal = await assertRejects(() => client.act("e1000", action, body), UserError);
-      assertStringIncludes(
-        refusal.message,
-        "e1000 runs with an injected fault (harmless): wait for its end, or restart e1000",
-      );
-    }
-    const ended = await run.next("ended", { after, where: ({ reason }) => reason.fault !== undefined });
+    const refused = async (asked: Promise<unknown>, says: string) => {
+      const { message } = await assertRejects(() => asked, UserError);
+      assertStringIncludes(message, says);
+    };
+    await refused(
+      client.act("e1000", "upgrade", {}),
+      "e1000 runs with an injected fault (harmless): wait for its end, or restart e1000",
+    );
+
+    const next = inject(lab, another, ["--label", "another", "--for", "1s"]);
+    // What runs, what is to run again, and what is made ready.
+    const caches = "ls -d /run/ring3/supervisors/*/versions/e1000/*.cache | wc -l";
+    await sh(lab, `for i in $(seq 200); do test $(${caches}) = 3 && exit; sleep 0.1; done; exit 1`);
+    const third = client.act("e1000", "faults", { label: "third" });
+    await refused(third, "Another version of e1000 is being tried: wait for that");
+    const { fault } = await client.get<Driver>("drivers/e1000");
+    assertEquals(fault, { label: "harmless", version });
+
+    const ended = await run.next("ended", { after: id });
     assertEquals([ended.reason.kind, ended.reason.text], [
       "operator",
-      "injected fault (harmless): its time of 10 s has passed",
+      "injected fault (harmless): its time of 30 s has passed",
     ]);
     const starting = await run.next("starting", { after: ended.id });
     assertEquals([starting.version, starting.spare], [before, true]);
+    const spare = await run.next("spare", { after: starting.id, where: ({ state }) => state === "ready" });
+    const begun = await run.next("fault", { after: starting.id });
+    assertEquals([begun.state, begun.label, begun.id > spare.id], ["injected", "another", true]);
+    const given = run.events.findLast((event) => event.id < begun.id && event.type === "starting");
+    assert(given?.type === "starting" && given.version === begun.version && given.spare);
+    assertEquals(await next, {
+      code: 0,
+      said: `e1000: version ${begun.version} runs for one life (another), then ${before} again\n`,
+    });
+
+    const last = await run.next("ended", { after: begun.id });
+    assertEquals(last.reason.text, "injected fault (another): its time of 1 s has passed");
+    assertEquals((await run.next("starting", { after: last.id })).version, before);
   });
 
   await t.step("a restart ends it, and so does not count", async () => {
@@ -132,7 +157,7 @@ Deno.test("a fault is injected only where that is allowed, and for the life of o
     await pings.status;
     const counts = /(\d+) packets transmitted, (\d+) (?:packets )?received/.exec(await answered);
     const [sent, received] = counts?.slice(1).map(Number) ?? [0, 0];
-    // Four processes took over from one another: what was lost on the way is little.
+    // Several processes took over from one another: what was lost on the way is little.
     assert(received > 0.8 * sent && sent > 100, `${received} of ${sent}`);
   });
 

@@ -1,7 +1,9 @@
 /** Driver processes in their sandbox, as far as they come without the module: until they wait for a grant. */
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { buildFfi } from "../../src/build.ts";
+import { UserError } from "../../src/error.ts";
 import { openLibrary } from "../../src/kernel/mod.ts";
+import { pause } from "../../src/pause.ts";
 import { compile, sharedLibraries } from "../../src/supervisor/compile.ts";
 import { DriverProcess, type SpawnOptions } from "../../src/supervisor/driver_process.ts";
 import { VersionStore } from "../../src/supervisor/versions.ts";
@@ -118,6 +120,20 @@ Deno.test("a driver process waits behind its walls, and ends with its launcher",
       assert(await process.waiting);
       process.kill();
       await process.ended;
+    });
+
+    await t.step("a compiler that is no longer wanted is ended", async () => {
+      const launcher = `${directory}/launcher`;
+      await Deno.writeTextFile(launcher, `#!/bin/sh\ntouch "$0.runs"\nexec sleep 600\n`);
+      await Deno.chmod(launcher, 0o755);
+      const over = new AbortController();
+      const options = { like: version, signal: over.signal };
+      const third = { ...version, cache: `${directory}/third.cache` };
+      const compiling = compile({ ...files, launcher }, third, options);
+      while (!await Deno.stat(`${launcher}.runs`).then(() => true, () => false)) await pause(5);
+      over.abort(new UserError("not wanted"));
+      await assertRejects(() => compiling, UserError, "Cannot copy what");
+      await assertRejects(() => compile(files, third, options), UserError, "not wanted");
     });
 
     await t.step("one that cannot be started says why", async () => {
