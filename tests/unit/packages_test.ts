@@ -5,7 +5,7 @@ import { REGISTRY_VARIABLE } from "../../src/registry.ts";
 import { compile } from "../../src/supervisor/compile.ts";
 import type { Version } from "../../src/supervisor/versions.ts";
 import { confinesDeno, DENO } from "../fakes/confines.ts";
-import { runHost } from "../fakes/host_run.ts";
+import { driverVersion, runHost } from "../fakes/host_run.ts";
 import { type FakePackage, serveRegistry } from "../fakes/npm_registry.ts";
 
 /** Compiling is done as another user. */
@@ -35,14 +35,17 @@ const INNER: FakePackage = {
 };
 
 /** Takes a version's packages from a registry, as its compiler does, with no sandbox around it. */
-async function prepare(version: Version, options: { main: string; url: string; packages: string[] }) {
+async function prepare(
+  version: Version,
+  options: { main: string; url: string; packages: string[]; like?: Version },
+) {
   const launcher = `${version.cache}.launcher`;
   await Deno.writeTextFile(launcher, `#!/bin/sh\nwhile [ "$1" != -- ]; do shift; done; shift; exec "$@"\n`);
   await Deno.chmod(launcher, 0o755);
   Deno.env.set(REGISTRY_VARIABLE, options.url);
   try {
     const files = { deno: DENO, launcher, library: "", main: options.main };
-    await compile(files, version, { packages: options.packages });
+    await compile(files, version, options);
   } finally {
     Deno.env.delete(REGISTRY_VARIABLE);
   }
@@ -86,6 +89,27 @@ Deno.test({
       "waiting",
       "ready",
     ]);
+  },
+});
+
+Deno.test({
+  name: "a later version has the packages of the first without a registry, as files of its own",
+  ignore,
+  async fn() {
+    const packages = ["npm:outer@1.2.3"];
+    const source = `import { outer } from "outer"; export default outer;`;
+    await using first = await driverVersion({ "driver.ts": source });
+    await using later = await driverVersion({ "driver.ts": `${source} // later` });
+    let url: string;
+    {
+      await using registry = await serveRegistry([OUTER, INNER]);
+      url = registry.url;
+      await prepare(first.version, { main: first.main, url, packages });
+    }
+    await prepare(later.version, { main: later.main, url, packages, like: first.version });
+    const place = (text: string) => text.replaceAll(first.version.cache, later.version.cache);
+    assertEquals(later.version.packages, JSON.parse(place(JSON.stringify(first.version.packages))));
+    assertEquals(later.version.modules.some((url) => url.includes(first.version.cache)), false);
   },
 });
 
