@@ -121,6 +121,14 @@ export async function buildPlugin(): Promise<string> {
   return await buildProgram("bench-plugin", { sources: "bench/plugin", what: "the benchmarks' plugin" });
 }
 
+/** Builds what carries workloads on the network in the lab, and returns its directory. @throws {UserError} if it does not build. */
+export async function buildFaults(): Promise<string> {
+  return await buildProgram("faults", {
+    sources: "src/faults/workloads/inside",
+    what: "the workloads' programs",
+  });
+}
+
 /** Builds the attempts of native code on the walls, and returns their directory. @throws {UserError} if they do not build. */
 export async function buildWalls(): Promise<string> {
   return await buildProgram("walls", { sources: "src/walls/native", what: "the attempts on the walls" });
