@@ -13,6 +13,9 @@ export const KINDS = ["wal", "rollback"] as const;
 /** One of them. */
 export type Kind = (typeof KINDS)[number];
 
+/** A number of each. */
+export type Numbers = Record<Kind, number>;
+
 /**
  * Settings under which a commit that has returned is on the disk: `FULL` for a log, which is flushed at each
  * commit; `EXTRA` for a journal, whose removal is then also flushed, for it is the removal that commits
@@ -127,7 +130,7 @@ export function parseCommitted(line: string): { kind: Kind; number: number } | u
 export interface DatabasesFound {
   version: string;
   /** Numbers of the last entries. */
-  last: Record<Kind, number>;
+  last: Numbers;
   /** What does not hold, a line each. */
   problems: string[];
 }
@@ -142,6 +145,19 @@ export function checkDatabases(folder: string): DatabasesFound {
     found.problems.push(...log.problems().map((problem) => `${kind}: ${problem}`));
   }
   return found;
+}
+
+/** Commits that were acknowledged and are not there: a line for each database that has lost some. */
+export function lostCommits(acknowledged: Numbers, found: Numbers): string[] {
+  return KINDS.filter((kind) => found[kind] < acknowledged[kind]).map((kind) =>
+    `commits: ${kind} acknowledged ${acknowledged[kind]} and has ${found[kind]}`
+  );
+}
+
+/** The command line that commits to databases in a folder until its input ends, or checks them; in the checkout. */
+export function databaseProgram(what: "commit" | "check", folder: string): string[] {
+  const program = ["deno", "run", "-A", "--quiet", "--cached-only", "src/soak/database.ts"];
+  return [...program, what, "--folder", folder];
 }
 
 /** Commits to both in turn until standard input ends, and says so of each commit. */

@@ -100,6 +100,19 @@ const outputSchema = z.object({
 });
 
 const IO_ERROR = /^fio: io_u error on file .*: (read|write) offset=(\d+), buflen=(\d+)$/;
+
+/** The request that a line of fio's says has failed; undefined of any other line. */
+export function parseFailed(line: string): FailedIo | undefined {
+  const parts = IO_ERROR.exec(line.trim());
+  return parts
+    ? {
+      operation: parts[1] as FailedIo["operation"],
+      offset: Number(parts[2]),
+      length: Number(parts[3]),
+    }
+    : undefined;
+}
+
 /** The first line for a block that is wrong; others may follow with what was found there. */
 const WRONG = /^(verify: |fio: verify |crc32c: verify failed)/;
 
@@ -114,15 +127,7 @@ export function parseFio({ stdout, stderr }: { stdout: string; stderr: string })
     throw new UserError(`fio did not come to its end: ${said.at(-1) ?? stdout.trim() ?? "it said nothing"}`);
   }
   const [{ read, write, job_runtime, error, total_err = 0 }] = parsed.data.jobs;
-  const failed = said.flatMap((line): FailedIo[] => {
-    const parts = IO_ERROR.exec(line);
-    if (!parts) return [];
-    return [{
-      operation: parts[1] as FailedIo["operation"],
-      offset: Number(parts[2]),
-      length: Number(parts[3]),
-    }];
-  });
+  const failed = said.flatMap((line) => parseFailed(line) ?? []);
   const wrong = said.filter((line) => WRONG.test(line));
   if (failed.length + wrong.length < total_err) {
     throw new UserError(

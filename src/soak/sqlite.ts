@@ -11,7 +11,14 @@ import { type LabOptions, startLab } from "../run/lab.ts";
 import { grouped } from "../size.ts";
 import { temporaryFolder } from "../temporary_folder.ts";
 import type { Finding } from "../verdict.ts";
-import { type DatabasesFound, type Kind, KINDS, parseCommitted } from "./database.ts";
+import {
+  databaseProgram,
+  type DatabasesFound,
+  KINDS,
+  lostCommits,
+  type Numbers,
+  parseCommitted,
+} from "./database.ts";
 import { diskComplaints, diskHardware, diskOfRun } from "./disk.ts";
 import { DriverRun } from "./driver_run.ts";
 import { EXPECTED, recoveryText } from "./fault.ts";
@@ -39,9 +46,6 @@ const MOST_WAIT_MS = 1500;
 /** Where the file system is mounted, and where the databases are in it. */
 const MOUNT = "/mnt";
 const FOLDER = `${MOUNT}/databases`;
-
-/** What is committed, by database. */
-type Numbers = Record<Kind, number>;
 
 /** What was there when the machine had been cut off and started again. */
 export interface SqliteLook {
@@ -293,14 +297,18 @@ class Soak {
   }
 
   async #databases(lab: Lab): Promise<DatabasesFound> {
-    const { code, stdout, stderr } = await lab.exec(databaseProgram("check"));
+    const { code, stdout, stderr } = await lab.exec(databaseProgram("check", FOLDER));
     if (code === 0) return JSON.parse(stdout) as DatabasesFound;
     throw new UserError(`Cannot check the databases: ${stderr.trim().split("\n").at(-1)}`);
   }
 
   /** Starts to commit; what is acknowledged is noted as it comes. `begun` with the first, `ended` with the program. */
   #commit(lab: Lab): { begun: Promise<void>; ended: Promise<void> } {
-    const child = lab.spawn(databaseProgram("commit"), { stdin: "piped", stdout: "piped", stderr: "piped" });
+    const child = lab.spawn(databaseProgram("commit", FOLDER), {
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
+    });
     const begun = Promise.withResolvers<void>();
     const said = new Response(child.stderr).text();
     const ended = (async () => {
@@ -338,18 +346,6 @@ class Soak {
   #complained({ lab, name }: Machine): void {
     this.problems.push(...diskComplaints(lab.console(), name), ...kernelComplaints(lab));
   }
-}
-
-function databaseProgram(what: "commit" | "check"): string[] {
-  const program = ["deno", "run", "-A", "--quiet", "--cached-only", "src/soak/database.ts"];
-  return [...program, what, "--folder", FOLDER];
-}
-
-/** Commits that were acknowledged and are not there: a line for each database that has lost some. */
-export function lostCommits(acknowledged: Numbers, found: Numbers): string[] {
-  return KINDS.filter((kind) => found[kind] < acknowledged[kind]).map((kind) =>
-    `commits: ${kind} acknowledged ${acknowledged[kind]} and has ${found[kind]}`
-  );
 }
 
 function numbersText(numbers: Numbers): string {

@@ -2,13 +2,20 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { loadManifest } from "../../src/manifest/mod.ts";
 import { failureProblems, parseBlockTrace } from "../../src/soak/block_trace.ts";
-import { checkDatabases, CommitLog, committedLine, KINDS, parseCommitted } from "../../src/soak/database.ts";
+import {
+  checkDatabases,
+  CommitLog,
+  committedLine,
+  KINDS,
+  lostCommits,
+  parseCommitted,
+} from "../../src/soak/database.ts";
 import { diskComplaints } from "../../src/soak/disk.ts";
 import { type FioPart, type FioSoak, formatFioSoak, mergeSummaries } from "../../src/soak/fio.ts";
 import { fioCommand, parseFio } from "../../src/soak/fio_job.ts";
 import { soakManifest } from "../../src/soak/manifest.ts";
 import { losePower } from "../../src/soak/write_log.ts";
-import { formatSqliteSoak, killsBeforeCuts, lostCommits, type SqliteSoak } from "../../src/soak/sqlite.ts";
+import { formatSqliteSoak, killsBeforeCuts, type SqliteSoak } from "../../src/soak/sqlite.ts";
 import { DatabaseSync } from "node:sqlite";
 import { LAB_RESULT } from "./figures.ts";
 
