@@ -89,6 +89,11 @@ Deno.test("a program that ends by itself, or says something else, ends the words
     Error,
     "the shell ended by itself: no memory",
   );
+  await assertRejects(
+    () => failing("sleep 0.2; echo 'error: Uncaught X' >&2; echo '  at y' >&2; exit 1", false),
+    Error,
+    "ended by itself: error: Uncaught X",
+  );
   await assertRejects(() => failing("sleep 0.2; exit 3", false), Error, "ended by itself: status 3");
   await assertRejects(() => failing("sleep 0.2; echo what; cat", true), Error, "says what is no word: what");
   await assertRejects(() => follow([shell("echo no disk >&2")]), Error, "the shell ended by itself: no disk");
@@ -124,6 +129,11 @@ Deno.test("a tally tells what there was since its last word, and of a gap as lon
   tally.wrong("x".repeat(1000));
   const { gap, text } = tally.word();
   assertEquals([gap, text?.length], [360, MAX_TEXT]);
+  now += 30;
+  tally.rest();
+  now += 5000;
+  tally.well();
+  assertEquals(tally.word(), { at: 6430.5, done: 1, failed: 0, wrong: 0, gap: 30 });
 });
 
 const FAILED = "fio: io_u error on file /dev/r3b0: Input/output error: write offset=32768, buflen=16384";
@@ -146,9 +156,10 @@ Deno.test("what a disk has done counts, but for what fio was told has failed", (
 });
 
 Deno.test("a run of fio is as long as the last was quick, and out of step it finds nothing wrong", () => {
-  assertEquals(nextRequests({ requests: 300, seconds: 0.5 }), 1200);
-  assertEquals(nextRequests({ requests: 300, seconds: 60 }), 100);
-  assertEquals(nextRequests({ requests: 1e6, seconds: 0 }), 32_768);
+  const next = (requests: number, seconds: number, places = 65_536) =>
+    nextRequests({ requests, seconds }, { places });
+  assertEquals([next(300, 0.5), next(300, 60), next(1e6, 0)], [1200, 100, 32_768]);
+  assertEquals(next(1e6, 1, 16_384), 16_384);
   const failed = [{ operation: "write" as const, offset: 0, length: 16384 }];
   const run = { requests: 1, bytes: 1, writes: 1, seconds: 1, wrong: ["verify: x"], failed };
   assertEquals(wrongIn(run, { mayFail: true }), ["verify: x"]);

@@ -85,12 +85,13 @@ export class Merger {
 /** An application at work. Dispose of it to stop it. */
 export interface Workload extends AsyncDisposable {
   /**
-   * What it sees, from the first operation that ended well on, each word once. Ends when the workload is stopped;
-   * throws a `UserError` when a program of it ends by itself, with what that had to say.
+   * What it sees, from the first operation that ended well on, each word once, however often it is iterated. Ends
+   * when the workload is stopped; throws a `UserError` when a program of it ends by itself, with what that had to
+   * say.
    */
   readonly words: AsyncIterable<Word>;
   /**
-   * Has it end, with all that it still has to look at. The words end before this does.
+   * Has it end, with all that it still has to look at. All words have been said then; they can be read later.
    * @throws {UserError} if it does not end in time.
    */
   stop(): Promise<void>;
@@ -145,7 +146,7 @@ class Following implements Workload {
   readonly #merger: Merger;
   readonly #begun = Promise.withResolvers<void>();
   readonly #over: Promise<void>;
-  #queue: Word[] = [];
+  readonly #queue: Word[] = [];
   #working = false;
   #stopping = false;
   #stopped?: Promise<void>;
@@ -208,12 +209,10 @@ class Following implements Workload {
 
   async *#words(): AsyncGenerator<Word> {
     for (;;) {
-      const words = this.#queue;
-      this.#queue = [];
-      yield* words;
-      if (this.#queue.length > 0) continue;
-      if (this.#ended) break;
-      await this.#wake.promise;
+      const word = this.#queue.shift();
+      if (word) yield word;
+      else if (this.#ended) break;
+      else await this.#wake.promise;
     }
     if (this.#failure) throw this.#failure;
   }
@@ -230,7 +229,7 @@ class Following implements Workload {
     }
     const { code } = await child.status;
     if (this.#stopping) return;
-    const why = (await said).trim().split("\n").at(-1) || `status ${code}`;
+    const why = reasonIn(await said) ?? `status ${code}`;
     this.#fail(await this.#crash() ?? new UserError(`${name} ended by itself: ${why}`));
   }
 
@@ -266,6 +265,12 @@ export function parseWord(line: string): Word {
   const { success, data } = wordSchema.safeParse(json(line));
   if (success) return data;
   throw new UserError(`it says what is no word: ${line.slice(0, MAX_TEXT)}`);
+}
+
+/** Why a program has ended, in what it has said on standard error: the error of a Deno program, or the last line. */
+export function reasonIn(said: string): string | undefined {
+  const all = said.split("\n").map((line) => line.trim()).filter((line) => line !== "");
+  return all.find((line) => line.startsWith("error: ")) ?? all.at(-1);
 }
 
 function json(line: string): unknown {

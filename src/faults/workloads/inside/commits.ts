@@ -12,6 +12,7 @@ import {
   type Numbers,
   parseCommitted,
 } from "../../../soak/database.ts";
+import { reasonIn } from "../workload.ts";
 import type { Tally } from "./tally.ts";
 
 /** Something that did not go well, on the disk or because of it. */
@@ -32,7 +33,7 @@ export interface FileSystem {
   unmount(): Promise<void>;
 }
 
-/** What says that content is not what was written, and not merely that it cannot be read. */
+/** What SQLite says of content that is not what it wrote, and not merely cannot be read. */
 const DAMAGED = /malformed|not a database|corrupt/i;
 
 /** Times that databases cannot be looked at, on a file system that could be mounted, before that counts as wrong. */
@@ -42,6 +43,12 @@ const MOST_UNSEEN = 5;
 class Round {
   readonly folder: string;
   readonly acknowledged: Numbers = { wal: 0, rollback: 0 };
+  /**
+   * Something has failed meanwhile. Linux tells of a failed write once, and may lose what came before it as well: of
+   * the journal it has written it takes for done what a disk has then failed to put in its place. What such
+   * databases lack says nothing of the disk.
+   */
+  failed = false;
   /** How often it could not be looked at. */
   unseen = 0;
   readonly #child: Deno.ChildProcess;
@@ -92,7 +99,7 @@ class Round {
     }
     const { code } = await this.#child.status;
     this.#over = true;
-    return `the databases ended by themselves: ${errorIn(await said) ?? `status ${code}`}`;
+    return `the databases ended by themselves: ${reasonIn(await said) ?? `status ${code}`}`;
   }
 }
 
@@ -110,12 +117,6 @@ function command(
     stdout: "piped",
     stderr: "piped",
   });
-}
-
-/** The line of an error in what a Deno program has said. */
-function errorIn(said: string): string | undefined {
-  const all = said.split("\n").filter((line) => line.trim() !== "");
-  return all.find((line) => /^error:/.test(line)) ?? all.at(-1);
 }
 
 /** How the rounds go. */
@@ -139,6 +140,8 @@ class Commits {
   /** Rounds that have begun and have not been looked at, in order. */
   #rounds: Round[] = [];
   #count = 0;
+  /** Since the last repair. */
+  #committed = true;
   /** The look at one that goes on. */
   #looking: Promise<void> = Promise.resolve();
 
@@ -158,7 +161,10 @@ class Commits {
         if (!last) await this.#commit();
       } catch (error) {
         this.#tell(error);
+        for (const round of this.#rounds) round.failed = true;
         await this.#end();
+        if (!this.#committed) await pause(this.#options.retry, over);
+        this.#committed = false;
         await this.#repair();
       }
     }
@@ -193,6 +199,7 @@ class Commits {
     this.#rounds.push(round);
     await round.begun;
     await round.assertRuns();
+    this.#committed = true;
     return round;
   }
 
@@ -203,7 +210,6 @@ class Commits {
   /** Whether all that a round has acknowledged is on the disk and whole. Removes it then. */
   async #lookAt(round: Round): Promise<void> {
     const { folder, acknowledged } = round;
-    const { tally } = this.#options;
     await onDisk(async () => {
       for await (const { name } of Deno.readDir(folder)) await this.#files.forget(`${folder}/${name}`);
     });
@@ -211,13 +217,21 @@ class Commits {
     const decoder = new TextDecoder();
     if (success) {
       const { problems, last } = JSON.parse(decoder.decode(stdout)) as DatabasesFound;
-      for (const problem of [...problems, ...lostCommits(acknowledged, last)]) tally.wrong(problem);
+      for (const problem of [...problems, ...lostCommits(acknowledged, last)]) {
+        this.#tellWrong(round, problem);
+      }
     } else {
-      const why = errorIn(decoder.decode(stderr)) ?? "the databases cannot be checked";
+      const why = reasonIn(decoder.decode(stderr)) ?? "the databases cannot be checked";
       if (!DAMAGED.test(why) && ++round.unseen < MOST_UNSEEN) throw new Broken(why);
-      tally.wrong(why);
+      this.#tellWrong(round, why);
     }
     await this.#forgetRound(round);
+  }
+
+  #tellWrong({ failed }: Round, problem: string): void {
+    const { tally } = this.#options;
+    if (failed) tally.failed(`after an error: ${problem}`);
+    else tally.wrong(problem);
   }
 
   async #forgetRound(round: Round): Promise<void> {

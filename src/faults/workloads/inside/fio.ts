@@ -8,8 +8,18 @@ import { exitStatus } from "../../../cli/exit.ts";
 import { UserError } from "../../../error.ts";
 import { lines } from "../../../lines.ts";
 import { pause } from "../../../pause.ts";
-import { fioArguments, fioCommand, type FioRun, parseFailed, parseFio } from "../../../soak/fio_job.ts";
+import {
+  fioArguments,
+  fioCommand,
+  type FioRun,
+  parseFailed,
+  parseFio,
+  REQUEST_BYTES,
+} from "../../../soak/fio_job.ts";
 import { saying, type Tally } from "./tally.ts";
+
+/** Bytes of what /sys counts a disk's size in. */
+const SECTOR = 512;
 
 /** Requests under way at a time. */
 const DEPTH = 8;
@@ -17,7 +27,7 @@ const DEPTH = 8;
 /** What a run is to take undisturbed, milliseconds. */
 const RUN_MS = 2000;
 
-/** Requests of the first run, and of any at least and at most: on a whole disk no place is written twice in one. */
+/** Requests of the first run, and of any at least and at most. */
 const REQUESTS = { first: 200, least: 100, most: 32_768 };
 
 /** Reads a second beside the runs: what is seen of the time in which nothing ends is as fine as that. */
@@ -65,10 +75,14 @@ export class Watch {
 
 /**
  * How many requests the next run has, by what the last did. Time in which nothing moved makes the next shorter.
+ * @param places Requests that fill the disk: no place is written twice in one run, of which fio loses count.
  */
-export function nextRequests({ requests, seconds }: Pick<FioRun, "requests" | "seconds">): number {
+export function nextRequests(
+  { requests, seconds }: Pick<FioRun, "requests" | "seconds">,
+  { places }: { places: number },
+): number {
   const wanted = requests / Math.max(seconds, 0.001) * RUN_MS / 1000;
-  return Math.round(Math.min(REQUESTS.most, Math.max(REQUESTS.least, wanted)));
+  return Math.round(Math.min(places, REQUESTS.most, Math.max(REQUESTS.least, wanted)));
 }
 
 /**
@@ -124,11 +138,13 @@ async function readBeside(path: string, { watch, over }: { watch: Watch; over: A
 
 /** Runs fio again and again until it is over. */
 async function runOn(
-  path: string,
+  disk: string,
   options: { tally: Tally; watch: Watch; over: AbortSignal; seed: number; mayFail: boolean },
 ): Promise<void> {
   const { tally, watch, over, mayFail } = options;
-  let requests = REQUESTS.first;
+  const path = `/dev/${disk}`;
+  const places = Math.floor(sizeOf(disk) / REQUEST_BYTES);
+  let requests = Math.min(places, REQUESTS.first);
   for (let { seed } = options; !over.aborted; seed++) {
     const said: string[] = [];
     const stdout = await start(fioCommand({ path, depth: DEPTH, requests, seed, mayFail }), (line) => {
@@ -138,7 +154,7 @@ async function runOn(
     try {
       const run = parseFio({ stdout, stderr: said.join("\n") });
       for (const line of wrongIn(run, { mayFail })) tally.wrong(line);
-      requests = nextRequests(run);
+      requests = nextRequests(run, { places });
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
       tally.failed(error.message);
@@ -147,14 +163,27 @@ async function runOn(
   }
 }
 
-/** What a disk has done so far; undefined if there is none. */
-function requestsOf(disk: string): number | undefined {
+/** What the kernel says of a disk; undefined if there is none. */
+function saysOf(disk: string, what: "size" | "stat"): string | undefined {
   try {
-    return requestsIn(Deno.readTextFileSync(`/sys/block/${disk}/stat`));
+    return Deno.readTextFileSync(`/sys/block/${disk}/${what}`);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
     throw error;
   }
+}
+
+/** Bytes of a disk. @throws {UserError} if there is none. */
+function sizeOf(disk: string): number {
+  const sectors = saysOf(disk, "size");
+  if (sectors === undefined) throw new UserError(`There is no disk ${disk}`);
+  return Number(sectors) * SECTOR;
+}
+
+/** What a disk has done so far; undefined if there is none. */
+function requestsOf(disk: string): number | undefined {
+  const stat = saysOf(disk, "stat");
+  return stat === undefined ? undefined : requestsIn(stat);
 }
 
 const fioWorkload = defineCommand({
@@ -172,14 +201,13 @@ const fioWorkload = defineCommand({
   },
   async main({ options: { disk, seed, "may-fail": mayFail } }) {
     if (disk === undefined) throw new UserError("--disk is needed", { code: 2 });
-    const path = `/dev/${disk}`;
     await saying(async (tally, over) => {
       const watch = new Watch(tally);
       const look = setInterval(() => watch.look(requestsOf(disk)), LOOK_MS);
       try {
         await Promise.all([
-          readBeside(path, { watch, over }),
-          runOn(path, { tally, watch, over, seed, mayFail }),
+          readBeside(`/dev/${disk}`, { watch, over }),
+          runOn(disk, { tally, watch, over, seed, mayFail }),
         ]);
       } finally {
         clearInterval(look);

@@ -89,7 +89,10 @@ static bool end_of(pid_t pid, uint64_t deadline, int *status)
 	return true;
 }
 
-/* Reads what a client writes: how much, at most MOST + 1; less than 0 if it does not end in time. */
+/*
+ * Reads what a client writes: how much, at most MOST + 1; less than 0 if it does
+ * not end in time.
+ */
 static ssize_t output_of(int fd, uint8_t *to, uint64_t deadline)
 {
 	ssize_t size = 0;

@@ -11,8 +11,14 @@ const ROUND_MS = 30_000;
 /** How long nothing is tried after something that could not be done, milliseconds. */
 const RETRY_MS = 1000;
 
-/** What fsck says where the disk has failed, and not what is on it. */
-const UNREADABLE = /Input\/output error|No such (file|device)|No medium/i;
+/**
+ * Runs of fsck until one has nothing to correct: of its writes that the disk has failed it does not tell, but the
+ * next one finds out.
+ */
+const MOST_RUNS = 4;
+
+/** What fsck and mount say where the disk has failed, and not what is on it. */
+const UNREADABLE = /Input\/output error|can't read superblock|No such (file|device)|No medium/i;
 
 /** Bits of fsck's status (fsck(8)): errors have been corrected, and a reboot would be good if it were mounted. */
 const CORRECTED = 3;
@@ -48,9 +54,16 @@ class Ext4 implements FileSystem {
 
   async repair(): Promise<string | undefined> {
     await this.unmount();
-    const damage = damageIn(await output(["fsck.ext4", "-f", "-y", this.#device]));
-    if (damage === undefined) await this.#mount();
-    return damage;
+    await this.#replay();
+    for (let run = 0; run < MOST_RUNS; run++) {
+      const found = await output(["fsck.ext4", "-f", "-y", this.#device]);
+      const damage = damageIn(found);
+      if (damage !== undefined) return damage;
+      if (found.code !== 0) continue;
+      await this.#mount();
+      return undefined;
+    }
+    throw new Broken("fsck: what it has corrected does not stay so");
   }
 
   async forget(path: string): Promise<void> {
@@ -63,9 +76,24 @@ class Ext4 implements FileSystem {
     if (code !== 0 && !/not mounted|no mount point/.test(said)) throw new Broken(`umount: ${said}`);
   }
 
+  /**
+   * Has the kernel replay the journal, as fsck would as well: but fsck takes it for replayed also where the disk has
+   * failed its writes.
+   */
+  async #replay(): Promise<void> {
+    const { code, said } = await this.#tryMount();
+    if (code === 0) await this.unmount();
+    else if (UNREADABLE.test(said)) throw new Broken(`mount: ${said}`);
+  }
+
   async #mount(): Promise<void> {
+    const { code, said } = await this.#tryMount();
+    if (code !== 0) throw new Broken(`mount: ${said}`);
+  }
+
+  async #tryMount(): Promise<{ code: number; said: string }> {
     await Deno.mkdir(this.folder, { recursive: true });
-    await must(["mount", "-t", "ext4", "-o", "errors=remount-ro", this.#device, this.folder]);
+    return await output(["mount", "-t", "ext4", "-o", "errors=remount-ro", this.#device, this.folder]);
   }
 }
 

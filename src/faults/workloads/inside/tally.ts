@@ -20,6 +20,7 @@ export class Tally {
   /** When the last operation ended well. */
   #well: number;
   #text?: string;
+  #resting = false;
 
   constructor(clocks: Clocks = CLOCKS) {
     this.#clocks = clocks;
@@ -45,6 +46,12 @@ export class Tally {
     this.#text ??= oneLine(text);
   }
 
+  /** From now on nothing is asked for: what follows is no gap. */
+  rest(): void {
+    this.#wait();
+    this.#resting = true;
+  }
+
   /** What there was since the last word. */
   word(): Word {
     this.#wait();
@@ -52,7 +59,7 @@ export class Tally {
     const word: Word = {
       at: this.#clocks.wall(),
       ...this.#counts,
-      gap: this.#gap,
+      gap: Math.round(this.#gap * 1000) / 1000,
       ...text === undefined ? {} : { text },
     };
     this.#counts = { done: 0, failed: 0, wrong: 0 };
@@ -62,6 +69,7 @@ export class Tally {
   }
 
   #wait(): void {
+    if (this.#resting) return;
     this.#gap = Math.max(this.#gap, this.#clocks.now() - this.#well);
   }
 }
@@ -77,6 +85,8 @@ export async function saying(work: (tally: Tally, over: AbortSignal) => Promise<
   const over = new AbortController();
   const ending = (async () => {
     for await (const _ of Deno.stdin.readable);
+    // What is looked at yet takes its time.
+    tally.rest();
     over.abort();
   })();
   const say = () => console.log(JSON.stringify(tally.word()));
