@@ -33,7 +33,7 @@ import {
 } from "./instructions.ts";
 import { wireSockets } from "./load.ts";
 import { Reader } from "./reader.ts";
-import { formatTable, rangeText } from "./table.ts";
+import { formatTable, rangeText } from "../src/table.ts";
 
 /** Bytes of a datagram's payload. */
 const SIZE = 1024;

@@ -19,7 +19,7 @@ import {
 import { type DiskName, type Drive, prepareDrive, takeDrive } from "./drive.ts";
 import { type RandomReads, readRandomly } from "./random.ts";
 import { Reader, type Reads } from "./reader.ts";
-import { formatTable, rangeText, type Spread, spreadOf } from "./table.ts";
+import { formatTable, rangeText, type Spread, spreadOf } from "../src/table.ts";
 
 const SECTOR = 512;
 

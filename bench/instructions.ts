@@ -6,7 +6,7 @@ import type { DriverRun } from "../src/soak/driver_run.ts";
 import { sh } from "../src/soak/lab.ts";
 import { AddressMap, type Area, AREAS } from "./areas.ts";
 import { type Block, takeMoment } from "./counts.ts";
-import { type Spread, spreadOf } from "./table.ts";
+import { type Spread, spreadOf } from "../src/table.ts";
 import { pause } from "../src/pause.ts";
 
 /** Before and after a stretch the guest comes to rest, milliseconds. */

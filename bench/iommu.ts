@@ -9,7 +9,7 @@ import { type Comparison, type DriverName, OWNERS, roundsText } from "./compare.
 import { benchDisk, type DiskBench } from "./disk.ts";
 import type { DiskName } from "./drive.ts";
 import { peakRatio } from "./loads.ts";
-import { formatTable, type Spread } from "./table.ts";
+import { formatTable, type Spread } from "../src/table.ts";
 import { benchUdp, type UdpBench } from "./udp.ts";
 
 /** What the IOMMU does. */

@@ -9,7 +9,7 @@ import type { DrivenCard } from "./card.ts";
 import { headsOf, interleave } from "./compare.ts";
 import { type LoadOptions, type LoadResult, putLoad, wireSockets } from "./load.ts";
 import { type Activity, activityBetween, type Sample, Sampler } from "./sampler.ts";
-import { formatTable, rangeText, type Spread, spreadOf } from "./table.ts";
+import { formatTable, rangeText, type Spread, spreadOf } from "../src/table.ts";
 import { pause } from "../src/pause.ts";
 
 /** With how many frames a second a driver is loaded before it is measured. */

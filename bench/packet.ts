@@ -11,7 +11,7 @@ import { drawChart } from "../src/plot/mod.ts";
 import type { Progress } from "../src/progress.ts";
 import { v8Flags } from "../src/supervisor/compile.ts";
 import { roundsText } from "./compare.ts";
-import { formatTable, rangeText, type Spread, spreadOf } from "./table.ts";
+import { formatTable, rangeText, type Spread, spreadOf } from "../src/table.ts";
 
 /** What is done with packets: out of the card, into it, or both with each. */
 export const PATHS = ["receive", "transmit", "forward"] as const;

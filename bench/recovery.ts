@@ -18,7 +18,7 @@ import { temporaryFolder } from "../src/temporary_folder.ts";
 import { layOut, startEcho } from "./card.ts";
 import { compared, type Comparison, machineText, roundsText, type Taken, takeTurnsOf } from "./compare.ts";
 import { LOAD_MAC, putLoad, wireSockets } from "./load.ts";
-import { formatTable, rangeText, spreadOf } from "./table.ts";
+import { formatTable, rangeText, spreadOf } from "../src/table.ts";
 import { pause } from "../src/pause.ts";
 
 /** Programs in the guest: `bench/inside/`. */

@@ -28,7 +28,7 @@ import {
 import { LinkWatch } from "./links.ts";
 import { LOAD_MAC, type LoadResult, putLoad, wireSockets } from "./load.ts";
 import { activityBetween, type Sample, Sampler } from "./sampler.ts";
-import { formatTable, rangeText, type Spread, spreadOf } from "./table.ts";
+import { formatTable, rangeText, type Spread, spreadOf } from "../src/table.ts";
 import { pause } from "../src/pause.ts";
 
 /** Cards that are driven at once. */

@@ -25,7 +25,7 @@ import {
 } from "./compare.ts";
 import { runOutside } from "./outside.ts";
 import { activityBetween, type Sample, Sampler } from "./sampler.ts";
-import { formatTable, rangeText, type Spread, spreadOf } from "./table.ts";
+import { formatTable, rangeText, type Spread, spreadOf } from "../src/table.ts";
 
 /** The program that answers requests, in the guest: `bench/inside/respond.c`. */
 const RESPOND = `${CHECKOUT}/build/bench/respond`;

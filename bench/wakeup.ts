@@ -16,7 +16,7 @@ import { keepQuiet } from "../src/soak/wire.ts";
 import { quantile } from "../src/statistics.ts";
 import { INTERRUPT_CPU } from "./card.ts";
 import { compared, type Comparison, endRun, machineText, roundsText, takeTurnsOf } from "./compare.ts";
-import { formatTable, rangeText, type Spread, spreadOf } from "./table.ts";
+import { formatTable, rangeText, type Spread, spreadOf } from "../src/table.ts";
 
 /** Programs in the guest: a driver in C, and what raises interrupts and takes the times. */
 const WAIT = `${CHECKOUT}/build/bench/wait`;

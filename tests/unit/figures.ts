@@ -1,7 +1,7 @@
 // What benchmarks and soaks found, made up.
 import type { Comparison } from "../../bench/compare.ts";
 import type { Side } from "../../bench/loads.ts";
-import type { Spread } from "../../bench/table.ts";
+import type { Spread } from "../../src/table.ts";
 import type { LabResult } from "../../src/soak/result.ts";
 
 /** What all that is tried in a lab says of itself when it held. */

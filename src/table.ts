@@ -1,5 +1,5 @@
 /** What benchmarks print of figures: a median with what it lies between, and tables of Markdown. */
-import { quantile } from "../src/statistics.ts";
+import { quantile } from "./statistics.ts";
 
 /** A median and what it lies between. */
 export interface Spread {
