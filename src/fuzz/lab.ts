@@ -3,7 +3,7 @@ import { z } from "zod";
 import { buildFuzz } from "../build.ts";
 import { UserError } from "../error.ts";
 import { CHECKOUT, MANAGEMENT } from "../lab/guest.ts";
-import { type Lab, memoryLeaks } from "../lab/mod.ts";
+import { complaintsOf, type Lab, memoryLeaks } from "../lab/mod.ts";
 import { lines } from "../lines.ts";
 import { type LabOptions, startLab } from "../run/lab.ts";
 import { grouped } from "../size.ts";
@@ -199,18 +199,6 @@ async function driveHonestly(lab: Lab): Promise<string[]> {
 /** What a kernel that looks for leaks has found: a line for each, or nothing. */
 async function leaks(lab: Lab): Promise<string[]> {
   return (await memoryLeaks(lab) ?? []).map((leak) => `kernel: ${leak.split("\n")[0]}`);
-}
-
-/** What a DMA fault looks like that the IOMMU has stopped: the attack's own doing, and no fault of the kernel's. */
-const STOPPED = /DMAR: \[/;
-
-/** Tells the kernel's complaints, the first line of each, from accesses that the IOMMU has stopped. */
-export function complaintsOf(problems: readonly string[]): { complaints: string[]; stopped: number } {
-  const first = problems.map((problem) => problem.split("\n")[0]);
-  return {
-    complaints: first.filter((line) => !STOPPED.test(line)).map((line) => `kernel: ${line}`),
-    stopped: first.filter((line) => STOPPED.test(line)).length,
-  };
 }
 
 function sum(counts: Iterable<number>): number {

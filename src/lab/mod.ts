@@ -23,6 +23,7 @@ export type { Disk, DiskFile, FrameSockets, Hardware, HardwareFlags, IommuMode, 
 export { findKernel, KERNELS } from "./kernel.ts";
 export type { Kernel, KernelOptions } from "./kernel.ts";
 export { memoryLeaks } from "./leaks.ts";
+export { complaintsOf } from "./problems.ts";
 export { QmpError } from "./qmp.ts";
 export { QemuCrash } from "./start.ts";
 export { prepare } from "./prepare.ts";

@@ -98,3 +98,15 @@ function reportEnd(lines: readonly string[], at: number, begins: (line: string) 
   }
   return end;
 }
+
+/** What a DMA fault looks like that the IOMMU has stopped: its driver's doing, and no fault of the kernel's. */
+const STOPPED = /DMAR: \[/;
+
+/** Tells the kernel's complaints, the first line of each, from accesses that the IOMMU has stopped. */
+export function complaintsOf(problems: readonly string[]): { complaints: string[]; stopped: number } {
+  const first = problems.map((problem) => problem.split("\n")[0]);
+  return {
+    complaints: first.filter((line) => !STOPPED.test(line)).map((line) => `kernel: ${line}`),
+    stopped: first.filter((line) => STOPPED.test(line)).length,
+  };
+}

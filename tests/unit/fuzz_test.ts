@@ -1,6 +1,7 @@
 /** What the fuzzer makes of what it is told. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { complaintsOf, formatFuzz, type FuzzResult } from "../../src/fuzz/lab.ts";
+import { formatFuzz, type FuzzResult } from "../../src/fuzz/lab.ts";
+import { complaintsOf } from "../../src/lab/mod.ts";
 import { LAB_RESULT } from "./figures.ts";
 
 const STOPPED = "[   12.5] DMAR: [DMA Write NO_PASID] Request device [01:00.0] fault addr 0x1000 " +
