@@ -1,10 +1,10 @@
 /** A descriptor says that the device is done with it before the device is. */
 import { doneAgain } from "./done_again.ts";
 import type { Make } from "./hooks.ts";
+import { only } from "./memory.ts";
 
 export const make: Make<{ memory?: number; words: number }> = ({ memory: chosen, words }, { trigger }) => ({
-  memory(memory, index) {
-    if (chosen !== undefined && chosen !== index) return memory;
+  memory: only(chosen, (memory, index) => {
     return doneAgain(memory, {
       words,
       trigger,
@@ -15,5 +15,5 @@ export const make: Make<{ memory?: number; words: number }> = ({ memory: chosen,
         return new Map([[place, found ^ before ^ after]]);
       },
     });
-  },
+  }),
 });

@@ -1,6 +1,6 @@
 /** A length that the driver writes for the device is another. */
 import type { Make } from "./hooks.ts";
-import { watched } from "./memory.ts";
+import { only, watched } from "./memory.ts";
 
 /** Bits of a word that hold the length. */
 const MASK = 0xffff;
@@ -9,8 +9,7 @@ export const make: Make<{ memory?: number; words: number; word: number; by: numb
   { memory: chosen, words: size, word, by },
   { trigger },
 ) => ({
-  memory(memory, index) {
-    if (chosen !== undefined && chosen !== index) return memory;
+  memory: only(chosen, (memory) => {
     const write = (at: number, value: number) => {
       if (at % size !== word || (value & MASK) === 0) return value;
       const length = (value & MASK) + by & MASK;
@@ -21,5 +20,5 @@ export const make: Make<{ memory?: number; words: number; word: number; by: numb
     };
     const words = watched(memory.words, { read: (_, found) => found, write, filled() {} });
     return { ...memory, words };
-  },
+  }),
 });

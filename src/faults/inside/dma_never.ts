@@ -1,10 +1,9 @@
 /** What the device says when it is done never gets to the driver. */
 import type { Make } from "./hooks.ts";
-import { DeviceWrites, watched } from "./memory.ts";
+import { DeviceWrites, only, watched } from "./memory.ts";
 
 export const make: Make<{ memory?: number }> = ({ memory: chosen }, { trigger }) => ({
-  memory(memory, index) {
-    if (chosen !== undefined && chosen !== index) return memory;
+  memory: only(chosen, (memory, index) => {
     const hidden = new Map<number, number>();
     const watch = new DeviceWrites(memory.words, {
       onRead({ index: at, known, found }) {
@@ -19,5 +18,5 @@ export const make: Make<{ memory?: number }> = ({ memory: chosen }, { trigger })
       onWrite: (at) => void hidden.delete(at),
     });
     return { ...memory, words: watched(memory.words, watch) };
-  },
+  }),
 });

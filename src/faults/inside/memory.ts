@@ -1,4 +1,5 @@
 /** DMA memory with a fault between it and the driver: every access of a word passes through here. */
+import type { DmaMemory } from "../../driver/mod.ts";
 
 /** What is done at each access by index. */
 export interface Watch {
@@ -12,6 +13,14 @@ export interface Watch {
 
 /** Methods that write. */
 const WRITING: ReadonlySet<PropertyKey> = new Set(["fill", "set", "copyWithin", "reverse", "sort"]);
+
+/** Changes the memory with that index, or every one without. */
+export function only(
+  chosen: number | undefined,
+  change: (memory: DmaMemory, index: number) => DmaMemory,
+): (memory: DmaMemory, index: number) => DmaMemory {
+  return (memory, index) => chosen === undefined || chosen === index ? change(memory, index) : memory;
+}
 
 /** A view of `words` that reads and writes through `watch`. Its methods, and views made by them, reach the memory itself. */
 export function watched(words: Uint32Array, watch: Watch): Uint32Array {
