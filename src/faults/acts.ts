@@ -29,8 +29,17 @@ export const ACTS = [
   act("process.close", "The driver's process loses the descriptor of its grant.", {}),
   act("platform.unplug", "The device is unplugged.", lasting),
   act("platform.link", "The card's link goes down.", lasting),
-  act("platform.iommu", "The device reaches for memory that is not mapped for it.", {}),
   act("platform.supervisor", "The supervisor gets SIGKILL.", {}),
   act("platform.spare", "The spare process gets SIGKILL while it takes over.", {}),
   act("platform.flood", "The supervisor's API gets requests without pause.", lasting),
 ] as const;
+
+const NAMES: readonly string[] = ACTS.map(({ shape }) => shape.model.value);
+
+/** A fault from outside a driver. */
+export type Act = z.output<(typeof ACTS)[number]>;
+
+/** Whether a fault is from outside the driver. */
+export function isAct<T extends { model: string }>(fault: T): fault is T & Act {
+  return NAMES.includes(fault.model);
+}

@@ -1,8 +1,9 @@
 /** Which faults a campaign injects: each follows from the campaign, the seed and its number alone. */
 import type { z } from "zod";
 import { Words } from "../check/content.ts";
+import { isAct } from "./acts.ts";
 import { MODELS } from "./models/mod.ts";
-import type { Campaign, faultSchema } from "./schema.ts";
+import { type Campaign, type faultSchema, TOGETHER, type Together } from "./schema.ts";
 import type { When } from "./when.ts";
 
 type AnyFault = z.output<typeof faultSchema>;
@@ -11,7 +12,9 @@ type AnyFault = z.output<typeof faultSchema>;
 export interface Choice {
   /** The seed of what the faults leave open, for `faulty`. */
   seed: number;
-  /** One, or two where the campaign has them together. The second is another model than the first if there is one. */
+  /** Whether the second of two comes while the driver recovers from the first. */
+  together: Together;
+  /** One or two, by that. The second is another model than the first if there is one. */
   faults: AnyFault[];
 }
 
@@ -42,12 +45,16 @@ function timed(fault: AnyFault, { when: range }: Campaign, words: Words): AnyFau
  */
 export function choose(campaign: Campaign, { seed, number }: { seed: number; number: number }): Choice {
   const words = new Words(Math.imul(seed, 0x9e3779b1) + number);
+  const kinds = TOGETHER.map((name) => ({ name, weight: campaign.together[name] ?? 0 }));
+  const { name: together } = weighted(words, kinds);
   const first = weighted(words, campaign.faults);
   const chosen = [first];
-  if (campaign.together !== "one") {
-    const others = campaign.faults.filter(({ fault }) => fault.model !== first.fault.model);
-    chosen.push(weighted(words, others.length > 0 ? others : campaign.faults));
+  if (together !== "one") {
+    // What comes during a recovery can only come from outside.
+    const fitting = campaign.faults.filter(({ fault }) => together === "two" || isAct(fault));
+    const others = fitting.filter(({ fault }) => fault.model !== first.fault.model);
+    chosen.push(weighted(words, others.length > 0 ? others : fitting));
   }
   const faults = chosen.map(({ fault }) => timed(fault, campaign, words));
-  return { seed: words.next(), faults };
+  return { seed: words.next(), together, faults };
 }

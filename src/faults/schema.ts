@@ -1,7 +1,7 @@
 /** What a fault and a campaign may say: their shape, from it the types, and what is wrong with one that is not right. */
 import { z } from "zod";
 import { UserError } from "../error.ts";
-import { ACTS } from "./acts.ts";
+import { ACTS, isAct } from "./acts.ts";
 import { MODELS } from "./models/mod.ts";
 import { whenSchema } from "./when.ts";
 
@@ -42,6 +42,15 @@ export const WORKLOADS = ["udp", "tcp", "http", "fio", "sqlite"] as const;
 /** What may have to hold when a fault is over. */
 export const CONDITIONS = ["machine", "kernel", "content", "recovered", "twin"] as const;
 
+/** One of these. */
+export type Condition = (typeof CONDITIONS)[number];
+
+/** How many faults an injection has: one, two at once, or a second one during recovery. */
+export const TOGETHER = ["one", "two", "recovery"] as const;
+
+/** One of these. */
+export type Together = (typeof TOGETHER)[number];
+
 /** When faults of a campaign come: `after` is drawn from a range. */
 const rangeSchema = whenSchema.extend({
   after: z.tuple([z.int().min(0), z.int().min(0)]).refine(([least, most]) => least <= most, {
@@ -63,14 +72,18 @@ export const campaignSchema = z.strictObject({
   faults: z.array(weightedSchema).min(1).describe("What is drawn from."),
   when: rangeSchema.optional(),
   count: z.int().min(1).optional().describe("How many faults, unless --count says so."),
-  together: z.enum(["one", "two", "recovery"]).default("one").describe(
-    "One fault at a time, two at once, or a second one while the driver recovers from the first.",
+  together: z.partialRecord(z.enum(TOGETHER), z.number().positive()).default({ one: 1 }).describe(
+    "How often, by weight, there is one fault, are two at once, or comes a second one while the driver recovers " +
+      "from the first; that one is from outside the driver.",
   ),
   holds: z.array(z.enum(CONDITIONS)).default([...CONDITIONS]).describe(
     "What must hold after each: the machine runs, the kernel has no warning, content is what was sent or written, " +
       "the driver serves again, and an undisturbed twin has noticed nothing.",
   ),
-});
+}).refine(
+  ({ together, faults }) => !together.recovery || faults.some(({ fault }) => isAct(fault)),
+  { path: ["together", "recovery"], error: "no fault from outside the driver is among the faults" },
+);
 
 /** A campaign, all said. */
 export type Campaign = z.output<typeof campaignSchema>;

@@ -1,5 +1,6 @@
 /** What a campaign injects follows from its seed and the number, by the weights, within the range. */
-import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert";
+import { UserError } from "../../src/error.ts";
 import { choose, parseCampaign } from "../../src/faults/mod.ts";
 
 const CAMPAIGN = {
@@ -53,9 +54,29 @@ Deno.test("a fault that says when keeps it, and one from outside is never made t
 });
 
 Deno.test("two at once are two different ones, where there are two", () => {
-  for (const together of ["two", "recovery"]) {
-    for (const { faults: [one, other] } of first(100, { together })) assertNotEquals(one.model, other.model);
+  for (const { faults: [one, other], together } of first(100, { together: { two: 1 } })) {
+    assertEquals(together, "two");
+    assertNotEquals(one.model, other.model);
   }
-  const [{ faults }] = first(1, { together: "two", faults: [{ fault: { model: "code.throw" } }] });
+  const [{ faults }] = first(1, { together: { two: 1 }, faults: [{ fault: { model: "code.throw" } }] });
   assertEquals(faults.map(({ model }) => model), ["code.throw", "code.throw"]);
+});
+
+Deno.test("what comes during a recovery comes from outside, and there must be such a fault", () => {
+  for (const { faults: [, other] } of first(100, { together: { recovery: 1 } })) {
+    assertEquals(other.model, "process.kill");
+  }
+  assertThrows(
+    () => first(1, { together: { recovery: 1 }, faults: [{ fault: { model: "code.throw" } }] }),
+    UserError,
+    "together.recovery: no fault from outside",
+  );
+});
+
+Deno.test("one, two and a second one during recovery come by their weights", () => {
+  const all = first(3000, { together: { one: 8, two: 1, recovery: 1 } });
+  const share = (name: string) => all.filter(({ together }) => together === name).length / all.length;
+  for (const [name, expected] of [["one", 0.8], ["two", 0.1], ["recovery", 0.1]] as const) {
+    assert(Math.abs(share(name) - expected) < 0.03, `${name}: ${share(name)}`);
+  }
 });

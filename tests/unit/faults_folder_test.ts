@@ -28,6 +28,7 @@ const ROOT = new URL("../../", import.meta.url).pathname;
 const SHAPES: Record<string, object> = {
   "interrupts.storm": { offset: 0xc8, value: 0x80 },
   "dma.length": { words: 4, word: 2 },
+  "dma.address": { words: 4, word: 0 },
 };
 const SEEDS = [1, 2, 3];
 
@@ -353,7 +354,7 @@ Deno.test("a campaign says what it draws from, and the rest has a default", () =
     when: { after: [0, 500], of: "ms" },
   });
   assertEquals(campaign.faults.map(({ weight }) => weight), [1, 3]);
-  assertEquals([campaign.together, campaign.holds], ["one", [
+  assertEquals([campaign.together, campaign.holds], [{ one: 1 }, [
     "machine",
     "kernel",
     "content",

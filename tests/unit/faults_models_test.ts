@@ -306,6 +306,23 @@ Deno.test("a word for the device has a bit flipped", async () => {
   assertThrows(() => rig.carry(), Error, "DMA fault: read of");
 });
 
+Deno.test("an address for the device is of other memory", async () => {
+  const rig = await NetRig.up({
+    model: "dma.address",
+    memory: TX,
+    words: 4,
+    word: 0,
+    address: 0xfff00000,
+    when: { after: 2, of: "frames" },
+  });
+  carryTo(rig, 1);
+  assertThrows(() => rig.carry(), Error, "DMA fault: read of");
+  assertMatch(
+    told(rig)[0],
+    /^fault dma\.address: the address in descriptor 1 of memory 1 becomes 0xfff00000$/,
+  );
+});
+
 Deno.test("a length for the device is another", async () => {
   const net = await NetRig.up({
     model: "dma.length",
@@ -411,6 +428,7 @@ Deno.test("a fault whose time never comes disturbs nothing, whatever it would be
   const shapes: Record<string, object> = {
     "interrupts.storm": { offset: 0xc8, value: 0x80 },
     "dma.length": { words: 4, word: 2 },
+    "dma.address": { words: 4, word: 0 },
   };
   for (const name of DRIVERS) {
     for (const { name: model, kind } of await modelsFor(folderOf(name))) {

@@ -11,6 +11,7 @@ import { codeRemoved } from "./code_removed.ts";
 import { codeSlow } from "./code_slow.ts";
 import { codeSwapped } from "./code_swapped.ts";
 import { codeThrow } from "./code_throw.ts";
+import { dmaAddress } from "./dma_address.ts";
 import { dmaCorrupted } from "./dma_corrupted.ts";
 import { dmaEarly } from "./dma_early.ts";
 import { dmaLength } from "./dma_length.ts";
@@ -58,6 +59,7 @@ export const MODELS = [
   interruptsSpurious,
   interruptsStorm,
   interruptsStuck,
+  dmaAddress,
   dmaCorrupted,
   dmaEarly,
   dmaNever,
