@@ -14,6 +14,7 @@ const ring3: Command = defineGroup({
     soak: async () => (await import("./cli/soak.ts")).soakCommand,
     bench: async () => (await import("./cli/bench.ts")).benchCommand,
     fuzz: async () => (await import("./cli/fuzz.ts")).fuzzCommand,
+    faults: async () => (await import("./cli/faults.ts")).faultsCommand,
     walls: async () => (await import("./cli/walls.ts")).wallsCommand,
     start: async () => (await import("./cli/start.ts")).startCommand,
     stop: async () => (await import("./cli/stop.ts")).stopCommand,

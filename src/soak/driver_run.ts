@@ -57,9 +57,9 @@ export class DriverRun implements AsyncDisposable {
   #failure?: Error;
   #wake = Promise.withResolvers<void>();
 
-  private constructor(lab: Lab, args: readonly string[]) {
+  private constructor(lab: Lab, args: readonly string[], folders: readonly string[]) {
     this.#lab = lab;
-    this.#child = lab.spawn(supervisorInLab(args), {
+    this.#child = lab.spawn(supervisorInLab(args, { folders }), {
       stdin: "null",
       stdout: "piped",
       stderr: "piped",
@@ -73,9 +73,17 @@ export class DriverRun implements AsyncDisposable {
     });
   }
 
-  /** Starts the driver of a manifest. @param args The manifest's name or file in the guest, and options of the supervisor's. */
-  static start(lab: Lab, args: readonly string[]): DriverRun {
-    return new DriverRun(lab, args);
+  /**
+   * Starts the driver of a manifest.
+   * @param args The manifest's name or file in the guest, and options of the supervisor's.
+   * @param options `folders`: what the supervisor may read in the guest besides.
+   */
+  static start(
+    lab: Lab,
+    args: readonly string[],
+    { folders = [] }: { folders?: readonly string[] } = {},
+  ): DriverRun {
+    return new DriverRun(lab, args, folders);
   }
 
   /** The driver as it was a second ago or less; undefined before the first status. */

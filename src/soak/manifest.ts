@@ -11,6 +11,8 @@ export interface SoakPolicy {
   spare: boolean;
   /** `limits.stall`, milliseconds. */
   stall: number;
+  /** `limits.start`, milliseconds; default that of users. */
+  start?: number;
   /** Of the port, what differs: a disk's `onDeath` and `hold`. */
   port?: { onDeath?: "reissue" | "fail"; hold?: string };
   /** How long each driver after the second waits until it is started, milliseconds; default 0. */
@@ -24,7 +26,7 @@ export interface SoakPolicy {
  * @param policy With the folders that it comes from and goes to: its `driver` is relative to them.
  */
 export function soakManifest(text: string, policy: SoakPolicy & { from: string; to: string }): string {
-  const { spare, stall, port, backoff = 0, from, to } = policy;
+  const { spare, stall, start, port, backoff = 0, from, to } = policy;
   const manifest = JSON.parse(text) as Record<string, unknown>;
   const grant = manifest.grant as Record<string, unknown>;
   return JSON.stringify({
@@ -37,7 +39,11 @@ export function soakManifest(text: string, policy: SoakPolicy & { from: string; 
       budget: "unlimited",
       backoff: { from: `${backoff}ms`, to: `${backoff}ms` },
     },
-    limits: { ...manifest.limits as Record<string, unknown> | undefined, stall: `${stall}ms` },
+    limits: {
+      ...manifest.limits as Record<string, unknown> | undefined,
+      stall: `${stall}ms`,
+      ...(start === undefined ? {} : { start: `${start}ms` }),
+    },
   });
 }
 
@@ -53,8 +59,8 @@ export async function writeManifest(lab: Lab, driver: string, policy: SoakPolicy
   const text = await Deno.readTextFile(`${checkout()}/manifests/${driver}.json`).catch((cause) => {
     throw new UserError(`There is no manifest of the driver ${driver} in ${checkout()}/manifests`, { cause });
   });
-  const { spare, stall, port, backoff } = policy;
-  const name = [driver, spare ? "spare" : "alone", stall, port?.onDeath, port?.hold, backoff];
+  const { spare, stall, start, port, backoff } = policy;
+  const name = [driver, spare ? "spare" : "alone", stall, start, port?.onDeath, port?.hold, backoff];
   const path = `${FOLDER}/${name.filter((part) => part !== undefined).join("-")}.json`;
   const { code, stderr } = await lab.exec(["dash", "-c", `mkdir -p ${FOLDER} && cat > ${path}`], {
     stdin: soakManifest(text, { ...policy, from: `${CHECKOUT}/manifests`, to: FOLDER }),

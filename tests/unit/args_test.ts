@@ -182,7 +182,7 @@ Deno.test("the command line prints one line and exits with a status", async () =
     out: "",
     err:
       'ring3: there is no command "lits"; did you mean "list"? (ring3 COMMAND: run, list, status, report, soak, ' +
-      "bench, fuzz, walls, start, stop, restart, upgrade, inject, kill, events, dashboard, release, prepare, service, lab)\n",
+      "bench, fuzz, faults, walls, start, stop, restart, upgrade, inject, kill, events, dashboard, release, prepare, service, lab)\n",
   });
   assertEquals(await ring3("list", "--jason"), {
     code: 2,

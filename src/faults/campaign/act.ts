@@ -1,0 +1,139 @@
+/** Faults from outside a driver: how each is done to a process, or to the machine around it. */
+import { UserError } from "../../error.ts";
+import { pause } from "../../pause.ts";
+import { sh } from "../../soak/lab.ts";
+import type { Act } from "../acts.ts";
+import { clock, type Machine } from "./machine.ts";
+
+/** What was begun. */
+export interface Begun {
+  /** When, by the guest's clock, milliseconds since the epoch. */
+  at: number;
+  /** What was done, for people. */
+  says: string;
+  /** Settles when it is over: what lasts has been undone. */
+  over: Promise<void>;
+}
+
+/** How long what lasts goes on unless a fault says so, milliseconds. */
+const LASTING_MS = 2000;
+
+/** Longest wait for the process that takes over, milliseconds. */
+const TAKEOVER_MS = 20_000;
+
+/** Requests that a flood has under way at a time. */
+const FLOOD = 8;
+
+/** Does something to the process that runs, in a line of shell. */
+async function toProcess(machine: Machine, line: (pid: number) => string, says: string): Promise<Begun> {
+  const { pid, name } = await machine.driver();
+  if (pid === null) throw new UserError(`Cannot do anything to the process of ${name}: it has none now`);
+  return {
+    at: Number(await sh(machine.lab, `date +%s%3N; ${line(pid)}`)),
+    says,
+    over: Promise.resolve(),
+  };
+}
+
+/** Begins something that is ended after a while. */
+async function lasting(
+  { lab }: Machine,
+  { ms = LASTING_MS, says, begin, end }: {
+    ms?: number;
+    says: string;
+    begin: () => Promise<unknown>;
+    end: () => Promise<unknown>;
+  },
+): Promise<Begun> {
+  const at = await clock(lab);
+  await begin();
+  const over = pause(ms).then(end).then(() => {});
+  over.catch(() => {});
+  return { at, says: `${says} for ${ms} ms`, over };
+}
+
+/** How each is done. Those of the schema that are not here cannot be done yet. */
+const DOING: {
+  [Name in Act["model"]]?: (machine: Machine, act: Extract<Act, { model: Name }>) => Promise<Begun>;
+} = {
+  "process.kill": (machine) => toProcess(machine, (pid) => `kill -KILL ${pid}`, "SIGKILL to its process"),
+
+  "process.stop": async (machine, { ms }) => {
+    if (ms === undefined) return toProcess(machine, (pid) => `kill -STOP ${pid}`, "SIGSTOP to its process");
+    const line = (pid: number) => `kill -STOP ${pid}; (sleep ${ms / 1000}; kill -CONT ${pid}) 2> /dev/null &`;
+    return await toProcess(machine, line, `its process stopped for ${ms} ms`);
+  },
+
+  // The kernel's own choice of whom to end: it takes whoever has the highest score.
+  "process.memory": (machine) =>
+    toProcess(
+      machine,
+      (pid) => `echo 1000 > /proc/${pid}/oom_score_adj; echo f > /proc/sysrq-trigger`,
+      "the kernel ends its process as if there were no memory left",
+    ),
+
+  "platform.link": (machine, { ms }) => {
+    const set = (up: boolean) => machine.lab.qmp("set_link", { name: "net0", up });
+    return lasting(machine, { ms, says: "the link is down", begin: () => set(false), end: () => set(true) });
+  },
+
+  "platform.spare": async (machine) => {
+    const after = machine.run.lastId;
+    const begun = await toProcess(
+      machine,
+      (pid) => `kill -KILL ${pid}`,
+      "SIGKILL to its process, and to the next",
+    );
+    const { pid } = await machine.run.next("starting", { after, ms: TAKEOVER_MS });
+    await sh(machine.lab, `kill -KILL ${pid} || true`);
+    return begun;
+  },
+
+  // A supervisor of one driver ends with its device, and so the interface goes too.
+  "platform.unplug": async (machine, { ms = LASTING_MS }) => {
+    const { lab } = machine;
+    // The kernel's own driver for such cards is there, and would take it.
+    await sh(lab, "echo 0 > /sys/bus/pci/drivers_autoprobe");
+    const at = await clock(lab);
+    await lab.qmp("device_del", { id: "nic0" });
+    const over = pause(ms).then(async () => {
+      await lab.qmp("device_add", { driver: "e1000-82545em", netdev: "net0", bus: "nicport0", id: "nic0" });
+      await machine.superviseAgain();
+    });
+    over.catch(() => {});
+    return { at, says: `its card unplugged for ${ms} ms, and its supervisor started again`, over };
+  },
+
+  // The interface or disk goes with it, so that the next one's has to be taken up again.
+  "platform.supervisor": async (machine) => {
+    const pid = await machine.run.supervisor();
+    const at = Number(await sh(machine.lab, `date +%s%3N; kill -KILL ${pid}`));
+    const over = machine.superviseAgain();
+    over.catch(() => {});
+    return { at, says: "SIGKILL to the supervisor, and another started", over };
+  },
+
+  "platform.flood": async (machine, { ms = LASTING_MS }) => {
+    const { url } = await machine.run.serving();
+    const loop = "while :; do busybox wget -q -O /dev/null $0 || true; done";
+    const line = `for i in $(seq ${FLOOD}); do timeout ${
+      ms / 1000
+    } dash -c '${loop}' ${url}/api/v1/drivers & done; wait`;
+    const at = await clock(machine.lab);
+    const over = sh(machine.lab, line).then(() => {});
+    over.catch(() => {});
+    return { at, says: `the API floods with requests for ${ms} ms`, over };
+  },
+};
+
+/** Whether an act can be done. */
+export function isDoable(model: string): boolean {
+  return Object.hasOwn(DOING, model);
+}
+
+/** Begins an act. @throws {UserError} if it cannot be done here, or the lab refuses. */
+export async function begin(machine: Machine, act: Act): Promise<Begun> {
+  const doing = DOING[act.model] as ((machine: Machine, act: Act) => Promise<Begun>) | undefined;
+  if (!doing) throw new UserError(`There is no way to do ${act.model} yet`);
+  return await doing(machine, act);
+}

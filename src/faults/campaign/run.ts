@@ -1,0 +1,362 @@
+/** Runs a campaign in a lab: fault after fault into a driver under load, and for each a record of what became of it. */
+import { dirname } from "node:path";
+import { UserError } from "../../error.ts";
+import { checkout } from "../../lab/checkout.ts";
+import { CHECKOUT } from "../../lab/guest.ts";
+import { QemuCrash } from "../../lab/mod.ts";
+import { pause } from "../../pause.ts";
+import type { LabOptions } from "../../run/lab.ts";
+import type { EventOf } from "../../soak/driver_run.ts";
+import { type Act, isAct } from "../acts.ts";
+import { type Choice, choose } from "../choose.ts";
+import { faulty } from "../folder.ts";
+import { MODELS } from "../models/mod.ts";
+import type { Campaign, DriverFault, Together } from "../schema.ts";
+import { begin, isDoable } from "./act.ts";
+import { Machine } from "./machine.ts";
+import { HUNG_MS, isManifested, judge, type Seen } from "./outcome.ts";
+import { appendRecord, type FaultRecord, mendRecords, readRecords } from "./record.ts";
+
+/** How long a fault is waited for that tells when it is committed, from when its driver is ready, milliseconds. */
+const COMMIT_MS = 4000;
+
+/** How long a fault has to show itself once it is committed, milliseconds: more than a stall takes. */
+const SHOW_MS = 2000;
+
+/** Longest time until the driver stands again, milliseconds. */
+const STAND_MS = 60_000;
+
+/** Longest time that a black box is waited for, milliseconds: it is written behind the recovery. */
+const REPORT_MS = 5000;
+
+/** Labs that may be given up: in hours there may be some. */
+const MOST_CRASHES = 20;
+
+/** How to run one. */
+export interface CampaignOptions extends LabOptions {
+  campaign: Campaign;
+  /** Name of its file, without its ending. */
+  name: string;
+  seed: number;
+  /** Numbers of the injections, ascending. */
+  numbers: readonly number[];
+  /** The file of results, which is appended to; what is in it already is not done again. Black boxes go beside it. */
+  results: string;
+  /** Called with each. */
+  onRecord: (record: FaultRecord) => void;
+}
+
+/** What was seen of the machine as a whole. */
+export interface CampaignEnd {
+  /** Why labs were given up, as when QEMU ends by a fault of its own: the injection under way was done again, once. */
+  crashes: string[];
+}
+
+/** One injection that has begun, or was refused. */
+interface Injection {
+  number: number;
+  models: string[];
+  says: string;
+  seen: Pick<Seen, "from" | "refused" | "takesOver" | "tells">;
+  /** The event with which it begins, by id. */
+  id: number;
+  /** The label that events of its process carry; undefined for an act. */
+  label?: string;
+  /** Settles when what was done from outside is over. */
+  over: Promise<void>;
+}
+
+/** Whether a driver with these faults says when they are committed: a change of source does not. */
+function tells(faults: readonly DriverFault[]): boolean {
+  return faults.every(({ model }) => MODELS.find(({ name }) => name === model)?.kind === "wrapped");
+}
+
+/** The faults of a choice, apart: those of a driver's folder, and those from outside. */
+function apart({ faults }: Choice): { inside: DriverFault[]; outside: Act[] } {
+  return { inside: faults.filter((fault) => !isAct(fault)) as DriverFault[], outside: faults.filter(isAct) };
+}
+
+/**
+ * Runs those injections of a campaign that its results do not hold yet.
+ * @throws {UserError} if a lab or a driver does not come up, or a campaign asks for what cannot be done.
+ */
+export async function runCampaign(options: CampaignOptions): Promise<CampaignEnd> {
+  const { results, campaign, name, seed, numbers, progress } = options;
+  const missing = campaign.faults.map(({ fault }) => fault.model).filter((model) =>
+    isAct({ model }) && !isDoable(model)
+  );
+  if (missing.length > 0) throw new UserError(`Cannot do ${missing.join(", ")}: there is no way yet`);
+  await mendRecords(results);
+  const done = new Set(
+    (await readRecords(results)).filter((record) =>
+      record.campaign === name && record.workload === campaign.workload && record.seed === seed
+    ).map(({ number }) => number),
+  );
+  const end: CampaignEnd = { crashes: [] };
+  const left = numbers.filter((number) => !done.has(number));
+  let failedAt: number | undefined;
+  while (left.length > 0) {
+    const folder = `${checkout()}/build/faults/${name}-${seed}`;
+    await Deno.remove(folder, { recursive: true }).catch(() => {});
+    await Deno.mkdir(folder, { recursive: true });
+    await using machine = await Machine.start({ ...options, folder });
+    try {
+      await new Work(machine, options, folder).through(left);
+    } catch (error) {
+      const crash = error instanceof QemuCrash
+        ? error
+        : await machine.lab.crash(`while faults were injected`);
+      const again = crash ?? (error instanceof UserError && failedAt !== left[0] ? error : undefined);
+      if (!again || end.crashes.length >= MOST_CRASHES) throw error;
+      failedAt = left[0];
+      end.crashes.push(again.message);
+      progress(again.message);
+    }
+  }
+  return end;
+}
+
+/** What goes on in one lab. */
+class Work {
+  readonly #machine: Machine;
+  readonly #options: CampaignOptions;
+  readonly #folder: string;
+
+  constructor(machine: Machine, options: CampaignOptions, folder: string) {
+    this.#machine = machine;
+    this.#options = options;
+    this.#folder = folder;
+  }
+
+  /** Goes through numbers, and takes from the list what has been judged. Returns early if the machine is of no more use. */
+  async through(left: number[]): Promise<void> {
+    let current = await this.#begin(left[0], Promise.resolve());
+    for (;;) {
+      const following = left[1];
+      const watched = this.#watch(current);
+      // The supervisor holds it until the driver stands again: meanwhile it is compiled and started.
+      const next = following === undefined ? undefined : this.#begin(following, watched.then(() => {}));
+      next?.catch(() => {});
+      const stands = await watched;
+      const after = stands ? await next : undefined;
+      const record = await this.#judge(current, { until: after?.seen.from, stands });
+      left.shift();
+      this.#options.onRecord(record);
+      if (!after) return;
+      current = after;
+    }
+  }
+
+  /** Injects the fault of a number. @param over Settles when the one before is. */
+  async #begin(number: number, over: Promise<void>): Promise<Injection> {
+    const { campaign, name, seed } = this.#options;
+    const choice = choose(campaign, { seed, number });
+    const { inside, outside } = apart(choice);
+    const models = choice.faults.map(({ model }) => model);
+    const label = `${name} ${seed}/${number}: ${models.join(" and ")}`;
+    if (inside.length > 0) {
+      const begun = await this.#inject({ number, inside, label, seed: choice.seed });
+      const acts = outside.map((act) => this.#later(act, { ...begun, together: choice.together }));
+      return { ...begun, models, over: all(acts) };
+    }
+    await over;
+    await this.#machine.prepared();
+    const { run } = this.#machine;
+    await pause(outside[0].when?.after ?? 0);
+    const id = run.lastId;
+    const { at, says, over: ended } = await begin(this.#machine, outside[0]);
+    const second = outside.slice(1).map((act) => this.#later(act, { id, together: choice.together }));
+    return {
+      number,
+      models,
+      says,
+      id,
+      seen: { from: at, takesOver: false, tells: false },
+      over: all([ended, ...second]),
+    };
+  }
+
+  /** Has a version with faults take over for the life of one process. */
+  async #inject(
+    { number, inside, label, seed }: { number: number; inside: DriverFault[]; label: string; seed: number },
+  ): Promise<Omit<Injection, "models" | "over">> {
+    const { campaign: { driver } } = this.#options;
+    const { run } = this.#machine;
+    const to = `${this.#folder}/${number}/drivers/${driver}`;
+    let says: string;
+    try {
+      ({ says } = await faulty(`${checkout()}/drivers/${driver}`, inside, { seed, to }));
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      return {
+        number,
+        says: error.message,
+        id: run.lastId,
+        label,
+        seen: { refused: error.message, takesOver: true, tells: false },
+      };
+    }
+    const path = `${to}/driver.ts`.replace(checkout(), CHECKOUT);
+    try {
+      await this.#machine.act("faults", { path, label });
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      const seen = { refused: error.message, takesOver: true, tells: false };
+      return { number, says, id: run.lastId, label, seen };
+    } finally {
+      await Deno.remove(`${this.#folder}/${number}`, { recursive: true });
+    }
+    const { id, time } = await run.next("fault", { where: (event) => event.label === label });
+    const seen = { from: Date.parse(time), takesOver: true, tells: tells(inside) };
+    return { number, says, id, label, seen };
+  }
+
+  /** Does what comes beside another fault: when it has ended the driver, or at its own time. */
+  async #later(act: Act, { id, together }: { id: number; together: Together }): Promise<void> {
+    const { run } = this.#machine;
+    if (together === "recovery") {
+      const ended = await run.next("ended", { after: id, ms: STAND_MS });
+      await run.next("starting", { after: ended.id, ms: STAND_MS });
+    } else await pause(act.when?.after ?? 0);
+    const { over } = await begin(this.#machine, act);
+    await over;
+  }
+
+  /** Waits for the end of an injection, or ends it. Whether the driver stands again, or might with the next spare. */
+  async #watch(injection: Injection): Promise<boolean> {
+    const { id, label, seen } = injection;
+    if (seen.from === undefined) return true;
+    const end = await this.#ended(injection);
+    try {
+      if (!end && label !== undefined) await this.#machine.act("restart");
+      await injection.over;
+      const { run } = this.#machine;
+      await this.#carries(
+        (end ?? run.events.findLast((event) => event.id > id && event.type === "ended"))?.id,
+      );
+      return true;
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      return false;
+    }
+  }
+
+  /** The end of the process with the fault; undefined if it is still there when its time has passed. */
+  async #ended({ id, label, seen: { tells } }: Injection): Promise<EventOf<"ended"> | undefined> {
+    const { run, application } = this.#machine;
+    const where = ({ reason }: EventOf<"ended">) => label === undefined || reason.fault === label;
+    // An end that does not come is told by the other of two promises.
+    const ended = run.next("ended", { after: id, where, ms: STAND_MS })
+      .catch(() => new Promise<never>(() => {}));
+    const first = async <T>(work: Promise<T>): Promise<T | EventOf<"ended">> =>
+      await Promise.race([work, ended]);
+    const isEnd = (event: unknown): event is EventOf<"ended"> =>
+      (event as { type?: string } | undefined)?.type === "ended";
+    if (label !== undefined) {
+      const ready = await first(run.next("ready", { after: id, ms: STAND_MS }));
+      if (isEnd(ready)) return ready;
+      if (tells) {
+        const told = run.next("log", {
+          after: id,
+          ms: COMMIT_MS,
+          where: ({ text }) => text.startsWith("fault "),
+        });
+        const committed = await first(told.then(() => true, () => false));
+        if (isEnd(committed)) return committed;
+        if (!committed) return undefined;
+      }
+    }
+    const shown = await first(pause(SHOW_MS));
+    if (isEnd(shown)) return shown;
+    // An application that waits is given the time to be called hung, and the supervisor to see why.
+    while (application.idle < HUNG_MS) {
+      if (application.idle < HUNG_MS / 4) return undefined;
+      const late = await first(pause(HUNG_MS / 4));
+      if (isEnd(late)) return late;
+    }
+    return undefined;
+  }
+
+  /**
+   * Waits until the application goes on: with a driver that was ready after an event, if one is given.
+   * @throws {UserError} if it does not.
+   */
+  async #carries(after?: number): Promise<void> {
+    const { run, application } = this.#machine;
+    const ready = after === undefined ? undefined : await run.next("ready", { after, ms: STAND_MS });
+    const from = ready ? Date.parse(ready.time) : application.words.at(-1)?.at ?? 0;
+    await application.goesOn(from, STAND_MS);
+  }
+
+  /** Tells what became of an injection, by all that was seen until the next. */
+  async #judge(
+    { number, models, says, seen }: Injection,
+    { until, stands }: { until?: number; stands: boolean },
+  ): Promise<FaultRecord> {
+    const { campaign, name, seed, results } = this.#options;
+    const { lab, events: all, run, twin, application, control, usual } = this.#machine;
+    const from = seen.from ?? 0;
+    const to = until ?? Infinity;
+    if (until !== undefined) await Promise.all([application, control].map((one) => one.until(until)));
+    const within = ({ time }: { time: string }) => Date.parse(time) >= from && Date.parse(time) < to;
+    const events = all.filter(within);
+    const judgement = judge({
+      ...seen,
+      events,
+      words: application.words,
+      twin: {
+        events: twin.events.filter(within),
+        words: control.words.filter(({ at }) => at > from && at < to),
+        idle: control.idleHere,
+      },
+      kernel: this.#machine.complaints(),
+      stands,
+      givenUp: run.driver?.state === "failed",
+    }, usual);
+    for (const one of [application, control]) one.forget(until ?? from);
+    const keep = isManifested(judgement.outcome) && judgement.report !== null;
+    if (keep) await keepReport(this.#machine, judgement.report!, `${reportFolder(results)}/${number}.json`);
+    const record: FaultRecord = {
+      campaign: name,
+      seed,
+      number,
+      driver: campaign.driver,
+      workload: campaign.workload,
+      kernel: lab.kernel.release,
+      models,
+      says,
+      ...judgement,
+      report: keep ? `${number}.json` : null,
+      usual: usual.gap,
+    };
+    await appendRecord(results, record);
+    return record;
+  }
+}
+
+/** Settles with all of them. Nobody need wait for it. */
+function all(work: readonly Promise<void>[]): Promise<void> {
+  const over = Promise.all(work).then(() => {});
+  over.catch(() => {});
+  return over;
+}
+
+/** The folder of the black boxes that belong to a file of results. */
+export function reportFolder(results: string): string {
+  return results.replace(/\.jsonl$/, "");
+}
+
+/** Keeps a black box. One that does not come is left out: it is not worth ending a campaign for. */
+async function keepReport(machine: Machine, id: string, path: string): Promise<void> {
+  const deadline = performance.now() + REPORT_MS;
+  for (;;) {
+    const report = await machine.report(id);
+    if (report) {
+      await Deno.mkdir(dirname(path), { recursive: true });
+      await Deno.writeTextFile(path, `${JSON.stringify(report, null, 2)}\n`);
+      return;
+    }
+    if (performance.now() > deadline) return;
+    await pause(REPORT_MS / 20);
+  }
+}

@@ -1,0 +1,52 @@
+/** A short campaign against each driver: the same faults each time, and the machine stands all of them. */
+import { assert, assertEquals } from "@std/assert";
+import { type FaultRecord, isManifested, isRecovered, runCampaign } from "../../src/faults/campaign/mod.ts";
+import { choose, parseCampaign } from "../../src/faults/mod.ts";
+import { DEFAULT_HARDWARE } from "../../src/lab/mod.ts";
+import { temporaryFolder } from "../../src/temporary_folder.ts";
+import { silent } from "./health.ts";
+
+const CAMPAIGNS = new URL("../campaigns/", import.meta.url).pathname;
+
+const SEED = 1;
+
+/** How many faults, by driver: together some ten minutes. */
+const COUNTS = { e1000: 16, nvme: 12, ide: 12 };
+
+for (const [driver, count] of Object.entries(COUNTS)) {
+  Deno.test(`${count} faults into ${driver}: each is judged, and none harms the machine or is left to hang`, async () => {
+    const campaign = parseCampaign(JSON.parse(await Deno.readTextFile(`${CAMPAIGNS}${driver}.json`)));
+    const { signal } = new AbortController();
+    await using folder = await temporaryFolder(signal);
+    const records: FaultRecord[] = [];
+    const numbers = Array.from({ length: count }, (_, number) => number);
+    const options = {
+      hardware: DEFAULT_HARDWARE,
+      yes: true,
+      progress: silent,
+      signal,
+      campaign,
+      name: driver,
+      seed: SEED,
+      numbers,
+      results: `${folder.path}/results.jsonl`,
+      onRecord: (record: FaultRecord) => void records.push(record),
+    };
+    await runCampaign(options);
+    const chosen = numbers.map((number) => choose(campaign, { seed: SEED, number }));
+    assertEquals(
+      records.map(({ number, models }) => ({ number, models })),
+      numbers.map((number) => ({
+        number,
+        models: chosen[number].faults.map(({ model }) => model),
+      })),
+    );
+    const manifested = records.filter(({ outcome }) => isManifested(outcome));
+    assert(manifested.length >= count / 4, `${manifested.length} of ${count} showed themselves`);
+    assertEquals(manifested.filter(({ outcome }) => !isRecovered(outcome)), []);
+
+    const again = records.length;
+    await runCampaign(options);
+    assertEquals(records.length, again, "what has been done is not done again");
+  });
+}
