@@ -121,8 +121,13 @@ export async function buildPlugin(): Promise<string> {
   return await buildProgram("bench-plugin", { sources: "bench/plugin", what: "the benchmarks' plugin" });
 }
 
-/** Builds what carries workloads on the network in the lab, and returns its directory. @throws {UserError} if it does not build. */
+/**
+ * Builds what carries workloads on the network in the lab, and what faults from outside a driver take, and returns
+ * their directory.
+ * @throws {UserError} if it does not build.
+ */
 export async function buildFaults(): Promise<string> {
+  await buildProgram("faults", { sources: "src/faults/campaign/inside", what: "the faults' programs" });
   return await buildProgram("faults", {
     sources: "src/faults/workloads/inside",
     what: "the workloads' programs",

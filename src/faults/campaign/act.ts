@@ -1,9 +1,10 @@
 /** Faults from outside a driver: how each is done to a process, or to the machine around it. */
 import { UserError } from "../../error.ts";
+import { CHECKOUT } from "../../lab/guest.ts";
 import { pause } from "../../pause.ts";
 import { sh } from "../../soak/lab.ts";
 import type { Act } from "../acts.ts";
-import { clock, type Machine } from "./machine.ts";
+import { clock, isDiskDriver, type Machine } from "./machine.ts";
 
 /** What was begun. */
 export interface Begun {
@@ -14,6 +15,9 @@ export interface Begun {
   /** Settles when it is over: what lasts has been undone. */
   over: Promise<void>;
 }
+
+/** What `buildFaults` has built, in the guest. */
+const CLOSE = `${CHECKOUT}/build/faults/close`;
 
 /** How long what lasts goes on unless a fault says so, milliseconds. */
 const LASTING_MS = 2000;
@@ -52,9 +56,9 @@ async function lasting(
   return { at, says: `${says} for ${ms} ms`, over };
 }
 
-/** How each is done. Those of the schema that are not here cannot be done yet. */
+/** How each is done. */
 const DOING: {
-  [Name in Act["model"]]?: (machine: Machine, act: Extract<Act, { model: Name }>) => Promise<Begun>;
+  [Name in Act["model"]]: (machine: Machine, act: Extract<Act, { model: Name }>) => Promise<Begun>;
 } = {
   "process.kill": (machine) => toProcess(machine, (pid) => `kill -KILL ${pid}`, "SIGKILL to its process"),
 
@@ -71,6 +75,13 @@ const DOING: {
       (pid) => `echo 1000 > /proc/${pid}/oom_score_adj; echo f > /proc/sysrq-trigger`,
       "the kernel ends its process as if there were no memory left",
     ),
+
+  "process.close": async (machine) => {
+    const { pid, name } = await machine.driver();
+    if (pid === null) throw new UserError(`Cannot close a descriptor of ${name}: it has no process now`);
+    const at = Number(await sh(machine.lab, `${CLOSE} ${pid} 'anon_inode:[ring3-grant]'`));
+    return { at, says: "its process closes the descriptor of its grant", over: Promise.resolve() };
+  },
 
   "platform.link": (machine, { ms }) => {
     const set = (up: boolean) => machine.lab.qmp("set_link", { name: "net0", up });
@@ -126,14 +137,20 @@ const DOING: {
   },
 };
 
-/** Whether an act can be done. */
-export function isDoable(model: string): boolean {
-  return Object.hasOwn(DOING, model);
+/** Acts for cards alone: with a disk goes the application's place, and what it had written. */
+const OF_CARDS: readonly string[] = [
+  "platform.link",
+  "platform.unplug",
+  "platform.supervisor",
+] satisfies Act["model"][];
+
+/** Whether a fault can be one of a driver's. */
+export function fits(model: string, driver: string): boolean {
+  return !isDiskDriver(driver) || !OF_CARDS.includes(model);
 }
 
-/** Begins an act. @throws {UserError} if it cannot be done here, or the lab refuses. */
+/** Begins an act. @throws {UserError} if it cannot be done now, or the lab refuses. */
 export async function begin(machine: Machine, act: Act): Promise<Begun> {
-  const doing = DOING[act.model] as ((machine: Machine, act: Act) => Promise<Begun>) | undefined;
-  if (!doing) throw new UserError(`There is no way to do ${act.model} yet`);
+  const doing = DOING[act.model] as (machine: Machine, act: Act) => Promise<Begun>;
   return await doing(machine, act);
 }

@@ -38,9 +38,14 @@ const TWIN = { ours: "10.9.1.1", peer: "10.9.1.2", rate: 20 };
 /** Drivers of disks. */
 const DISKS: readonly string[] = ["ide", "nvme"] satisfies Disk[];
 
+/** Whether a driver is of a disk rather than of a card. */
+export function isDiskDriver(name: string): boolean {
+  return DISKS.includes(name);
+}
+
 /** What is booted for a driver, and which cards are whose. */
 function hardwareFor(driver: string): { hardware: Partial<Hardware>; device?: string; twin: string } {
-  if (DISKS.includes(driver)) {
+  if (isDiskDriver(driver)) {
     return {
       hardware: { nic: ["e1000", "e1000"], oneWire: true, disk: [driver as Disk] },
       twin: nicAddress(0),
@@ -156,7 +161,7 @@ class Target implements AsyncDisposable {
     const manifest = await writeManifest(lab, driver, { spare: true, stall: STALL_MS, start: START_MS });
     const args = [manifest, ...device ? ["--device", device] : [], "--no-dhcp", "--allow-faults"];
     const folders = [folder.replace(checkout(), CHECKOUT)];
-    const target = new Target(lab, () => DriverRun.start(lab, args, { folders }), DISKS.includes(driver));
+    const target = new Target(lab, () => DriverRun.start(lab, args, { folders }), isDiskDriver(driver));
     await target.#stands();
     return target;
   }

@@ -11,7 +11,6 @@ export {
   type Usual,
   usualOf,
 } from "./outcome.ts";
-export { isDoable } from "./act.ts";
 export { type FaultRecord, parseRecords, readRecords } from "./record.ts";
 export { type FaultReport, formatReport, plotReport, replayOf, reportOf } from "./report.ts";
 export { type CampaignEnd, type CampaignOptions, runCampaign } from "./run.ts";

@@ -12,7 +12,7 @@ import { type Choice, choose } from "../choose.ts";
 import { faulty } from "../folder.ts";
 import { MODELS } from "../models/mod.ts";
 import type { Campaign, DriverFault, Together } from "../schema.ts";
-import { begin, isDoable } from "./act.ts";
+import { begin, fits } from "./act.ts";
 import { Machine } from "./machine.ts";
 import { HUNG_MS, isManifested, judge, type Seen } from "./outcome.ts";
 import { appendRecord, type FaultRecord, mendRecords, readRecords } from "./record.ts";
@@ -82,10 +82,14 @@ function apart({ faults }: Choice): { inside: DriverFault[]; outside: Act[] } {
  */
 export async function runCampaign(options: CampaignOptions): Promise<CampaignEnd> {
   const { results, campaign, name, seed, numbers, progress } = options;
-  const missing = campaign.faults.map(({ fault }) => fault.model).filter((model) =>
-    isAct({ model }) && !isDoable(model)
+  const unfit = campaign.faults.map(({ fault }) => fault.model).filter((model) =>
+    !fits(model, campaign.driver)
   );
-  if (missing.length > 0) throw new UserError(`Cannot do ${missing.join(", ")}: there is no way yet`);
+  if (unfit.length > 0) {
+    throw new UserError(
+      `Cannot run the campaign ${name}: ${unfit.join(", ")} is nothing for ${campaign.driver}`,
+    );
+  }
   await mendRecords(results);
   const done = new Set(
     (await readRecords(results)).filter((record) =>
