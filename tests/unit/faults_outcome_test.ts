@@ -215,6 +215,7 @@ function record(given: Partial<FaultRecord> = {}): FaultRecord {
     driver: "e1000",
     workload: "udp",
     kernel: "6.1.0",
+    together: "one",
     models: ["code.throw"],
     says: "throws",
     outcome: "nothing",
@@ -248,13 +249,15 @@ Deno.test("a report counts what was injected, what showed itself and what was re
     record({ number: 3, outcome: "unseen", reason, detection: 4, recovery: 120 }),
     record({ number: 4, outcome: "delay", reason, detection: 6, recovery: 140, gap: 200 }),
     record({ number: 5, outcome: "hung", models: ["interrupts.lost"], says: "an interrupt is lost" }),
+    record({ number: 6, outcome: "error", together: "two", models: ["interrupts.lost", "code.throw"] }),
   ];
   const report = reportOf(records);
-  assertEquals([report.records, report.injected, report.manifested, report.recovered], [6, 4, 3, 2]);
+  assertEquals([report.records, report.injected, report.manifested, report.recovered], [7, 5, 4, 3]);
   assertEquals(report.byModel["interrupts.lost"].hung, 1);
+  assertEquals(report.byModel["~ two at once"].error, 1);
   assertEquals([report.detection.exception.count, report.recovery?.max, report.delay?.p50], [2, 140, 200]);
   const text = formatReport(report);
-  assertStringIncludes(text, "4 had their fault, 3 of these showed it (75.0 %), and after 2 of those");
+  assertStringIncludes(text, "5 had their fault, 4 of these showed it (80.0 %), and after 3 of those");
   assertStringIncludes(text, `\`${replayOf(records[5])}\``);
   assertStringIncludes(plotReport(report, records), "<svg");
 });

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { UserError } from "../../error.ts";
 import { END_KINDS } from "../../supervisor/schema.ts";
+import { TOGETHER } from "../schema.ts";
 import { OUTCOMES } from "./outcome.ts";
 
 const ms = z.number().nonnegative();
@@ -16,6 +17,7 @@ export const recordSchema = z.strictObject({
   driver: z.string(),
   workload: z.string(),
   kernel: z.string().describe("Release of the lab's."),
+  together: z.enum(TOGETHER),
   models: z.array(z.string()).min(1),
   says: z.string().describe("What was done."),
   outcome: z.enum(OUTCOMES),

@@ -20,6 +20,9 @@ const HEADS: { [Name in Outcome]: string } = {
   harm: "harm",
 };
 
+/** How those that come together are headed, after all models. */
+const PAIRS = { two: "~ two at once", recovery: "~ and another during recovery" };
+
 /** Outcomes of which each is listed: a fault that was not recovered from, or whose damage went further than its time. */
 const LISTED: readonly Outcome[] = ["hung", "given-up", "corruption", "harm"];
 
@@ -40,6 +43,7 @@ export interface FaultReport {
   /** By driver, workload and model. */
   byDriver: { [driver: string]: Counts };
   byWorkload: { [workload: string]: Counts };
+  /** Two that came together are in a row of their own. */
   byModel: { [model: string]: Counts };
   /** From the fault until the supervisor told of the end, by the reason that it gave; milliseconds. */
   detection: { [reason: string]: Distribution };
@@ -103,7 +107,7 @@ export function reportOf(records: readonly FaultRecord[]): FaultReport {
     kernels: [...new Set(records.map(({ kernel }) => kernel))].sort(),
     byDriver: countBy(records, ({ driver }) => driver),
     byWorkload: countBy(records, ({ workload }) => workload),
-    byModel: countBy(records, ({ models }) => models.join(" and ")),
+    byModel: countBy(records, ({ together, models }) => together === "one" ? models[0] : PAIRS[together]),
     detection: Object.fromEntries(reasons.flatMap((kind) => {
       const times = distribution(
         present(records.map(({ reason, detection }) => reason?.kind === kind ? detection : null)),

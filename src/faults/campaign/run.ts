@@ -55,8 +55,10 @@ export interface CampaignEnd {
 /** One injection that has begun, or was refused. */
 interface Injection {
   number: number;
+  together: Together;
   models: string[];
-  says: string;
+  /** What was done, as it is done. */
+  says: string[];
   seen: Pick<Seen, "from" | "refused" | "takesOver" | "tells">;
   /** The event with which it begins, by id. */
   id: number;
@@ -66,9 +68,17 @@ interface Injection {
   over: Promise<void>;
 }
 
+/** The first of its faults. */
+type Begun = Pick<Injection, "says" | "seen" | "id" | "label"> & Partial<Pick<Injection, "over">>;
+
 /** Whether a driver with these faults says when they are committed: a change of source does not. */
 function tells(faults: readonly DriverFault[]): boolean {
   return faults.every(({ model }) => MODELS.find(({ name }) => name === model)?.kind === "wrapped");
+}
+
+/** What is seen of a fault that does not get as far as the device. */
+function refused({ message }: UserError): Pick<Injection, "seen"> {
+  return { seen: { refused: message, takesOver: true, tells: false } };
 }
 
 /** The faults of a choice, apart: those of a driver's folder, and those from outside. */
@@ -155,35 +165,37 @@ class Work {
   async #begin(number: number, over: Promise<void>): Promise<Injection> {
     const { campaign, name, seed } = this.#options;
     const choice = choose(campaign, { seed, number });
+    const { together } = choice;
     const { inside, outside } = apart(choice);
     const models = choice.faults.map(({ model }) => model);
     const label = `${name} ${seed}/${number}: ${models.join(" and ")}`;
-    if (inside.length > 0) {
-      const begun = await this.#inject({ number, inside, label, seed: choice.seed });
-      const acts = outside.map((act) => this.#later(act, { ...begun, together: choice.together }));
-      return { ...begun, models, over: all(acts) };
-    }
+    const begun = inside.length > 0
+      ? await this.#inject({ number, inside, label, seed: choice.seed })
+      : await this.#commit(outside.shift()!, over);
+    const injection: Injection = { number, together, models, over: Promise.resolve(), ...begun };
+    // One that was refused has no time in which another could come.
+    const acts = begun.seen.from === undefined ? [] : outside.map((act) => this.#later(act, injection));
+    const { over: own } = injection;
+    injection.over = Promise.all([own, ...acts]).then(() => {});
+    // Nobody waits for it if the driver does not stand any more.
+    injection.over.catch(() => {});
+    return injection;
+  }
+
+  /** Begins an act, once the fault before is over and the driver stands. */
+  async #commit(act: Act, over: Promise<void>): Promise<Begun> {
     await over;
     await this.#machine.prepared();
-    const { run } = this.#machine;
-    await pause(outside[0].when?.after ?? 0);
-    const id = run.lastId;
-    const { at, says, over: ended } = await begin(this.#machine, outside[0]);
-    const second = outside.slice(1).map((act) => this.#later(act, { id, together: choice.together }));
-    return {
-      number,
-      models,
-      says,
-      id,
-      seen: { from: at, takesOver: false, tells: false },
-      over: all([ended, ...second]),
-    };
+    await pause(act.when?.after ?? 0);
+    const id = this.#machine.run.lastId;
+    const { at, says, over: ended } = await begin(this.#machine, act);
+    return { id, says: [says], seen: { from: at, takesOver: false, tells: false }, over: ended };
   }
 
   /** Has a version with faults take over for the life of one process. */
   async #inject(
     { number, inside, label, seed }: { number: number; inside: DriverFault[]; label: string; seed: number },
-  ): Promise<Omit<Injection, "models" | "over">> {
+  ): Promise<Begun> {
     const { campaign: { driver } } = this.#options;
     const { run } = this.#machine;
     const to = `${this.#folder}/${number}/drivers/${driver}`;
@@ -192,38 +204,32 @@ class Work {
       ({ says } = await faulty(`${checkout()}/drivers/${driver}`, inside, { seed, to }));
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
-      return {
-        number,
-        says: error.message,
-        id: run.lastId,
-        label,
-        seen: { refused: error.message, takesOver: true, tells: false },
-      };
+      return { ...refused(error), id: run.lastId, label, says: [error.message] };
     }
     const path = `${to}/driver.ts`.replace(checkout(), CHECKOUT);
     try {
       await this.#machine.act("faults", { path, label });
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
-      const seen = { refused: error.message, takesOver: true, tells: false };
-      return { number, says, id: run.lastId, label, seen };
+      return { ...refused(error), id: run.lastId, label, says: [says] };
     } finally {
       await Deno.remove(`${this.#folder}/${number}`, { recursive: true });
     }
     const { id, time } = await run.next("fault", { where: (event) => event.label === label });
     const seen = { from: Date.parse(time), takesOver: true, tells: tells(inside) };
-    return { number, says, id, label, seen };
+    return { id, label, says: [says], seen };
   }
 
   /** Does what comes beside another fault: when it has ended the driver, or at its own time. */
-  async #later(act: Act, { id, together }: { id: number; together: Together }): Promise<void> {
+  async #later(act: Act, { id, together, says }: Pick<Injection, "id" | "together" | "says">): Promise<void> {
     const { run } = this.#machine;
     if (together === "recovery") {
       const ended = await run.next("ended", { after: id, ms: STAND_MS });
       await run.next("starting", { after: ended.id, ms: STAND_MS });
     } else await pause(act.when?.after ?? 0);
-    const { over } = await begin(this.#machine, act);
-    await over;
+    const begun = await begin(this.#machine, act);
+    says.push(begun.says);
+    await begun.over;
   }
 
   /** Waits for the end of an injection, or ends it. Whether the driver stands again, or might with the next spare. */
@@ -294,7 +300,7 @@ class Work {
 
   /** Tells what became of an injection, by all that was seen until the next. */
   async #judge(
-    { number, models, says, seen }: Injection,
+    { number, together, models, says, seen }: Injection,
     { until, stands }: { until?: number; stands: boolean },
   ): Promise<FaultRecord> {
     const { campaign, name, seed, results } = this.#options;
@@ -327,8 +333,9 @@ class Work {
       driver: campaign.driver,
       workload: campaign.workload,
       kernel: lab.kernel.release,
+      together,
       models,
-      says,
+      says: says.join("; "),
       ...judgement,
       report: keep ? `${number}.json` : null,
       usual: usual.gap,
@@ -336,13 +343,6 @@ class Work {
     await appendRecord(results, record);
     return record;
   }
-}
-
-/** Settles with all of them. Nobody need wait for it. */
-function all(work: readonly Promise<void>[]): Promise<void> {
-  const over = Promise.all(work).then(() => {});
-  over.catch(() => {});
-  return over;
 }
 
 /** The folder of the black boxes that belong to a file of results. */
