@@ -17,7 +17,7 @@ import type { LabOptions } from "../run/lab.ts";
 import { choice, type Command, defineCommand, flag, integer, list, text } from "./args.ts";
 import { HARDWARE_OPTIONS } from "./hardware_options.ts";
 import { inLab } from "./in_lab.ts";
-import { keepResult, outOption } from "./results.ts";
+import { keepResult } from "./results.ts";
 import { progressOnStderr } from "../progress.ts";
 
 /** Cards and disks are the campaign's, and without an IOMMU a faulty device writes to any memory. */
@@ -35,14 +35,18 @@ async function readCampaign(path: string) {
   try {
     text = await Deno.readTextFile(path);
   } catch (error) {
-    throw new UserError(`Cannot read ${path}: ${error instanceof Error ? error.message : error}`);
+    throw new UserError(`Cannot read ${path}: ${firstLine(error).replace(/ \(os error.*/, "")}`);
   }
   try {
     return parseCampaign(JSON.parse(text));
   } catch (error) {
     if (error instanceof UserError) throw new UserError(`${path}: ${error.message}`);
-    throw new UserError(`${path} is not JSON: ${error instanceof Error ? error.message : error}`);
+    throw new UserError(`${path} is not JSON: ${firstLine(error)}`);
   }
+}
+
+function firstLine(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).split("\n")[0];
 }
 
 /** A record in a line, for whoever watches. */
@@ -97,7 +101,9 @@ export const faultsCommand: Command = defineCommand({
     report: list("Print what the results in a file come to, and inject nothing; may be given again", {
       value: "FILE",
     }),
-    ...outOption(".md, .svg and .json of --report", "faults"),
+    out: text("With --report: path of .md, .svg and .json that it is written to, without the ending", {
+      value: "PATH",
+    }),
     json: flag("print one JSON object"),
     ...MACHINE,
   },

@@ -13,7 +13,7 @@ import { faulty } from "../folder.ts";
 import { MODELS } from "../models/mod.ts";
 import type { Campaign, DriverFault, Together } from "../schema.ts";
 import { begin, fits } from "./act.ts";
-import { Machine } from "./machine.ts";
+import { isDiskDriver, Machine } from "./machine.ts";
 import { HUNG_MS, isManifested, judge, type Seen } from "./outcome.ts";
 import { appendRecord, type FaultRecord, mendRecords, readRecords } from "./record.ts";
 
@@ -22,6 +22,9 @@ const COMMIT_MS = 4000;
 
 /** How long a fault has to show itself once it is committed, milliseconds: more than a stall takes. */
 const SHOW_MS = 2000;
+
+/** Workloads of disks; the others are of cards. */
+const WORKLOADS_OF_DISKS: readonly string[] = ["fio", "sqlite"] satisfies Campaign["workload"][];
 
 /** Longest time until the driver stands again, milliseconds. */
 const STAND_MS = 60_000;
@@ -98,6 +101,11 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignEnd
   if (unfit.length > 0) {
     throw new UserError(
       `Cannot run the campaign ${name}: ${unfit.join(", ")} is nothing for ${campaign.driver}`,
+    );
+  }
+  if (isDiskDriver(campaign.driver) !== WORKLOADS_OF_DISKS.includes(campaign.workload)) {
+    throw new UserError(
+      `Cannot run the campaign ${name}: ${campaign.workload} is no workload for ${campaign.driver}`,
     );
   }
   await mendRecords(results);
