@@ -11,7 +11,6 @@ import {
   replayOf,
   reportOf,
   type Seen,
-  usualOf,
 } from "../../src/faults/campaign/mod.ts";
 import type { Word } from "../../src/faults/workloads/mod.ts";
 import type { Event, EventDetail, Reason } from "../../src/supervisor/schema.ts";
@@ -202,11 +201,6 @@ Deno.test("a gap that began before the fault counts from the fault on", () => {
   assertEquals(gap, 250);
 });
 
-Deno.test("what is usual is the longest gap; without any operation nothing is", () => {
-  assertEquals(usualOf(words(1000, (after) => after === 500 ? { gap: 55 } : {})), { gap: 55 });
-  assertThrows(() => usualOf(words(1000, () => ({ done: 0 }))), RangeError);
-});
-
 function record(given: Partial<FaultRecord> = {}): FaultRecord {
   return {
     campaign: "e1000",
@@ -215,6 +209,7 @@ function record(given: Partial<FaultRecord> = {}): FaultRecord {
     driver: "e1000",
     workload: "udp",
     kernel: "6.1.0",
+    at: "2026-01-01T00:00:00.000Z",
     together: "one",
     models: ["code.throw"],
     says: "throws",

@@ -14,16 +14,12 @@ import { within } from "../../within.ts";
 import type { Driver, Event, Report } from "../../supervisor/schema.ts";
 import type { Campaign } from "../schema.ts";
 import { startUdp, startWorkload, type Word, type Workload } from "../workloads/mod.ts";
-import { type Usual, usualOf } from "./outcome.ts";
 
 /** `limits.stall` of the manifest, milliseconds: that of users. */
 const STALL_MS = 1000;
 
 /** `limits.start`: far more than a driver without a fault takes on an emulated machine, milliseconds. */
 const START_MS = 8000;
-
-/** How long it is looked at what is usual, milliseconds. */
-const USUAL_MS = 20_000;
 
 /** Longest time until a driver runs with a spare, and the pause between looks, milliseconds. */
 const PREPARED_MS = 120_000;
@@ -226,13 +222,12 @@ export class Machine implements AsyncDisposable {
   readonly twin: DriverRun;
   readonly application: Application;
   readonly control: Application;
-  readonly usual: Usual;
   readonly #target: Target;
   readonly #undo: AsyncDisposableStack;
   #complaints = 0;
 
   private constructor(
-    parts: Pick<Machine, "lab" | "twin" | "application" | "control" | "usual">,
+    parts: Pick<Machine, "lab" | "twin" | "application" | "control">,
     { target, undo }: { target: Target; undo: AsyncDisposableStack },
   ) {
     ({
@@ -240,13 +235,12 @@ export class Machine implements AsyncDisposable {
       twin: this.twin,
       application: this.application,
       control: this.control,
-      usual: this.usual,
     } = parts);
     this.#target = target;
     this.#undo = undo;
   }
 
-  /** Boots it, and looks for a while at what is usual. @throws {UserError} if something does not come up. */
+  /** Boots it. @throws {UserError} if something does not come up. */
   static async start(options: MachineOptions): Promise<Machine> {
     const { campaign: { driver, workload }, folder, progress } = options;
     const { hardware, device, twin: twinDevice } = hardwareFor(driver);
@@ -271,12 +265,7 @@ export class Machine implements AsyncDisposable {
       new Application(await startUdp(lab, { from: TWIN.ours, to: TWIN.peer, rate: TWIN.rate })),
     );
     const application = undo.use(new Application(await startWorkload(lab, workload)));
-    progress(`looking at what is usual for ${workload}`);
-    const now = await clock(lab);
-    await application.until(now + USUAL_MS);
-    // It warms up for the first quarter.
-    const usual = usualOf(application.words.filter(({ at }) => at > now + USUAL_MS / 4));
-    return new Machine({ lab, twin, application, control, usual }, { target, undo: undo.move() });
+    return new Machine({ lab, twin, application, control }, { target, undo: undo.move() });
   }
 
   /** The supervisor of the driver into which faults are injected. */

@@ -9,7 +9,6 @@ export {
   OUTCOMES,
   type Seen,
   type Usual,
-  usualOf,
 } from "./outcome.ts";
 export { type FaultRecord, parseRecords, readRecords } from "./record.ts";
 export { type FaultReport, formatReport, plotReport, replayOf, reportOf } from "./report.ts";

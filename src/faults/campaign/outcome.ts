@@ -63,7 +63,7 @@ export function hold(holds: readonly Condition[], outcome: Outcome): boolean {
   return !(BROKEN[outcome] ?? []).some((condition) => holds.includes(condition));
 }
 
-/** What is usual for a workload: the longest time without an operation, milliseconds, undisturbed. */
+/** What is usual for a workload: the longest time without an operation, milliseconds, with nothing at fault. */
 export interface Usual {
   gap: number;
 }
@@ -239,14 +239,4 @@ export function judge(seen: Seen, usual: Usual): Judgement {
     report: end?.report ?? null,
     text: oneLine(harm ?? bad?.text ?? end?.reason.text ?? ""),
   };
-}
-
-/**
- * What is usual, from words of a time in which nothing was disturbed.
- * @throws {RangeError} if nothing was done in it.
- */
-export function usualOf(words: readonly Word[]): Usual {
-  const gaps = distribution(words.filter(({ done }) => done > 0).map(({ gap }) => gap));
-  if (!gaps) throw new RangeError("nothing was done in the time that is to tell what is usual");
-  return { gap: gaps.max };
 }

@@ -17,6 +17,7 @@ export const recordSchema = z.strictObject({
   driver: z.string(),
   workload: z.string(),
   kernel: z.string().describe("Release of the lab's."),
+  at: z.iso.datetime().nullable().describe("When it began, by the lab's clock; null if it was refused."),
   together: z.enum(TOGETHER),
   models: z.array(z.string()).min(1),
   says: z.string().describe("What was done."),
@@ -30,7 +31,7 @@ export const recordSchema = z.strictObject({
   ends: z.int().min(0),
   report: z.string().nullable().describe("Name of the black box beside the results; null without one."),
   text: z.string(),
-  usual: ms.describe("Longest time without an operation when nothing was disturbed, milliseconds."),
+  usual: ms.describe("Longest time without an operation in versions without a fault, milliseconds."),
 });
 
 /** One fault, or two that were injected together, and what became of it. */

@@ -14,7 +14,7 @@ import { MODELS } from "../models/mod.ts";
 import type { Campaign, DriverFault, Together } from "../schema.ts";
 import { begin, fits } from "./act.ts";
 import { isDiskDriver, Machine } from "./machine.ts";
-import { HUNG_MS, isManifested, judge, type Seen } from "./outcome.ts";
+import { HUNG_MS, isManifested, judge, type Judgement, type Seen, type Usual } from "./outcome.ts";
 import { appendRecord, type FaultRecord, mendRecords, readRecords } from "./record.ts";
 
 /** How long a fault is waited for that tells when it is committed, from when its driver is ready, milliseconds. */
@@ -57,7 +57,6 @@ export interface CampaignEnd {
 
 /** One injection that has begun, or was refused. */
 interface Injection {
-  number: number;
   together: Together;
   models: string[];
   /** What was done, as it is done. */
@@ -85,7 +84,7 @@ function refused({ message }: UserError): Pick<Injection, "seen"> {
 }
 
 /** The faults of a choice, apart: those of a driver's folder, and those from outside. */
-function apart({ faults }: Choice): { inside: DriverFault[]; outside: Act[] } {
+function apart({ faults }: Pick<Choice, "faults">): { inside: DriverFault[]; outside: Act[] } {
   return { inside: faults.filter((fault) => !isAct(fault)) as DriverFault[], outside: faults.filter(isAct) };
 }
 
@@ -138,11 +137,26 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignEnd
   return end;
 }
 
+/** What is to be injected. */
+interface Plan extends Choice {
+  /** Null: nothing, to see what is usual. */
+  number: number | null;
+}
+
+/** Versions without a fault: what they cost is what the injecting costs, and the preparation of the next. */
+const CALIBRATION: readonly Plan[] = [0, 1, 2].map((seed) => ({
+  number: null,
+  seed,
+  together: "one",
+  faults: [{ model: "code.throw", when: { after: 2 ** 31, of: "polls", since: "ready" } }],
+}));
+
 /** What goes on in one lab. */
 class Work {
   readonly #machine: Machine;
   readonly #options: CampaignOptions;
   readonly #folder: string;
+  #usual: Usual = { gap: 0 };
 
   constructor(machine: Machine, options: CampaignOptions, folder: string) {
     this.#machine = machine;
@@ -150,37 +164,51 @@ class Work {
     this.#folder = folder;
   }
 
-  /** Goes through numbers, and takes from the list what has been judged. Returns early if the machine is of no more use. */
+  /**
+   * Looks at what is usual, goes through numbers, and takes from the list what has been judged. Returns early if the
+   * machine is of no more use.
+   */
   async through(left: number[]): Promise<void> {
-    let current = await this.#begin(left[0], Promise.resolve());
-    for (;;) {
-      const following = left[1];
+    const { campaign, seed, onRecord } = this.#options;
+    const plans: Plan[] = [
+      ...CALIBRATION,
+      ...left.map((number) => ({ number, ...choose(campaign, { seed, number }) })),
+    ];
+    let current = await this.#begin(plans[0], Promise.resolve());
+    for (const [index, { number }] of plans.entries()) {
+      const following = plans.at(index + 1);
       const watched = this.#watch(current);
       // The supervisor holds it until the driver stands again: meanwhile it is compiled and started.
-      const next = following === undefined ? undefined : this.#begin(following, watched.then(() => {}));
+      const next = following && this.#begin(following, watched.then(() => {}));
       next?.catch(() => {});
       const stands = await watched;
       const after = stands ? await next : undefined;
-      const record = await this.#judge(current, { until: after?.seen.from, stands });
-      left.shift();
-      this.#options.onRecord(record);
+      const judgement = await this.#look(current, { until: after?.seen.from, stands });
+      if (number === null) {
+        if (!stands) throw new UserError("The driver does not stand without a fault");
+        this.#usual = { gap: Math.max(this.#usual.gap, judgement.gap) };
+      } else {
+        onRecord(await this.#keep(number, current, judgement));
+        left.shift();
+      }
       if (!after) return;
       current = after;
     }
   }
 
-  /** Injects the fault of a number. @param over Settles when the one before is. */
-  async #begin(number: number, over: Promise<void>): Promise<Injection> {
-    const { campaign, name, seed } = this.#options;
-    const choice = choose(campaign, { seed, number });
-    const { together } = choice;
-    const { inside, outside } = apart(choice);
-    const models = choice.faults.map(({ model }) => model);
-    const label = `${name} ${seed}/${number}: ${models.join(" and ")}`;
+  /** Injects what is planned. @param over Settles when the one before is. */
+  async #begin(plan: Plan, over: Promise<void>): Promise<Injection> {
+    const { number, together, seed } = plan;
+    const { inside, outside } = apart(plan);
+    const models = plan.faults.map(({ model }) => model);
+    const { name, seed: of } = this.#options;
+    const label = `${name} ${number === null ? `without a fault, ${seed}` : `${of}/${number}`}: ${
+      models.join(" and ")
+    }`;
     const begun = inside.length > 0
-      ? await this.#inject({ number, inside, label, seed: choice.seed })
+      ? await this.#inject({ inside, label, seed })
       : await this.#commit(outside.shift()!, over);
-    const injection: Injection = { number, together, models, over: Promise.resolve(), ...begun };
+    const injection: Injection = { together, models, over: Promise.resolve(), ...begun };
     // One that was refused has no time in which another could come.
     const acts = begun.seen.from === undefined ? [] : outside.map((act) => this.#later(act, injection));
     const { over: own } = injection;
@@ -202,11 +230,12 @@ class Work {
 
   /** Has a version with faults take over for the life of one process. */
   async #inject(
-    { number, inside, label, seed }: { number: number; inside: DriverFault[]; label: string; seed: number },
+    { inside, label, seed }: { inside: DriverFault[]; label: string; seed: number },
   ): Promise<Begun> {
     const { campaign: { driver } } = this.#options;
     const { run } = this.#machine;
-    const to = `${this.#folder}/${number}/drivers/${driver}`;
+    const folder = `${this.#folder}/${seed}`;
+    const to = `${folder}/drivers/${driver}`;
     let says: string;
     try {
       ({ says } = await faulty(`${checkout()}/drivers/${driver}`, inside, { seed, to }));
@@ -221,7 +250,7 @@ class Work {
       if (!(error instanceof UserError)) throw error;
       return { ...refused(error), id: run.lastId, label, says: [says] };
     } finally {
-      await Deno.remove(`${this.#folder}/${number}`, { recursive: true });
+      await Deno.remove(folder, { recursive: true });
     }
     const { id, time } = await run.next("fault", { where: (event) => event.label === label });
     const seen = { from: Date.parse(time), takesOver: true, tells: tells(inside) };
@@ -307,20 +336,18 @@ class Work {
   }
 
   /** Tells what became of an injection, by all that was seen until the next. */
-  async #judge(
-    { number, together, models, says, seen }: Injection,
+  async #look(
+    { seen }: Injection,
     { until, stands }: { until?: number; stands: boolean },
-  ): Promise<FaultRecord> {
-    const { campaign, name, seed, results } = this.#options;
-    const { lab, events: all, run, twin, application, control, usual } = this.#machine;
+  ): Promise<Judgement> {
+    const { events, run, twin, application, control } = this.#machine;
     const from = seen.from ?? 0;
     const to = until ?? Infinity;
     if (until !== undefined) await Promise.all([application, control].map((one) => one.until(until)));
     const within = ({ time }: { time: string }) => Date.parse(time) >= from && Date.parse(time) < to;
-    const events = all.filter(within);
     const judgement = judge({
       ...seen,
-      events,
+      events: events.filter(within),
       words: application.words,
       twin: {
         events: twin.events.filter(within),
@@ -330,23 +357,35 @@ class Work {
       kernel: this.#machine.complaints(),
       stands,
       givenUp: run.driver?.state === "failed",
-    }, usual);
+    }, this.#usual);
     for (const one of [application, control]) one.forget(until ?? from);
-    const keep = isManifested(judgement.outcome) && judgement.report !== null;
-    if (keep) await keepReport(this.#machine, judgement.report!, `${reportFolder(results)}/${number}.json`);
+    return judgement;
+  }
+
+  /** Keeps what became of an injection, with its black box if it showed itself. */
+  async #keep(
+    number: number,
+    { together, models, says, seen }: Injection,
+    judgement: Judgement,
+  ): Promise<FaultRecord> {
+    const { campaign, name, seed, results } = this.#options;
+    const { outcome, report } = judgement;
+    const keep = isManifested(outcome) && report !== null;
+    if (keep) await keepReport(this.#machine, report, `${reportFolder(results)}/${number}.json`);
     const record: FaultRecord = {
       campaign: name,
       seed,
       number,
       driver: campaign.driver,
       workload: campaign.workload,
-      kernel: lab.kernel.release,
+      kernel: this.#machine.lab.kernel.release,
+      at: seen.from === undefined ? null : new Date(seen.from).toISOString(),
       together,
       models,
       says: says.join("; "),
       ...judgement,
       report: keep ? `${number}.json` : null,
-      usual: usual.gap,
+      usual: this.#usual.gap,
     };
     await appendRecord(results, record);
     return record;
