@@ -21,6 +21,8 @@ export interface FioJob {
    * which here is never before the end. A block is then right if it is whole: it may be of an earlier run.
    */
   mayFail: boolean;
+  /** Reads and as many writes a second, at most; default as fast as they go. What verifies goes as fast as it can. */
+  rate?: number;
 }
 
 /** A request that fio was told has failed. */
@@ -51,7 +53,7 @@ export interface FioRun {
  * ends it before that. With blocks of one size, so that it also knows which of several writes to a place was
  * the last. Errors are told and counted, and end nothing.
  */
-export function fioCommand({ path, depth, requests, seed, mayFail }: FioJob): string[] {
+export function fioCommand({ path, depth, requests, seed, mayFail, rate }: FioJob): string[] {
   const options = {
     name: "soak",
     filename: path,
@@ -70,6 +72,7 @@ export function fioCommand({ path, depth, requests, seed, mayFail }: FioJob): st
     continue_on_error: "all",
     error_dump: 1,
     ...mayFail ? { verify_backlog: requests + 1 } : {},
+    ...rate === undefined ? {} : { rate_iops: rate },
     "output-format": "json",
   };
   return fioArguments(options);

@@ -14,7 +14,7 @@ export interface SoakPolicy {
   /** `limits.start`, milliseconds; default that of users. */
   start?: number;
   /** Of the port, what differs: a disk's `onDeath` and `hold`. */
-  port?: { onDeath?: "reissue" | "fail"; hold?: string };
+  port?: { onDeath?: "reissue" | "fail"; hold?: string; request?: string };
   /** How long each driver after the second waits until it is started, milliseconds; default 0. */
   backoff?: number;
 }
@@ -60,7 +60,8 @@ export async function writeManifest(lab: Lab, driver: string, policy: SoakPolicy
     throw new UserError(`There is no manifest of the driver ${driver} in ${checkout()}/manifests`, { cause });
   });
   const { spare, stall, start, port, backoff } = policy;
-  const name = [driver, spare ? "spare" : "alone", stall, start, port?.onDeath, port?.hold, backoff];
+  const { onDeath, hold, request } = port ?? {};
+  const name = [driver, spare ? "spare" : "alone", stall, start, onDeath, hold, request, backoff];
   const path = `${FOLDER}/${name.filter((part) => part !== undefined).join("-")}.json`;
   const { code, stderr } = await lab.exec(["dash", "-c", `mkdir -p ${FOLDER} && cat > ${path}`], {
     stdin: soakManifest(text, { ...policy, from: `${CHECKOUT}/manifests`, to: FOLDER }),

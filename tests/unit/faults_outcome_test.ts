@@ -91,8 +91,8 @@ const CASES: { name: string; seen: Seen; outcome: Outcome }[] = [
   {
     name: "nothing moved until it was taken away",
     seen: seen({
-      events: [ended(4000, TAKEN)],
-      words: words(5000, (after) => after > 500 && after < 4250 ? { done: 0, gap: after - 500 } : {}),
+      events: [ended(6000, TAKEN)],
+      words: words(7000, (after) => after > 500 && after < 6250 ? { done: 0, gap: after - 500 } : {}),
     }),
     outcome: "hung",
   },

@@ -19,7 +19,10 @@ import { startUdp, startWorkload, type Word, type Workload } from "../workloads/
 const STALL_MS = 1000;
 
 /** `limits.start`: far more than a driver without a fault takes on an emulated machine, milliseconds. */
-const START_MS = 8000;
+const START_MS = 15_000;
+
+/** `port.request` of a disk's manifest: so that it is seen in seconds, not in half a minute, that a driver keeps one. */
+const REQUEST = "2s";
 
 /** Longest time until a driver runs with a spare, and the pause between looks, milliseconds. */
 const PREPARED_MS = 120_000;
@@ -154,7 +157,12 @@ class Target implements AsyncDisposable {
     lab: Lab,
     { driver, device, folder }: { driver: string; device?: string; folder: string },
   ): Promise<Target> {
-    const manifest = await writeManifest(lab, driver, { spare: true, stall: STALL_MS, start: START_MS });
+    const manifest = await writeManifest(lab, driver, {
+      spare: true,
+      stall: STALL_MS,
+      start: START_MS,
+      ...isDiskDriver(driver) ? { port: { request: REQUEST } } : {},
+    });
     const args = [manifest, ...device ? ["--device", device] : [], "--no-dhcp", "--allow-faults"];
     const folders = [folder.replace(checkout(), CHECKOUT)];
     const target = new Target(lab, () => DriverRun.start(lab, args, { folders }), isDiskDriver(driver));

@@ -1,6 +1,5 @@
 /** What became of a fault: told from what the application, the supervisor, the kernel and a twin saw of it. */
 import type { Event, Reason } from "../../supervisor/schema.ts";
-import { distribution } from "../../statistics.ts";
 import type { Condition } from "../schema.ts";
 import type { Word } from "../workloads/mod.ts";
 
@@ -13,7 +12,7 @@ import type { Word } from "../workloads/mod.ts";
  * - `unseen`: the driver ended, another took over, and the application saw nothing of that
  * - `delay`: the application waited longer than usual
  * - `error`: the application was told of an error
- * - `hung`: the application waited until the fault was taken away: nobody had noticed
+ * - `hung`: the application got nothing done until the fault was taken away: nobody had noticed
  * - `given-up`: the supervisor does not start the driver any more
  * - `corruption`: the application got other content than was sent or written
  * - `harm`: the kernel complained, the machine ended, or the twin saw errors, wrong content or its driver's end
@@ -71,8 +70,11 @@ export interface Usual {
 /** A time without an operation that ended well counts as a delay from so many times the usual on, and so many milliseconds. */
 const DELAY = { times: 3, ms: 150 };
 
-/** An application to which nothing has happened for so long when a fault is taken away was hung, milliseconds. */
-export const HUNG_MS = 2000;
+/**
+ * An application that has done nothing for so long when a fault is taken away was hung, milliseconds: by then the
+ * kernel would have ended a driver that keeps a request longer than its manifest lets it.
+ */
+export const HUNG_MS = 5000;
 
 /** Longest text that is kept of what somebody said, characters. */
 const LONGEST_TEXT = 300;

@@ -26,6 +26,9 @@ const SHOW_MS = 2000;
 /** Workloads of disks; the others are of cards. */
 const WORKLOADS_OF_DISKS: readonly string[] = ["fio", "sqlite"] satisfies Campaign["workload"][];
 
+/** How long an application has done nothing that is taken to wait, milliseconds. */
+const WAITING_MS = 500;
+
 /** Longest time until the driver stands again, milliseconds. */
 const STAND_MS = 60_000;
 
@@ -315,10 +318,9 @@ class Work {
     }
     const shown = await first(pause(SHOW_MS));
     if (isEnd(shown)) return shown;
-    // An application that waits is given the time to be called hung, and the supervisor to see why.
-    while (application.idle < HUNG_MS) {
-      if (application.idle < HUNG_MS / 4) return undefined;
-      const late = await first(pause(HUNG_MS / 4));
+    // An application that waits is given the time to be called hung, and whoever watches drivers to see why.
+    while (application.idle >= WAITING_MS && application.idle < HUNG_MS) {
+      const late = await first(pause(WAITING_MS));
       if (isEnd(late)) return late;
     }
     return undefined;

@@ -24,6 +24,9 @@ const SECTOR = 512;
 /** Requests under way at a time. */
 const DEPTH = 8;
 
+/** Reads and as many writes a second: an emulated processor has others to serve besides. */
+const RATE = 100;
+
 /** What a run is to take undisturbed, milliseconds. */
 const RUN_MS = 2000;
 
@@ -147,10 +150,13 @@ async function runOn(
   let requests = Math.min(places, REQUESTS.first);
   for (let { seed } = options; !over.aborted; seed++) {
     const said: string[] = [];
-    const stdout = await start(fioCommand({ path, depth: DEPTH, requests, seed, mayFail }), (line) => {
-      watch.said(line);
-      said.push(line);
-    }).ended;
+    const stdout = await start(
+      fioCommand({ path, depth: DEPTH, requests, seed, mayFail, rate: RATE }),
+      (line) => {
+        watch.said(line);
+        said.push(line);
+      },
+    ).ended;
     try {
       const run = parseFio({ stdout, stderr: said.join("\n") });
       for (const line of wrongIn(run, { mayFail })) tally.wrong(line);
