@@ -50,7 +50,7 @@ size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *insn);
 
 EXPORT int qemu_plugin_version = 1;
 
-#define CAPACITY (1u << 22)
+#define CAPACITY (1u << 24)
 #define BUCKETS (2 * CAPACITY)
 #define ROUND (1ULL << 63)
 
