@@ -74,7 +74,7 @@ const DELAY = { times: 3, ms: 150 };
  * An application that has done nothing for so long when a fault is taken away was hung, milliseconds: by then the
  * kernel would have ended a driver that keeps a request longer than its manifest lets it.
  */
-export const HUNG_MS = 5000;
+export const HUNG_MS = 4500;
 
 /** Longest text that is kept of what somebody said, characters. */
 const LONGEST_TEXT = 300;

@@ -49,7 +49,9 @@ export function parseRecords(text: string, path: string): FaultRecord[] {
     try {
       return recordSchema.parse(JSON.parse(line));
     } catch {
-      throw new UserError(`Cannot read line ${index + 1} of ${path}: it is not what a campaign has written`);
+      throw new UserError(
+        `Cannot read line ${index + 1} of ${path}: it is not what a campaign writes; give another file`,
+      );
     }
   });
 }

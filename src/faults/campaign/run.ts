@@ -29,6 +29,9 @@ const WORKLOADS_OF_DISKS: readonly string[] = ["fio", "sqlite"] satisfies Campai
 /** How long an application has done nothing that is taken to wait, milliseconds. */
 const WAITING_MS = 500;
 
+/** How long it is let wait, milliseconds: more than makes it hung, as it says what it sees a little later. */
+const PATIENCE_MS = HUNG_MS + 1000;
+
 /** Longest time until the driver stands again, milliseconds. */
 const STAND_MS = 60_000;
 
@@ -319,7 +322,7 @@ class Work {
     const shown = await first(pause(SHOW_MS));
     if (isEnd(shown)) return shown;
     // An application that waits is given the time to be called hung, and whoever watches drivers to see why.
-    while (application.idle >= WAITING_MS && application.idle < HUNG_MS) {
+    while (application.idle >= WAITING_MS && application.idle < PATIENCE_MS) {
       const late = await first(pause(WAITING_MS));
       if (isEnd(late)) return late;
     }
