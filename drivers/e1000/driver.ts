@@ -276,6 +276,11 @@ function startReports(state: State): Disposable {
 /** Reports, and ends the reports after a second without an interrupt: a driver with nothing to do is not woken. */
 function reportWhileActive(state: State): void {
   report(state);
+  const { receiver, sender } = state;
+  if (receiver.standsStill()) {
+    throw new DeviceError("Cannot receive: the card is past a buffer that is not filled");
+  }
+  if (sender.standsStill()) throw new DeviceError("Cannot send: the card is done, and a frame is not");
   if (!state.active) {
     state.reports?.[Symbol.dispose]();
     state.reports = undefined;

@@ -3,6 +3,7 @@
 import * as driver from "../../src/driver/mod.ts";
 import { DeviceError, type DmaMemory, type NetPort, type Registers } from "../../src/driver/mod.ts";
 import { REG, RX, RX_DESC } from "./registers.ts";
+import { Standstill } from "./standstill.ts";
 
 // V8 compiles constants of this module into the code, and looks imported ones up anew each time.
 const { CSUM, ERROR, LAST } = driver;
@@ -37,6 +38,9 @@ export class ReceiveRing {
   #filled = 0;
   /** Bytes so far of the frame being received. */
   #frame = 0;
+  /** Changes with each batch that is handed over. */
+  #batches = 0;
+  readonly #standstill = new Standstill();
 
   /** Set-up, §14.4, but for RCTL. @param options `bufferSize`: what RCTL is going to say */
   constructor(regs: Registers, port: NetPort, options: { memory: DmaMemory; bufferSize: number }) {
@@ -90,11 +94,22 @@ export class ReceiveRing {
       slot = (slot + 1) & mask & MOST;
       filled--;
     }
-    if (filled !== this.#filled) ring.publish();
+    if (filled !== this.#filled) {
+      this.#batches = (this.#batches + 1) | 0;
+      ring.publish();
+    }
     this.#next = slot;
     this.#filled = filled;
     this.#frame = frame;
     return frames === budget;
+  }
+
+  /**
+   * Whether the card has been past the next descriptor, by RDH, since the last look at least, and that does not say
+   * that it is filled. What RDH says may be ahead of what is in memory, but not for as long as that.
+   */
+  standsStill(): boolean {
+    return this.#standstill.look(this.#filled > 0 && this.#regs.read(REG.RDH) !== this.#next, this.#batches);
   }
 
   /** Gives empty buffers to the card, §3.2.6. One slot stays free: a full ring would look like an empty one. */

@@ -11,6 +11,7 @@ import {
   until,
 } from "../../src/driver/mod.ts";
 import { REG, TX, TX_CONTEXT, TX_DESC } from "./registers.ts";
+import { Standstill } from "./standstill.ts";
 
 // V8 compiles constants of this module into the code, and looks imported ones up anew each time.
 const { CONTEXT, ERROR, LAST, LENGTH_MASK } = driver;
@@ -63,6 +64,7 @@ export class TransmitRing {
   #command = 0;
   /** The last frame was cut into segments. */
   #afterSegments = false;
+  readonly #standstill = new Standstill();
 
   /** Set-up, §14.5; the card sends nothing before `start`. */
   constructor(regs: Registers, { tx }: NetPort, memory: DmaMemory) {
@@ -87,6 +89,11 @@ export class TransmitRing {
   /** Frames were given to the card and it has not yet said that they are sent. */
   get busy(): boolean {
     return this.#done !== this.#posted;
+  }
+
+  /** Whether the card has had nothing left to send, by TDH, since the last look at least, and a frame is not done. */
+  standsStill(): boolean {
+    return this.#standstill.look(this.busy && this.#regs.read(REG.TDH) === this.#tail, this.#done);
   }
 
   /** §13.4.33. */

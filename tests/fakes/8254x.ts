@@ -46,6 +46,8 @@ export interface Faults {
   lengthClaimed?: number;
   /** No descriptor ends a frame. */
   neverEnds?: boolean;
+  /** No descriptor says that it is filled. */
+  neverFilled?: boolean;
 }
 
 interface Context {
@@ -268,7 +270,8 @@ export class Fake8254x implements Hardware {
       const summed = (this.#get(RXCSUM) & 0x200) !== 0 && options.verified !== undefined;
       descriptor.setUint16(8, this.faults.lengthClaimed ?? part.length, true);
       descriptor.setUint8(13, (end ? options.errors ?? 0 : 0) | (summed && !options.verified ? 0x20 : 0));
-      descriptor.setUint8(12, 1 | (end ? 2 : 0) | (summed ? 0x20 : 4));
+      const done = this.faults.neverFilled ? 0 : 1;
+      descriptor.setUint8(12, done | (end ? 2 : 0) | (summed ? 0x20 : 4));
       head = (head + 1) % slots;
     }
     this.#values.set(RDH, head);

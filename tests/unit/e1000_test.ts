@@ -315,6 +315,49 @@ Deno.test("a device that goes away is noticed at the next interrupt, and at the 
   await assertRejects(() => rig.clock.advance(1000), DeviceError, `${gone} STATUS reads all ones`);
 });
 
+Deno.test("a card that has gone on and does not say so is noticed at the second report", async () => {
+  for (const direction of ["receive", "send"] as const) {
+    const rig = await Rig.up();
+    const carry = () => {
+      if (direction === "receive") rig.card.receive(frame(60));
+      else rig.port.send([frame(60)]);
+      rig.run();
+      rig.interrupt();
+    };
+    carry();
+    await rig.clock.advance(1000);
+    rig.card.faults.neverFilled = rig.card.faults.neverReports = true;
+    carry();
+    await rig.clock.advance(1000);
+    rig.interrupt();
+    await assertRejects(() => rig.clock.advance(1000), DeviceError, `Cannot ${direction}: the card `);
+  }
+});
+
+Deno.test("a ring that moves between reports does not stand still, however often it comes by the same slot", async () => {
+  const rig = await Rig.up();
+  for (let second = 0; second < 5; second++) {
+    for (let i = 0; i < 254; i++) {
+      rig.card.receive(frame(60));
+      rig.port.send([frame(60)]);
+      rig.run();
+      rig.port.fill();
+      rig.run();
+    }
+    // One more each way, which nobody has looked at by the time of the report.
+    rig.card.faults.sendsLater = true;
+    rig.card.receive(frame(60));
+    rig.port.send([frame(60)]);
+    rig.poll();
+    rig.card.receive(frame(60));
+    rig.interrupt();
+    await rig.clock.advance(1000);
+    rig.card.faults.sendsLater = false;
+    rig.card.transmit(1);
+    rig.run();
+  }
+});
+
 // ---- receive ----
 
 Deno.test("frames are received as they came, thousands of them, around the ring", async () => {

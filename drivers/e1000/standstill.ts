@@ -1,0 +1,18 @@
+/** A ring in which nothing moves although the card is done with a part of it: what says so never came, or was lost. */
+export class Standstill {
+  #ahead = false;
+  #done = 0;
+
+  /**
+   * A look, some time after the last one.
+   * @param ahead The card is done with descriptors that do not say so.
+   * @param done Changes whenever the driver has found some that do.
+   * @returns Whether that was so at the last look too, and nothing has been found since.
+   */
+  look(ahead: boolean, done: number): boolean {
+    const stands = ahead && this.#ahead && this.#done === done;
+    this.#ahead = ahead;
+    this.#done = done;
+    return stands;
+  }
+}
