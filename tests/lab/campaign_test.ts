@@ -10,8 +10,8 @@ const CAMPAIGNS = new URL("../campaigns/", import.meta.url).pathname;
 
 const SEED = 1;
 
-/** How many faults, by driver: together some ten minutes. */
-const COUNTS = { e1000: 16, nvme: 12, ide: 12 };
+/** How many faults, by driver: together some eight minutes. */
+const COUNTS = { e1000: 12, nvme: 8, ide: 8 };
 
 for (const [driver, count] of Object.entries(COUNTS)) {
   Deno.test(`${count} faults into ${driver}: each is judged, none harms the machine, and most are recovered from`, async () => {
