@@ -129,6 +129,7 @@ void card_receive(u32 frames)
 		d->length = FRAME;
 		d->status = RX_DONE;
 	}
+	WRITE_ONCE(*reg(RDH), rx_head);
 }
 
 u32 card_send(void)
@@ -146,6 +147,7 @@ u32 card_send(void)
 			d->status = TX_DD;
 		sent++;
 	}
+	WRITE_ONCE(*reg(TDH), tx_head);
 	return sent;
 }
 

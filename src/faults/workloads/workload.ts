@@ -236,7 +236,8 @@ class Following implements Workload {
   #say(word: Word | undefined): void {
     if (!word) return;
     if (!this.#working && word.done === 0 && word.wrong === 0) return;
-    this.#queue.push(this.#working ? word : firstOf(word));
+    // What the first word says of time is how long the programs took to start.
+    this.#queue.push(this.#working ? word : { ...word, gap: 0 });
     this.#working = true;
     this.#begun.resolve();
     this.#notify();
@@ -257,11 +258,6 @@ class Following implements Workload {
 /** Has a program end, if it has not. */
 async function closeInput(child: Deno.ChildProcess): Promise<void> {
   await child.stdin.close().catch(() => {});
-}
-
-/** The first word: what it says of time and of errors is how the programs have started, one before the other. */
-function firstOf({ at, done, wrong, text }: Word): Word {
-  return { at, done, failed: 0, wrong, gap: 0, ...wrong > 0 && text !== undefined ? { text } : {} };
 }
 
 /** Reads a word. @throws {UserError} if it is none. */
