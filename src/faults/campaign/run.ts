@@ -32,6 +32,9 @@ const WAITING_MS = 500;
 /** How long it is let wait, milliseconds: more than makes it hung, as it says what it sees a little later. */
 const PATIENCE_MS = HUNG_MS + 1000;
 
+/** Longest time until a fault has ended its process, or has been taken away, milliseconds. */
+const END_MS = COMMIT_MS + SHOW_MS + PATIENCE_MS + 5000;
+
 /** Longest time until the driver stands again, milliseconds. */
 const STAND_MS = 60_000;
 
@@ -267,7 +270,9 @@ class Work {
   async #later(act: Act, { id, together, says }: Pick<Injection, "id" | "together" | "says">): Promise<void> {
     const { run } = this.#machine;
     if (together === "recovery") {
-      const ended = await run.next("ended", { after: id, ms: STAND_MS });
+      const ended = await run.next("ended", { after: id, ms: END_MS }).catch(() => undefined);
+      // What ends nobody leaves nothing to recover from.
+      if (!ended) return;
       await run.next("starting", { after: ended.id, ms: STAND_MS });
     } else await pause(act.when?.after ?? 0);
     const begun = await begin(this.#machine, act);
