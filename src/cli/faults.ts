@@ -130,9 +130,16 @@ export const faultsCommand: Command = defineCommand({
     const numbers = only === undefined
       ? Array.from({ length: count ?? campaign.count ?? COUNT }, (_, number) => number)
       : [only];
+    if (only !== undefined && results !== undefined) {
+      throw new UserError("--only keeps no result: leave --results out", { code: USAGE });
+    }
     const which = [name, campaign.workload, seed, ...only === undefined ? [] : [only]].join("-");
     const path = results ?? `${checkout()}/${RESULTS}/${which}.jsonl`;
-    if (only !== undefined) await Deno.remove(path).catch(() => {});
+    if (only !== undefined) {
+      await Deno.remove(path).catch((error) => {
+        if (!(error instanceof Deno.errors.NotFound)) throw error;
+      });
+    }
     const run = async (lab: LabOptions) => {
       const { crashes } = await runCampaign({
         ...lab,

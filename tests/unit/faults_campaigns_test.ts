@@ -1,5 +1,7 @@
 /** The campaigns that there are: each can be carried out on its driver. */
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
+import { faultsCommand } from "../../src/cli/faults.ts";
+import { UserError } from "../../src/error.ts";
 import { MODELS, modelsFor, parseCampaign } from "../../src/faults/mod.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
@@ -30,3 +32,14 @@ const MISSING: { [driver: string]: string[] } = {
   nvme: ["interrupts.storm", "interrupts.stuck"],
   ide: ["dma.early", "dma.never", "dma.twice"],
 };
+
+Deno.test("a fault that is done once more leaves the results of a campaign alone", async () => {
+  const results = await Deno.makeTempFile({ suffix: ".jsonl" });
+  try {
+    const args = ["--campaign", `${ROOT}tests/campaigns/e1000.json`, "--only", "3", "--results", results];
+    await assertRejects(() => faultsCommand.run(args), UserError, "--only keeps no result");
+    await Deno.stat(results);
+  } finally {
+    await Deno.remove(results);
+  }
+});
