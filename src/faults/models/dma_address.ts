@@ -1,6 +1,6 @@
 /** An address that leads elsewhere. */
 import { z } from "zod";
-import { memoryShape, wrappedModel } from "./model.ts";
+import { wrappedModel, writtenShape } from "./model.ts";
 
 export const dmaAddress = wrappedModel({
   name: "dma.address",
@@ -9,8 +9,7 @@ export const dmaAddress = wrappedModel({
   needs: ["dma"],
   times: 1,
   shape: {
-    ...memoryShape,
-    words: z.int().min(1).describe("32-bit words of a descriptor: 4 for the 8254x, 2 for IDE, 16 for NVMe."),
+    ...writtenShape,
     word: z.int().min(0).describe(
       "Which of them holds the low half of the address: 0 for the 8254x and IDE, 6 for NVMe.",
     ),

@@ -1,6 +1,6 @@
 /** A wrong length. */
 import { z } from "zod";
-import { memoryShape, wrappedModel } from "./model.ts";
+import { wrappedModel, writtenShape } from "./model.ts";
 
 export const dmaLength = wrappedModel({
   name: "dma.length",
@@ -8,8 +8,7 @@ export const dmaLength = wrappedModel({
   needs: ["dma"],
   times: 1,
   shape: {
-    ...memoryShape,
-    words: z.int().min(1).describe("32-bit words of a descriptor: 4 for the 8254x, 2 for IDE, 16 for NVMe."),
+    ...writtenShape,
     word: z.int().min(0).describe(
       "Which of them holds the length in its low 16 bits: 2 for the 8254x, 1 for IDE, 12 for NVMe.",
     ),

@@ -96,6 +96,12 @@ export const descriptorShape = {
   words: z.int().min(1).default(4).describe("32-bit words of a descriptor."),
 };
 
+/** How long a descriptor is, for models of what the driver writes into a part of one: that part has to be said too. */
+export const writtenShape = {
+  ...memoryShape,
+  words: z.int().min(1).describe("32-bit words of a descriptor: 4 for the 8254x, 2 for IDE, 16 for NVMe."),
+};
+
 /** Which channel a fault is in, for models of rings. */
 export const channelShape = {
   channel: z.int().min(0).optional().describe(
