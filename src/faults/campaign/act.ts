@@ -76,12 +76,12 @@ const DOING: {
       "the kernel ends its process as if there were no memory left",
     ),
 
-  "process.close": async (machine) => {
-    const { pid, name } = await machine.driver();
-    if (pid === null) throw new UserError(`Cannot close a descriptor of ${name}: it has no process now`);
-    const at = Number(await sh(machine.lab, `${CLOSE} ${pid} 'anon_inode:[ring3-grant]'`));
-    return { at, says: "its process closes the descriptor of its grant", over: Promise.resolve() };
-  },
+  "process.close": (machine) =>
+    toProcess(
+      machine,
+      (pid) => `${CLOSE} ${pid} 'anon_inode:[ring3-grant]' > /dev/null`,
+      "its process closes the descriptor of its grant",
+    ),
 
   "platform.link": (machine, { ms }) => {
     const set = (up: boolean) => machine.lab.qmp("set_link", { name: "net0", up });

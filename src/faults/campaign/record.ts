@@ -1,4 +1,5 @@
 /** What is kept of each fault of a campaign: a line of JSON, appended as soon as it is judged. */
+import { dirname } from "node:path";
 import { z } from "zod";
 import { UserError } from "../../error.ts";
 import { END_KINDS } from "../../supervisor/schema.ts";
@@ -66,13 +67,14 @@ export async function readRecords(path: string): Promise<FaultRecord[]> {
   }
 }
 
-/** Appends a record, after a line that was not written to its end if there is one. */
+/** Appends a record to a file that ends with a whole line. */
 export async function appendRecord(path: string, record: FaultRecord): Promise<void> {
   await Deno.writeTextFile(path, `${JSON.stringify(record)}\n`, { append: true });
 }
 
-/** Ends the file with its last whole line, so that what is appended begins a line. */
+/** Makes the file's folder, and ends the file with its last whole line, so that what is appended begins a line. */
 export async function mendRecords(path: string): Promise<void> {
+  await Deno.mkdir(dirname(path), { recursive: true });
   const text = await Deno.readTextFile(path).catch((error) => {
     if (error instanceof Deno.errors.NotFound) return "";
     throw error;

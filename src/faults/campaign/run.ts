@@ -127,8 +127,11 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignEnd
   let failedAt: number | undefined;
   while (left.length > 0) {
     const folder = `${checkout()}/build/faults/${name}-${seed}`;
-    await Deno.remove(folder, { recursive: true }).catch(() => {});
     await Deno.mkdir(folder, { recursive: true });
+    // What a run has left that was cut off.
+    for await (const { name } of Deno.readDir(folder)) {
+      await Deno.remove(`${folder}/${name}`, { recursive: true });
+    }
     await using machine = await Machine.start({ ...options, folder });
     try {
       await new Work(machine, options, folder).through(left);
