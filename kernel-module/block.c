@@ -61,6 +61,8 @@
 #define R3_MAX_SEGMENTS		1024
 #define R3_MAX_DEPTH		1024
 #define R3_MAX_PHYSICAL_BLOCK	(1u << 20)
+/* So many in a row, and the driver is ended for it, once until one succeeds. */
+#define R3_MOST_FAILURES	8
 #define R3_LATENCIES		128	/* histogram's: four for each power of two microseconds */
 
 /* What blk-mq keeps for us with each request. */
@@ -125,6 +127,8 @@ struct r3_block {
 	struct timer_list hold_timer;	/* from the first to the second */
 
 	bool carried;			/* this driver has done a request */
+	u32 failures;			/* in a row, of this driver */
+	bool blamed;			/* a driver has ended for them since one last succeeded */
 	struct r3_block_queue queue[R3_MAX_CHANNELS];
 };
 
@@ -525,6 +529,31 @@ static void r3_block_count(struct r3_block_queue *queue, const struct request *r
 	WRITE_ONCE(queue->latency[index], queue->latency[index] + 1);
 }
 
+/* Is it an error that the driver may have made, rather than the medium or who asks? */
+static bool r3_block_dubious(const struct request *rq, blk_status_t status)
+{
+	return status == BLK_STS_IOERR || status == BLK_STS_TIMEOUT ||
+	       (status == BLK_STS_NOTSUPP &&
+		(req_op(rq) == REQ_OP_READ || req_op(rq) == REQ_OP_WRITE));
+}
+
+/*
+ * A driver that fails whatever it is asked harms its users as one that has ended
+ * does. Another may do better; if that fails too it is the device, and none is
+ * ended for that any more.
+ */
+static void r3_block_note(struct r3_block *block, const struct request *rq, blk_status_t status)
+{
+	if (likely(status == BLK_STS_OK)) {
+		if (unlikely(READ_ONCE(block->failures)))
+			WRITE_ONCE(block->failures, 0);
+		if (unlikely(READ_ONCE(block->blamed)))
+			WRITE_ONCE(block->blamed, false);
+	} else if (r3_block_dubious(rq, status)) {
+		WRITE_ONCE(block->failures, READ_ONCE(block->failures) + 1);
+	}
+}
+
 /* Take one completion. Returns what is wrong with it, or NULL. */
 static const char *r3_block_reap_one(struct r3_block_queue *queue, u64 now,
 				     struct r3_request **ended)
@@ -549,6 +578,7 @@ static const char *r3_block_reap_one(struct r3_block_queue *queue, u64 now,
 	if (!(length_flags & R3_ENTRY_ERROR) && length != req->sectors)
 		return "a completion of another length than asked for";
 	r3_block_count(queue, rq, now);
+	r3_block_note(queue->block, rq, req->status);
 	r3_block_release(queue, rq);
 	req->next = *ended;
 	*ended = req;
@@ -605,6 +635,11 @@ static void r3_block_kick(struct r3_port *port, u32 channels)
 		}
 		if (wrong)
 			r3_grant_fail(grant, R3_END_PROTOCOL, "request ring %u: %s", i, wrong);
+	}
+	if (unlikely(READ_ONCE(block->failures) >= R3_MOST_FAILURES) && !READ_ONCE(block->blamed)) {
+		WRITE_ONCE(block->blamed, true);
+		r3_grant_fail(grant, R3_END_FAILING, "it failed %u requests in a row",
+			      READ_ONCE(block->failures));
 	}
 }
 
@@ -1041,6 +1076,7 @@ static int r3_block_attach(struct r3_port *port, struct r3_grant *grant,
 	}
 
 	block->carried = false;
+	block->failures = 0;
 	for (i = 0; i < block->info.queues; i++) {
 		struct r3_block_queue *queue = &block->queue[i];
 

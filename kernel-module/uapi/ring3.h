@@ -169,6 +169,7 @@ struct r3_port_block {
 #define R3_END_DEVICE_LOST	3	/* unplugged, or unbound from ring3 */
 #define R3_END_PROTOCOL		4	/* the driver broke the ring protocol; text says how */
 #define R3_END_STALLED		5	/* work waited for stall_ms; text says which */
+#define R3_END_FAILING		6	/* it failed one request after the other; text says how many */
 
 /* poll() on a claim reports POLLIN when this has changed, POLLHUP for a lost device. */
 struct r3_status {

@@ -32,7 +32,15 @@ export const CALL = {
 /** Kinds of interrupt, `R3_IRQ_*`. */
 export const IRQ_TYPE = { none: 0, intx: 1, msi: 2, msix: 3, ide: 4 } as const;
 /** Why a grant ended, `R3_END_*`. */
-export const END = { none: 0, released: 1, revoked: 2, deviceLost: 3, protocol: 4, stalled: 5 } as const;
+export const END = {
+  none: 0,
+  released: 1,
+  revoked: 2,
+  deviceLost: 3,
+  protocol: 4,
+  stalled: 5,
+  failing: 6,
+} as const;
 /** Kinds of port, `R3_PORT_KIND_*`. */
 export const PORT_KIND = { none: 0, net: 1, block: 2 } as const;
 /** Kinds of channel, `R3_CHANNEL_*`. */

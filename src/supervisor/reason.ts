@@ -24,12 +24,13 @@ export interface KernelEnd {
 
 /**
  * The kernel's reason, where it is one that explains the others: a lost device makes its driver throw, and a
- * broken protocol or a stall has the kernel end the grant while the process still runs.
+ * broken protocol, a stall or failure after failure has the kernel end the grant while the process still runs.
  */
 export function kernelReason({ end, text }: KernelEnd): Reason | undefined {
   if (end === uapi.END.deviceLost) return { kind: "device-lost", text: "the device was removed" };
   if (end === uapi.END.protocol) return { kind: "protocol", text };
   if (end === uapi.END.stalled) return { kind: "stall", text };
+  if (end === uapi.END.failing) return { kind: "failing", text };
   return undefined;
 }
 

@@ -16,6 +16,7 @@ export const END_KINDS = [
   "out-of-memory",
   "stall",
   "protocol",
+  "failing",
   "dma-fault",
   "device-lost",
   "refused",
@@ -30,6 +31,7 @@ export const reasonSchema = z.object({
     "exit: its process ended by itself; exception: it threw; signal: its process was killed; " +
       "out-of-memory: its heap was full; stall: work was pending and it made no progress, or it was not " +
       "ready in time; protocol: it broke the ring protocol; " +
+      "failing: it failed one request after the other; " +
       "dma-fault: its device reached outside its memory, and the IOMMU stopped it; device-lost: the device was removed; " +
       "refused: the kernel did not grant what its manifest asks for; " +
       "forbidden: it made a system call that no driver may make; " +

@@ -24,13 +24,14 @@ const VERSION = {
   since: new Date(0),
 };
 
-Deno.test("a lost device, a broken protocol and a stall are the kernel's to tell", () => {
+Deno.test("a lost device, a broken protocol, a stall and failures are the kernel's to tell", () => {
   assertEquals(kernelReason({ end: END.deviceLost, text: "" })?.kind, "device-lost");
   assertEquals(kernelReason({ end: END.protocol, text: "receive ring: …" }), {
     kind: "protocol",
     text: "receive ring: …",
   });
   assertEquals(kernelReason({ end: END.stalled, text: "no WAIT for 1000 ms …" })?.kind, "stall");
+  assertEquals(kernelReason({ end: END.failing, text: "it failed 8 …" })?.kind, "failing");
   assertEquals(kernelReason({ end: END.released, text: "" }), undefined);
 });
 

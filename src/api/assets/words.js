@@ -128,6 +128,7 @@ export const ENDS = {
   "out-of-memory": "out of memory",
   stall: "stall",
   protocol: "protocol violation",
+  failing: "failed requests",
   "dma-fault": "DMA fault",
   "device-lost": "device lost",
   refused: "refused by the kernel",

@@ -370,6 +370,32 @@ await runCases({
     assertEquals((await disk.serve(read())).value, 512);
   },
 
+  "a driver that fails all requests loses its grant, and the next one keeps it if it fails too": async () => {
+    using claim = claimWithDisk();
+    const first = await settled(claim);
+    /** Has so many requests fail, one after the other, until the grant ends; how many did. */
+    const failing = async (disk: FakeDisk, { most, error }: { most: number; error: number }) => {
+      let count = 0;
+      while (count < most && claim.status().live === 1) {
+        await disk.serve(read(), () => error);
+        count++;
+      }
+      return count;
+    };
+    assertEquals(await failing(first, { most: 12, error: BLOCK_ERROR.MEDIUM }), 12, "the medium's errors");
+    assertEquals(await failing(first, { most: 7, error: BLOCK_ERROR.IO }), 7);
+    assertEquals((await first.serve(read())).value, 512);
+    assertEquals(await failing(first, { most: 12, error: BLOCK_ERROR.UNSUPPORTED }), 8);
+    const { end, text } = claim.status();
+    assertEquals([end, text], [END.failing, "it failed 8 requests in a row"]);
+    first[Symbol.dispose]();
+
+    using next = new FakeDisk(claim);
+    assertEquals(await failing(next, { most: 12, error: BLOCK_ERROR.IO }), 12, "it is the device");
+    assertEquals((await next.serve(read())).value, 512);
+    assertEquals(await failing(next, { most: 12, error: BLOCK_ERROR.TIMEOUT }), 8, "and now it is not");
+  },
+
   "each processor has its queue": async () => {
     using claim = claimWithDisk({ queues: 2 });
     using disk = await settled(claim, { queues: 2 });
