@@ -12,6 +12,9 @@ import { pause } from "../src/pause.ts";
 /** Before and after a stretch the guest comes to rest, milliseconds. */
 const REST_MS = 50;
 
+/** From when what was stopped goes on until it has caught up, milliseconds. */
+const SETTLE_MS = 10_000;
+
 /** Instructions for each, of one driver at one size; spreads over the stretches. */
 export interface Side {
   user: Spread;
@@ -106,6 +109,7 @@ export async function countTurn(
       }
     }
   }
+  await pause(SETTLE_MS);
   const [before, start] = [await takeMoment(counts), performance.now()];
   await pause(idle);
   const blocks = (await takeMoment(counts)).since(before);
