@@ -245,6 +245,20 @@ export const OPERATIONS: readonly Operation[] = [
     handle: ({ fleet, param, body }) => fleet.inject(param, body),
   }),
   operation({
+    id: "withdrawFault",
+    method: "post",
+    path: "/drivers/:name/withdraw",
+    summary:
+      "Take away the fault that runs: the next that waits has its turn, or else the version before takes over",
+    body: emptyBody,
+    answer: { status: 202, description: "It will be replaced.", schema: driverSchema },
+    problems: [404, 409],
+    async handle({ fleet, param }) {
+      await fleet.withdraw(param);
+      return fleet.driver(param);
+    },
+  }),
+  operation({
     id: "killDriver",
     method: "post",
     path: "/drivers/:name/kill",

@@ -16,7 +16,7 @@ export interface ApiOptions {
 }
 
 /** What a supervisor does to a driver when it is asked to. */
-export type Action = "start" | "stop" | "restart" | "upgrade" | "faults" | "kill";
+export type Action = "start" | "stop" | "restart" | "upgrade" | "faults" | "withdraw" | "kill";
 
 /** No supervisor answers there. */
 export class UnreachableError extends UserError {

@@ -88,6 +88,8 @@ export interface CompileOptions {
   packages?: readonly string[];
   /** A version of the same driver that has been compiled: what they share is not compiled again. */
   like?: Version;
+  /** It runs but once: a process of it compiles for itself what the other does not share. */
+  once?: boolean;
   /** Ends it. */
   signal?: AbortSignal;
 }
@@ -175,7 +177,7 @@ async function takePackages(
 export async function compile(
   files: HostFiles,
   version: Version,
-  { packages = [], like, signal }: CompileOptions = {},
+  { packages = [], like, once = false, signal }: CompileOptions = {},
 ): Promise<void> {
   await makeCache(files, version, { like, signal });
   if (packages.length > 0) await takePackages(files, version, { packages, signal });
@@ -186,7 +188,7 @@ export async function compile(
   const [graph, compiled] = await Promise.all([
     run(["info", "--json", ...flags, files.main], "piped"),
     // The host imports the driver by itself, but what is imported like that may be missing or wrong.
-    run(["cache", ...flags, files.main, ...sources], "null"),
+    once && like ? undefined : run(["cache", ...flags, files.main, ...sources], "null"),
   ]);
   if (graph.code === 0) {
     const { modules } = JSON.parse(graph.stdout) as ModuleGraph;
@@ -194,7 +196,7 @@ export async function compile(
     await checkPackages(modules, version.packages);
     version.modules = modulesWithMaps(modules);
   }
-  const failed = [graph, compiled].find(({ code }) => code !== 0);
+  const failed = [graph, compiled].find((ran) => ran !== undefined && ran.code !== 0);
   if (!failed) return;
   const said = cleanStack(failed.stderr, version).trim();
   throw new UserError(

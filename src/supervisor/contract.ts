@@ -73,6 +73,11 @@ export interface Fleet {
    * ready, or its turn does not come within a minute.
    */
   inject(name: string, options: InjectOptions): Promise<{ from: string; to: string }>;
+  /**
+   * Takes away the fault that runs: the next that waits for its turn has it, or else the version before takes over.
+   * Resolves at once; throws `conflict` if none runs.
+   */
+  withdraw(name: string): Promise<void>;
   /** Has the process end in that way, as a fault would. Resolves at once. */
   kill(name: string, how: KillWay): Promise<void>;
 }

@@ -135,6 +135,11 @@ export class DriverFleet implements Fleet, AsyncDisposable {
     return await asked(driver.upgrade(from, { label, ms }));
   }
 
+  withdraw(name: string): Promise<void> {
+    this.#find(name).withdraw();
+    return Promise.resolve();
+  }
+
   kill(name: string, how: KillWay): Promise<void> {
     this.#find(name).kill(how);
     return Promise.resolve();

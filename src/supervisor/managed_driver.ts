@@ -190,6 +190,11 @@ export class ManagedDriver implements AsyncDisposable {
     }
   }
 
+  /** Takes away the fault that runs. */
+  withdraw(): void {
+    this.#supervisor.withdraw();
+  }
+
   kill(how: KillWay): void {
     this.#supervisor.kill(how);
   }
@@ -301,7 +306,7 @@ export class ManagedDriver implements AsyncDisposable {
     }
   }
 
-  async #takeVersion(options?: UpgradeOptions): Promise<Version> {
+  async #takeVersion(options?: UpgradeOptions, fault?: InjectedFault): Promise<Version> {
     const { driver, driverFolder, packages, grant: { port } } = this.#manifest;
     const program = port?.kind === "raw" ? port.program : undefined;
     const version = await this.#options.versions.take(
@@ -309,8 +314,9 @@ export class ManagedDriver implements AsyncDisposable {
       options,
     );
     const { signal } = this.#over;
-    await compile(this.#options.files, version, { packages, like: this.#first, signal });
-    return version;
+    const once = fault !== undefined;
+    await compile(this.#options.files, version, { packages, like: this.#first, once, signal });
+    return { ...version, fault };
   }
 
   /** Takes another version and has it replace the running one; then clears away those that are of no use. */
@@ -321,7 +327,7 @@ export class ManagedDriver implements AsyncDisposable {
   ): Promise<{ from: string; to: string }> {
     const from = supervisor.view.version.id;
     try {
-      const version: Version = { ...await this.#takeVersion(options), fault };
+      const version = await this.#takeVersion(options, fault);
       await supervisor.upgrade(version);
       if (!fault) this.#version = version;
       return { from, to: version.id };

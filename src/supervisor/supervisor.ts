@@ -26,6 +26,9 @@ const PROBATION = 3000;
 /** How long a version with a fault that is ready waits for its turn, milliseconds. */
 const TURN = 60_000;
 
+/** Why a process with a fault that was taken away is replaced by one without. */
+const WITHDRAWN = "its fault was taken away";
+
 /** Wait before a spare that ended by itself is replaced, milliseconds. */
 const SPARE_RETRY = 5000;
 
@@ -127,6 +130,8 @@ export class Supervisor implements AsyncDisposable {
   #dmaFault?: Reason;
   /** A process of another version that is made ready, or waits for its turn. */
   #candidate?: DriverProcess;
+  /** Has a fault that the next may replace. */
+  #withdrawn?: DriverProcess;
   #trial?: Trial;
   #life?: Promise<void>;
   /** Settles with the next process that becomes ready, or the end of all. */
@@ -239,6 +244,22 @@ export class Supervisor implements AsyncDisposable {
   }
 
   /**
+   * Takes away the fault that runs. One that waits for its turn has it at once, or else the version before takes
+   * over, as after a restart; so it is too if that which waits comes to nothing.
+   * @throws {FleetError} `conflict` if none runs.
+   */
+  withdraw(): void {
+    const { name } = this.#manifest;
+    if (!this.#process?.version.fault) {
+      throw new FleetError("conflict", `${name} runs without an injected fault`);
+    }
+    if (this.#candidate?.version.fault) {
+      this.#withdrawn = this.#process;
+      this.#noteChange();
+    } else this.#ask({ kind: "restart", text: WITHDRAWN });
+  }
+
+  /**
    * @param version What is to replace it: one with a fault does so in its turn.
    * @throws {FleetError} `conflict` unless the running process may be replaced by that version.
    */
@@ -280,6 +301,9 @@ export class Supervisor implements AsyncDisposable {
       const { text } = processReason(await process.ended, version);
       const why = gone ?? early ?? `the new version does not start: ${text}`;
       this.#tellRefused(version, { from, state: "refused", text: why });
+      if (this.#withdrawn && this.#withdrawn === this.#process) {
+        this.#ask({ kind: "restart", text: WITHDRAWN });
+      }
       if (!gone && early) throw new FleetError("conflict", early);
       const what = fault ? `inject a fault into ${name}` : `upgrade ${name}`;
       throw new FleetError("failed", `Cannot ${what}: ${why}`);
@@ -724,7 +748,7 @@ export class Supervisor implements AsyncDisposable {
   get #occupied(): string | undefined {
     const { name } = this.#manifest;
     const fault = this.#process?.version.fault;
-    if (fault) {
+    if (fault && this.#process !== this.#withdrawn) {
       return `${name} runs with an injected fault (${fault.label}): wait for its end, or restart ${name}`;
     }
     return this.#state === "running" ? undefined : `${name} is ${this.#state}, not running`;

@@ -248,6 +248,10 @@ export class FakeFleet implements Fleet {
     return { from: "a1b2c3d4e5f60718", to: "0011223344556677" };
   }
 
+  withdraw(name: string): Promise<void> {
+    return this.#do(name, "withdraw the fault of", { fault: null });
+  }
+
   kill(name: string, how: KillWay): Promise<void> {
     return this.#do(name, `kill (${how})`, {});
   }

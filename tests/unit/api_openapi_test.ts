@@ -164,6 +164,7 @@ Deno.test("openapi: has every operation, and the server has each", async () => {
       "post /api/v1/drivers/{name}/start",
       "post /api/v1/drivers/{name}/stop",
       "post /api/v1/drivers/{name}/upgrade",
+      "post /api/v1/drivers/{name}/withdraw",
       "post /api/v1/entries",
     ],
   );

@@ -118,6 +118,8 @@ Deno.test("api: actions reach the fleet, and answer with the driver", async () =
   }
   const { fault } = driverSchema.parse(await (await api.ask("/api/v1/drivers/e1000")).json());
   assertEquals(fault, { label: "stuck STATUS", version: "0011223344556677" });
+  const withdrawn = await post("e1000/withdraw");
+  assertEquals([withdrawn.status, driverSchema.parse(await withdrawn.json()).fault], [202, null]);
   const killed = await post("e1000/kill", { how: "stall" });
   assertEquals([killed.status, (await killed.json()).name], [202, "e1000"]);
   await (await post("e1000/kill")).body?.cancel();
@@ -129,6 +131,7 @@ Deno.test("api: actions reach the fleet, and answer with the driver", async () =
     "upgrade e1000",
     "inject (stuck STATUS) from /tmp/other for 5000 ms into e1000",
     "inject (stuck STATUS) from its own into e1000",
+    "withdraw the fault of e1000",
     "kill (stall) e1000",
     "kill (kill) e1000",
   ]);

@@ -54,10 +54,29 @@ function seen(given: Partial<Seen> = {}): Seen {
 }
 
 const EXCEPTION: Reason = { kind: "exception", text: "Error: no more\nat driver.ts:1" };
+const REPLACED: Reason = { kind: "upgrade", text: "version 2 takes over", fault: "the first" };
 const TAKEN: Reason = { kind: "operator", text: "restarted on request" };
 
 const CASES: { name: string; seen: Seen; outcome: Outcome }[] = [
   { name: "nothing, of a change of source", seen: seen(), outcome: "nothing" },
+  {
+    name: "nothing, of one that the next replaced: what comes after that is the next one's",
+    seen: seen({
+      label: "the first",
+      events: [ended(2000, REPLACED)],
+      words: words(5000, (after) => ({ gap: after > 2500 ? 900 : 30 })),
+    }),
+    outcome: "nothing",
+  },
+  {
+    name: "a delay, of one that another was replaced by",
+    seen: seen({
+      label: "the second",
+      events: [ended(0, REPLACED)],
+      words: words(5000, (after) => ({ gap: after > 2500 ? 900 : 30 })),
+    }),
+    outcome: "delay",
+  },
   { name: "its time never came", seen: seen({ tells: true }), outcome: "unreached" },
   {
     name: "it came, and nobody saw anything",

@@ -50,6 +50,52 @@ for (const spare of [true, false]) {
   });
 }
 
+Deno.test("a fault that is taken away is followed by the next that waits, with no other process between", async () => {
+  await using run = await faulty({ spare: true });
+  const { supervisor, told } = run;
+  await run.next("recovered");
+  const begun = told.length;
+  const second = supervisor.upgrade(await run.version("two", "second"));
+  const pid = await run.process("two");
+  supervisor.withdraw();
+  await second;
+  await run.next("ready");
+  await run.next("recovered");
+  assertEquals([supervisor.view.pid, supervisor.view.fault?.label], [pid, "second"]);
+  assertEquals(told.slice(begun), [
+    "ended upgrade",
+    "starting two, which waited",
+    "fault injected second",
+    "ready",
+    "recovered",
+  ]);
+  // Its own end is found as any other's.
+  supervisor.kill("kill");
+  await run.next("starting plain, which waited");
+  assertEquals(supervisor.view.restarts.total, 1);
+});
+
+Deno.test("a fault that is taken away, with none that waits, is followed by the version before", async () => {
+  await using run = await faulty({ spare: true });
+  run.supervisor.withdraw();
+  await run.next("ended operator");
+  await run.next("starting plain, which waited");
+  await run.next("ready");
+  assertThrows(() => run.supervisor.withdraw(), FleetError, "e1000 runs without an injected fault");
+});
+
+Deno.test("a fault that is taken away for one that comes to nothing is followed by the version before", async () => {
+  await using run = await faulty({ spare: true });
+  const second = run.supervisor.upgrade(await run.version("slow", "second"));
+  const answer = refusal(second);
+  const pid = await run.process("slow");
+  run.supervisor.withdraw();
+  Deno.kill(pid);
+  assertEquals((await answer)[0], "failed");
+  await run.next("ended operator");
+  await run.next("starting plain, which waited");
+});
+
 Deno.test("a fault that is asked for in a recovery waits for its end", async () => {
   await using run = await faulty({ spare: true });
   run.supervisor.kill("kill");

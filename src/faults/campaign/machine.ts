@@ -188,7 +188,7 @@ class Target implements AsyncDisposable {
     return await (await this.#run.client()).get<Driver>(`drivers/${this.#name}`);
   }
 
-  async act(action: "faults" | "restart", body?: { [key: string]: unknown }): Promise<void> {
+  async act(action: "faults" | "restart" | "withdraw", body?: { [key: string]: unknown }): Promise<void> {
     await (await this.#run.client()).act(this.#name, action, body);
   }
 
@@ -307,7 +307,7 @@ export class Machine implements AsyncDisposable {
   }
 
   /** Asks something of the driver's supervisor. @throws {UserError} with what that says. */
-  async act(action: "faults" | "restart", body?: { [key: string]: unknown }): Promise<void> {
+  async act(action: "faults" | "restart" | "withdraw", body?: { [key: string]: unknown }): Promise<void> {
     await this.#target.act(action, body);
   }
 

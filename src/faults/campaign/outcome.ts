@@ -90,6 +90,8 @@ export interface Seen {
   refused?: string;
   /** Whether it came with a process that took over from another, rather than to the one that ran. */
   takesOver: boolean;
+  /** The label that its process's end carries; undefined for an act. */
+  label?: string;
   /** Whether the driver says when the fault is committed. */
   tells: boolean;
   /** Of the driver, in order. Its end on request is the fault being taken away, as nothing had ended its process. */
@@ -123,6 +125,11 @@ export interface Judgement {
   report: string | null;
   /** What says most of it, in a line; empty if nothing happened. */
   text: string;
+}
+
+/** Whether a process with a fault was replaced by one with the next. */
+function isReplaced({ kind, fault }: Reason, label: string | undefined): boolean {
+  return kind === "upgrade" && fault !== undefined && fault === label;
 }
 
 function time(event: Event): number {
@@ -197,7 +204,9 @@ export function judge(seen: Seen, usual: Usual): Judgement {
     reason.kind !== "operator" && reason.kind !== "upgrade"
   );
   const end = ends.at(0);
-  const asked = own.find((event) => event.type === "ended" && event.reason.kind === "operator");
+  const asked = own.find((event) =>
+    event.type === "ended" && (event.reason.kind === "operator" || isReplaced(event.reason, seen.label))
+  );
   const taken = end || !asked ? undefined : time(asked);
   const told = own.find((event) => event.type === "log" && event.text.startsWith("fault "));
   const committed = told ? time(told) : seen.tells ? undefined : from;

@@ -70,7 +70,7 @@ interface Injection {
   models: string[];
   /** What was done, as it is done. */
   says: string[];
-  seen: Pick<Seen, "from" | "refused" | "takesOver" | "tells">;
+  seen: Pick<Seen, "from" | "refused" | "takesOver" | "tells" | "label">;
   /** The event with which it begins, by id. */
   id: number;
   /** The label that events of its process carry; undefined for an act. */
@@ -189,8 +189,9 @@ class Work {
     let current = await this.#begin(plans[0], Promise.resolve());
     for (const [index, { number }] of plans.entries()) {
       const following = plans.at(index + 1);
-      const watched = this.#watch(current);
-      // The supervisor holds it until the driver stands again: meanwhile it is compiled and started.
+      const chained = following !== undefined && apart(following).inside.length > 0;
+      const watched = this.#watch(current, { chained });
+      // The supervisor holds it until its turn: meanwhile it is compiled and started.
       const next = following && this.#begin(following, watched.then(() => {}));
       next?.catch(() => {});
       const stands = await watched;
@@ -265,7 +266,7 @@ class Work {
       await Deno.remove(folder, { recursive: true });
     }
     const { id, time } = await run.next("fault", { where: (event) => event.label === label });
-    const seen = { from: Date.parse(time), takesOver: true, tells: tells(inside) };
+    const seen = { from: Date.parse(time), takesOver: true, tells: tells(inside), label };
     return { id, label, says: [says], seen };
   }
 
@@ -283,15 +284,27 @@ class Work {
     await begun.over;
   }
 
-  /** Waits for the end of an injection, or ends it. Whether the driver stands again, or might with the next spare. */
-  async #watch(injection: Injection): Promise<boolean> {
+  /**
+   * Waits for the end of an injection, or ends it. Whether the driver stands again, or might with the next spare.
+   * @param options `chained`: what comes next is a version with a fault too.
+   */
+  async #watch(injection: Injection, { chained }: { chained: boolean }): Promise<boolean> {
     const { id, label, seen } = injection;
     if (seen.from === undefined) return true;
     const end = await this.#ended(injection);
     try {
-      if (!end && label !== undefined) await this.#machine.act("restart");
+      const { run, application } = this.#machine;
+      if (!end && label !== undefined) {
+        // Who has noticed nothing goes on with the next fault, and needs no driver without one in between.
+        if (chained && application.idle < WAITING_MS) {
+          await injection.over;
+          // One that ends by itself just then is found below.
+          await this.#machine.act("withdraw").catch(() => {});
+          const { reason } = await run.next("ended", { after: id, ms: STAND_MS });
+          if (reason.kind === "upgrade") return true;
+        } else await this.#machine.act("restart");
+      }
       await injection.over;
-      const { run } = this.#machine;
       await this.#carries(
         (end ?? run.events.findLast((event) => event.id > id && event.type === "ended"))?.id,
       );
