@@ -429,6 +429,8 @@ visit("is a true page without script", {
   await page.getByRole("heading", { name: "Reports of e1000" }).waitFor();
   await page.locator("tbody a").first().click();
   await page.getByRole("heading", { name: "e1000: exception" }).waitFor();
+  // Its heading is there before its rows are.
+  await page.waitForLoadState();
   assertEquals(
     await page.getByRole("region", { name: "Register accesses" }).locator("tbody tr").count(),
     4096,
