@@ -132,6 +132,11 @@ function isReplaced({ kind, fault }: Reason, label: string | undefined): boolean
   return kind === "upgrade" && fault !== undefined && fault === label;
 }
 
+/** Whether what a driver says is that it commits its fault, as `src/faults/inside/trigger.ts` has it say. */
+export function isCommitment({ text }: { text: string }): boolean {
+  return text.startsWith("fault ");
+}
+
 function time(event: Event): number {
   return Date.parse(event.time);
 }
@@ -208,7 +213,7 @@ export function judge(seen: Seen, usual: Usual): Judgement {
     event.type === "ended" && (event.reason.kind === "operator" || isReplaced(event.reason, seen.label))
   );
   const taken = end || !asked ? undefined : time(asked);
-  const told = own.find((event) => event.type === "log" && event.text.startsWith("fault "));
+  const told = own.find((event) => event.type === "log" && isCommitment(event));
   const committed = told ? time(told) : seen.tells ? undefined : from;
   const recovered = end && own.find((event) => event.type === "recovered" && event.id > end.id);
   // What it costs to have it take over, and to take it away, is not the fault's.

@@ -14,7 +14,15 @@ import { MODELS } from "../models/mod.ts";
 import type { Campaign, DriverFault, Together } from "../schema.ts";
 import { begin, fits } from "./act.ts";
 import { isDiskDriver, Machine } from "./machine.ts";
-import { HUNG_MS, isManifested, judge, type Judgement, type Seen, type Usual } from "./outcome.ts";
+import {
+  HUNG_MS,
+  isCommitment,
+  isManifested,
+  judge,
+  type Judgement,
+  type Seen,
+  type Usual,
+} from "./outcome.ts";
 import { appendRecord, type FaultRecord, mendRecords, readRecords } from "./record.ts";
 
 /** How long a fault is waited for that tells when it is committed, from when its driver is ready, milliseconds. */
@@ -333,7 +341,7 @@ class Work {
         const told = run.next("log", {
           after: id,
           ms: COMMIT_MS,
-          where: ({ text }) => text.startsWith("fault "),
+          where: isCommitment,
         });
         const committed = await first(told.then(() => true, () => false));
         if (isEnd(committed)) return committed;
