@@ -297,14 +297,15 @@ class Work {
    * @param options `chained`: what comes next is a version with a fault too.
    */
   async #watch(injection: Injection, { chained }: { chained: boolean }): Promise<boolean> {
-    const { id, label, seen } = injection;
+    const { id, label, together, seen } = injection;
     if (seen.from === undefined) return true;
     const end = await this.#ended(injection);
     try {
       const { run, application } = this.#machine;
       if (!end && label !== undefined) {
-        // Who has noticed nothing goes on with the next fault, and needs no driver without one in between.
-        if (chained && application.idle < WAITING_MS) {
+        // Who has noticed nothing goes on with the next fault, and needs no driver without one in between. What is to
+        // come during a recovery needs one.
+        if (chained && together !== "recovery" && application.idle < WAITING_MS) {
           await injection.over;
           // One that ends by itself just then is found below.
           await this.#machine.act("withdraw").catch(() => {});
