@@ -3,8 +3,9 @@
  * The network port: a netdev whose hardware is a driver process.
  *
  * Transmit: each frame's pages are mapped for the device and posted as bus
- * addresses. Receive: pages of our own, mapped once and reused while nobody
- * else holds them, are posted and come back filled. Payload is never copied
+ * addresses; where an IOMMU translates, short frames are copied into buffers that
+ * stay mapped. Receive: pages of our own, mapped once and reused while nobody
+ * else holds them, are posted and come back filled. Other payload is never copied
  * but for small frames. The device may write to a receive page at any time, so
  * headers are copied out before anything is decided by them, and no kernel
  * structure ever lies in such a page.
@@ -30,6 +31,13 @@
 #define R3_NET_RX	1
 
 #define R3_SEGMENTS	(MAX_SKB_FRAGS + 1)
+/*
+ * Where an IOMMU translates, frames to send up to this are copied: it takes longer
+ * to map and unmap one, as a strict domain has the IOMMU forget each at once. And
+ * the device sees no more of a page than the frame.
+ */
+#define R3_TX_COPY	2048
+#define R3_TX_COPIES	(PAGE_SIZE / R3_TX_COPY)	/* in a page */
 #define R3_RX_COPY	256	/* frames up to this are copied, their page stays posted */
 #define R3_RX_HEAD	128	/* of longer ones, this much is copied to find the headers in */
 #define R3_FRAME_MAX	(ETH_MAX_MTU + ETH_HLEN)	/* of a received frame, all its buffers */
@@ -47,6 +55,9 @@ struct r3_tx_frame {
 		u32 length;
 		bool page;
 	} segment[R3_SEGMENTS];
+	bool copied;			/* its only segment is in the buffer below */
+	void *copy;			/* R3_TX_COPY bytes that stay mapped; NULL without an IOMMU */
+	dma_addr_t copy_address;
 };
 
 struct r3_rx_page {
@@ -62,6 +73,7 @@ struct r3_net {
 	struct net_device *netdev;
 	struct napi_struct napi;
 	struct device *dev;			/* DMA is mapped for it */
+	bool confined;				/* by an IOMMU */
 	u32 size;				/* ring entries */
 	u32 max_segments;
 	netdev_features_t offered;		/* what the driver's device can do; under rtnl */
@@ -131,7 +143,7 @@ static void r3_tx_unmap(struct r3_net *net, struct r3_tx_frame *frame)
 {
 	u16 i;
 
-	for (i = 0; i < frame->segments; i++) {
+	for (i = 0; i < frame->segments && !frame->copied; i++) {
 		if (frame->segment[i].page)
 			dma_unmap_page(net->dev, frame->segment[i].address,
 				       frame->segment[i].length, DMA_TO_DEVICE);
@@ -140,6 +152,21 @@ static void r3_tx_unmap(struct r3_net *net, struct r3_tx_frame *frame)
 					 frame->segment[i].length, DMA_TO_DEVICE);
 	}
 	frame->segments = 0;
+	frame->copied = false;
+}
+
+/* Copies a frame that is short enough; false if it has to be mapped. */
+static bool r3_tx_copy(struct r3_net *net, struct r3_tx_frame *frame, struct sk_buff *skb)
+{
+	if (!frame->copy || skb->len > R3_TX_COPY || skb_is_gso(skb) ||
+	    skb_copy_bits(skb, 0, frame->copy, skb->len))
+		return false;
+	dma_sync_single_for_device(net->dev, frame->copy_address, skb->len, DMA_TO_DEVICE);
+	frame->segment[0].address = frame->copy_address;
+	frame->segment[0].length = skb->len;
+	frame->segments = 1;
+	frame->copied = true;
+	return true;
 }
 
 static int r3_tx_map(struct r3_net *net, struct r3_tx_frame *frame, struct sk_buff *skb)
@@ -238,7 +265,7 @@ static netdev_tx_t r3_net_xmit(struct sk_buff *skb, struct net_device *netdev)
 		goto drop;
 	id = net->free_frame[net->free_out & (net->size - 1)];
 	frame = &net->frame[id];
-	if (r3_tx_map(net, frame, skb))
+	if (!r3_tx_copy(net, frame, skb) && r3_tx_map(net, frame, skb))
 		goto drop;
 
 	net->free_out++;
@@ -838,6 +865,47 @@ static int r3_net_fill_pool(struct r3_net *net)
 	return 0;
 }
 
+/* Likewise. */
+static int r3_net_fill_copies(struct r3_net *net)
+{
+	u32 first, i;
+
+	for (first = 0; net->confined && first < net->size; first += R3_TX_COPIES) {
+		dma_addr_t address;
+		struct page *page;
+
+		if (net->frame[first].copy)
+			continue;
+		page = alloc_page(GFP_KERNEL | __GFP_ZERO);
+		if (!page)
+			return -ENOMEM;
+		address = dma_map_page(net->dev, page, 0, PAGE_SIZE, DMA_TO_DEVICE);
+		if (dma_mapping_error(net->dev, address)) {
+			__free_page(page);
+			return -ENOMEM;
+		}
+		for (i = 0; i < R3_TX_COPIES; i++) {
+			net->frame[first + i].copy = page_address(page) + i * R3_TX_COPY;
+			net->frame[first + i].copy_address = address + i * R3_TX_COPY;
+		}
+	}
+	return 0;
+}
+
+static void r3_net_free_copies(struct r3_net *net)
+{
+	u32 first;
+
+	for (first = 0; net->frame && first < net->size; first += R3_TX_COPIES) {
+		struct r3_tx_frame *frame = &net->frame[first];
+
+		if (!frame->copy)
+			continue;
+		dma_unmap_page(net->dev, frame->copy_address, PAGE_SIZE, DMA_TO_DEVICE);
+		__free_page(virt_to_page(frame->copy));
+	}
+}
+
 /* The rings begin to move: the interface has its settings. */
 static void r3_net_begin(struct r3_net *net, struct r3_grant *grant,
 			 const struct r3_net_attach *info)
@@ -905,6 +973,10 @@ static int r3_net_attach(struct r3_port *port, struct r3_grant *grant,
 	if (err)
 		return r3_refuse(grant->claim, err, "no memory for %u receive buffers",
 				 net->pool_size);
+	err = r3_net_fill_copies(net);
+	if (err)
+		return r3_refuse(grant->claim, err, "no memory for %u transmit buffers",
+				 net->size);
 
 	/*
 	 * The whole machine's network waits for who holds rtnl. A driver's thread
@@ -1026,6 +1098,7 @@ static void r3_net_free(struct r3_net *net)
 			r3_count(net->port.claim, R3_N_RX_BUFFERS, -1);
 		}
 	}
+	r3_net_free_copies(net);
 	kvfree(net->idle_page);
 	kvfree(net->pool);
 	kvfree(net->free_frame);
@@ -1107,6 +1180,7 @@ struct r3_port *r3_net_create(struct r3_claim *claim, const struct r3_port_net *
 	timer_setup(&net->refill_timer, r3_rx_refill_again, 0);
 
 	net->dev = &claim->dev->pdev->dev;
+	net->confined = claim->dev->confined;
 	net->size = args->ring_size;
 	net->pool_size = args->ring_size * R3_POOL_FACTOR;
 	net->port.ops = &r3_net_ops;
