@@ -30,6 +30,13 @@ export function claimWithPort({ ring = RING, name = "r3t%d" } = {}): RawClaim {
   return claim;
 }
 
+/** A frame to send: its token, its length, and the low words of its pieces' addresses. */
+export interface Frame {
+  token: number;
+  length: number;
+  addresses: number[];
+}
+
 /** A driver without a device: it takes what it is given and says what it is told to. */
 export class FakeDriver implements Disposable {
   readonly grant: RawGrant;
@@ -45,17 +52,19 @@ export class FakeDriver implements Disposable {
     this.grant.attachNet({ ...ATTACH, ...attach });
   }
 
-  /** Frames that the kernel wants sent: token and length of each. */
-  takeFrames(): { token: number; length: number }[] {
-    const frames: { token: number; length: number }[] = [];
+  /** Frames that the kernel wants sent. */
+  takeFrames(): Frame[] {
+    const frames: Frame[] = [];
+    let addresses: number[] = [];
     let length = 0;
     for (let left = this.tx.available(); left > 0; left--) {
       const at = this.tx.take();
       const word = this.tx.submissions[at + ENTRY.LENGTH_FLAGS];
       length += word & LENGTH_MASK;
+      addresses.push(this.tx.submissions[at + ENTRY.ADDRESS_LOW]);
       if ((word & LAST) === 0) continue;
-      frames.push({ token: this.tx.submissions[at + ENTRY.TOKEN], length });
-      length = 0;
+      frames.push({ token: this.tx.submissions[at + ENTRY.TOKEN], length, addresses });
+      [length, addresses] = [0, []];
     }
     return frames;
   }
@@ -126,8 +135,8 @@ export async function send(count: number, bytes = 100): Promise<void> {
 export async function frames(
   driver: FakeDriver,
   count: number,
-): Promise<{ token: number; length: number }[]> {
-  const found: { token: number; length: number }[] = [];
+): Promise<Frame[]> {
+  const found: Frame[] = [];
   await eventually(() => {
     found.push(...driver.takeFrames());
     return found.length >= count;

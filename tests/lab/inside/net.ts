@@ -258,6 +258,10 @@ await runCases({
     await send(3, 200);
     const sent = await frames(driver, 3);
     assertEquals(sent.map(({ length }) => length), [242, 242, 242]);
+    if (claim.status().iommu === 1) {
+      // In buffers of the port's, two to a page, rather than where they were.
+      for (const { addresses } of sent) assertEquals(addresses.map((address) => address % 2048), [0]);
+    }
     assertEquals(claim.status().counters.tx_frames, 3);
     driver.tx.complete(sent[1].token, 0);
     driver.tx.complete(sent[0].token, ERROR);
