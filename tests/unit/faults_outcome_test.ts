@@ -57,6 +57,9 @@ const EXCEPTION: Reason = { kind: "exception", text: "Error: no more\nat driver.
 const REPLACED: Reason = { kind: "upgrade", text: "version 2 takes over", fault: "the first" };
 const TAKEN: Reason = { kind: "operator", text: "restarted on request" };
 
+/** A long gap, half-way. */
+const LATE = words(5000, (after) => ({ gap: after > 2500 ? 900 : 30 }));
+
 const CASES: { name: string; seen: Seen; outcome: Outcome }[] = [
   { name: "nothing, of a change of source", seen: seen(), outcome: "nothing" },
   {
@@ -64,7 +67,7 @@ const CASES: { name: string; seen: Seen; outcome: Outcome }[] = [
     seen: seen({
       label: "the first",
       events: [ended(2000, REPLACED)],
-      words: words(5000, (after) => ({ gap: after > 2500 ? 900 : 30 })),
+      words: LATE,
     }),
     outcome: "nothing",
   },
@@ -73,7 +76,7 @@ const CASES: { name: string; seen: Seen; outcome: Outcome }[] = [
     seen: seen({
       label: "the second",
       events: [ended(0, REPLACED)],
-      words: words(5000, (after) => ({ gap: after > 2500 ? 900 : 30 })),
+      words: LATE,
     }),
     outcome: "delay",
   },

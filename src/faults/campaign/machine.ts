@@ -1,5 +1,6 @@
 /** A lab in which faults are injected: the driver with its application, and a twin that nothing is done to. */
 import { buildFaults } from "../../build.ts";
+import type { Action } from "../../client/api_client.ts";
 import { UserError } from "../../error.ts";
 import { checkout } from "../../lab/checkout.ts";
 import { CHECKOUT } from "../../lab/guest.ts";
@@ -188,7 +189,7 @@ class Target implements AsyncDisposable {
     return await (await this.#run.client()).get<Driver>(`drivers/${this.#name}`);
   }
 
-  async act(action: "faults" | "restart" | "withdraw", body?: { [key: string]: unknown }): Promise<void> {
+  async act(action: Action, body?: { [key: string]: unknown }): Promise<void> {
     await (await this.#run.client()).act(this.#name, action, body);
   }
 
@@ -307,7 +308,7 @@ export class Machine implements AsyncDisposable {
   }
 
   /** Asks something of the driver's supervisor. @throws {UserError} with what that says. */
-  async act(action: "faults" | "restart" | "withdraw", body?: { [key: string]: unknown }): Promise<void> {
+  async act(action: Action, body?: { [key: string]: unknown }): Promise<void> {
     await this.#target.act(action, body);
   }
 

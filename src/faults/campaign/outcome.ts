@@ -94,7 +94,7 @@ export interface Seen {
   label?: string;
   /** Whether the driver says when the fault is committed. */
   tells: boolean;
-  /** Of the driver, in order. Its end on request is the fault being taken away, as nothing had ended its process. */
+  /** Of the driver, in order. Its end on request, or by the next fault, is the fault being taken away. */
   events: readonly Event[];
   words: readonly Word[];
   /** Of the twin: what its supervisor and its application told, and for how long that has done nothing by now, milliseconds. */

@@ -78,7 +78,7 @@ interface Injection {
   models: string[];
   /** What was done, as it is done. */
   says: string[];
-  seen: Pick<Seen, "from" | "refused" | "takesOver" | "tells" | "label">;
+  seen: Pick<Seen, "from" | "refused" | "takesOver" | "tells">;
   /** The event with which it begins, by id. */
   id: number;
   /** The label that events of its process carry; undefined for an act. */
@@ -274,7 +274,7 @@ class Work {
       await Deno.remove(folder, { recursive: true });
     }
     const { id, time } = await run.next("fault", { where: (event) => event.label === label });
-    const seen = { from: Date.parse(time), takesOver: true, tells: tells(inside), label };
+    const seen = { from: Date.parse(time), takesOver: true, tells: tells(inside) };
     return { id, label, says: [says], seen };
   }
 
@@ -307,8 +307,10 @@ class Work {
         // come during a recovery needs one.
         if (chained && together !== "recovery" && application.idle < WAITING_MS) {
           await injection.over;
-          // One that ends by itself just then is found below.
-          await this.#machine.act("withdraw").catch(() => {});
+          // One that has ended by itself just then is refused, and its end found below.
+          await this.#machine.act("withdraw").catch((error) => {
+            if (!(error instanceof UserError)) throw error;
+          });
           const { reason } = await run.next("ended", { after: id, ms: STAND_MS });
           if (reason.kind === "upgrade") return true;
         } else await this.#machine.act("restart");
@@ -372,7 +374,7 @@ class Work {
 
   /** Tells what became of an injection, by all that was seen until the next. */
   async #look(
-    { seen }: Injection,
+    { seen, label }: Injection,
     { until, stands }: { until?: number; stands: boolean },
   ): Promise<Judgement> {
     const { events, run, twin, application, control } = this.#machine;
@@ -382,6 +384,7 @@ class Work {
     const within = ({ time }: { time: string }) => Date.parse(time) >= from && Date.parse(time) < to;
     const judgement = judge({
       ...seen,
+      label,
       events: events.filter(within),
       words: application.words,
       twin: {
