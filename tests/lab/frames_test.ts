@@ -17,10 +17,12 @@ async function received(lab: Lab): Promise<number> {
 
 /**
  * Frames that the peer sends in vain: how many of them the interface counts. The card is emulated to be
- * deaf for a second after its filters change, so that is waited for first.
+ * deaf for a second after its filters change, and the peer's may be without a link for two after its MTU
+ * has changed, so both are waited for first.
  */
 async function heard(lab: Lab, line: string): Promise<number> {
   await new Promise((resolve) => setTimeout(resolve, 1500));
+  await sh(lab, `ping -q -c 1 -w 10 ${PEER}`);
   const before = await received(lab);
   await sh(lab, `ip netns exec peer ${line} > /dev/null || true`);
   return await received(lab) - before;
