@@ -2,7 +2,7 @@
 /*
  * The network port: a netdev whose hardware is a driver process.
  *
- * Transmit: each frame's pages are mapped for the device and posted as bus
+ * Transmit: each frame's memory is mapped for the device and posted as bus
  * addresses; where an IOMMU translates, short frames are copied into buffers that
  * stay mapped. Receive: pages of our own, mapped once and reused while nobody
  * else holds them, are posted and come back filled. Other payload is never copied
@@ -18,6 +18,7 @@
 #include <linux/if_vlan.h>
 #include <linux/netdevice.h>
 #include <linux/rtnetlink.h>
+#include <linux/scatterlist.h>
 #include <linux/skbuff.h>
 #include <linux/slab.h>
 #include <linux/string.h>
@@ -49,13 +50,8 @@ struct r3_tx_frame {
 	struct sk_buff *skb;
 	u16 sequence;			/* in the token: tells reuses of an id apart */
 	u16 entries;			/* submissions it took */
-	u16 segments;
-	struct {
-		dma_addr_t address;
-		u32 length;
-		bool page;
-	} segment[R3_SEGMENTS];
-	bool copied;			/* its only segment is in the buffer below */
+	u16 pieces;			/* of its memory that are mapped; 0 if it was copied */
+	struct scatterlist sg[R3_SEGMENTS];
 	void *copy;			/* R3_TX_COPY bytes that stay mapped; NULL without an IOMMU */
 	dma_addr_t copy_address;
 };
@@ -141,18 +137,9 @@ static bool r3_tx_has_room(const struct r3_net *net)
 
 static void r3_tx_unmap(struct r3_net *net, struct r3_tx_frame *frame)
 {
-	u16 i;
-
-	for (i = 0; i < frame->segments && !frame->copied; i++) {
-		if (frame->segment[i].page)
-			dma_unmap_page(net->dev, frame->segment[i].address,
-				       frame->segment[i].length, DMA_TO_DEVICE);
-		else
-			dma_unmap_single(net->dev, frame->segment[i].address,
-					 frame->segment[i].length, DMA_TO_DEVICE);
-	}
-	frame->segments = 0;
-	frame->copied = false;
+	if (frame->pieces)
+		dma_unmap_sg(net->dev, frame->sg, frame->pieces, DMA_TO_DEVICE);
+	frame->pieces = 0;
 }
 
 /* Copies a frame that is short enough; false if it has to be mapped. */
@@ -162,42 +149,27 @@ static bool r3_tx_copy(struct r3_net *net, struct r3_tx_frame *frame, struct sk_
 	    skb_copy_bits(skb, 0, frame->copy, skb->len))
 		return false;
 	dma_sync_single_for_device(net->dev, frame->copy_address, skb->len, DMA_TO_DEVICE);
-	frame->segment[0].address = frame->copy_address;
-	frame->segment[0].length = skb->len;
-	frame->segments = 1;
-	frame->copied = true;
+	sg_dma_address(frame->sg) = frame->copy_address;
+	sg_dma_len(frame->sg) = skb->len;
 	return true;
 }
 
+/*
+ * Map a frame, all of it at once: an IOMMU then has one range to forget, where it
+ * would have one for each piece. Returns how many bus addresses that makes, or 0.
+ */
 static int r3_tx_map(struct r3_net *net, struct r3_tx_frame *frame, struct sk_buff *skb)
 {
-	u32 length = skb_headlen(skb);
-	dma_addr_t address;
-	int i;
+	int pieces, mapped;
 
-	frame->segments = 0;
-	if (length) {
-		address = dma_map_single(net->dev, skb->data, length, DMA_TO_DEVICE);
-		if (dma_mapping_error(net->dev, address))
-			return -ENOMEM;
-		frame->segment[frame->segments].page = false;
-		frame->segment[frame->segments].length = length;
-		frame->segment[frame->segments++].address = address;
-	}
-	for (i = 0; i < skb_shinfo(skb)->nr_frags; i++) {
-		const skb_frag_t *frag = &skb_shinfo(skb)->frags[i];
-
-		length = skb_frag_size(frag);
-		address = skb_frag_dma_map(net->dev, frag, 0, length, DMA_TO_DEVICE);
-		if (dma_mapping_error(net->dev, address)) {
-			r3_tx_unmap(net, frame);
-			return -ENOMEM;
-		}
-		frame->segment[frame->segments].page = true;
-		frame->segment[frame->segments].length = length;
-		frame->segment[frame->segments++].address = address;
-	}
-	return 0;
+	sg_init_table(frame->sg, skb_shinfo(skb)->nr_frags + 1);
+	pieces = skb_to_sgvec(skb, frame->sg, 0, skb->len);
+	if (pieces <= 0)
+		return 0;
+	mapped = dma_map_sg(net->dev, frame->sg, pieces, DMA_TO_DEVICE);
+	if (mapped)
+		frame->pieces = pieces;
+	return mapped;
 }
 
 /*
@@ -251,9 +223,10 @@ static netdev_tx_t r3_net_xmit(struct sk_buff *skb, struct net_device *netdev)
 {
 	struct r3_net *net = r3_net_priv(netdev);
 	struct r3_tx_frame *frame;
+	struct scatterlist *sg;
 	u32 flags, token, id;
 	u64 context = 0;
-	u16 i;
+	int mapped, i;
 
 	if (unlikely(!net->carrying || !r3_tx_has_room(net))) {
 		netif_stop_queue(netdev);
@@ -265,19 +238,20 @@ static netdev_tx_t r3_net_xmit(struct sk_buff *skb, struct net_device *netdev)
 		goto drop;
 	id = net->free_frame[net->free_out & (net->size - 1)];
 	frame = &net->frame[id];
-	if (!r3_tx_copy(net, frame, skb) && r3_tx_map(net, frame, skb))
+	mapped = r3_tx_copy(net, frame, skb) ? 1 : r3_tx_map(net, frame, skb);
+	if (!mapped)
 		goto drop;
 
 	net->free_out++;
 	frame->sequence++;
-	frame->entries = frame->segments + !!flags;
+	frame->entries = mapped + !!flags;
 	token = r3_token(id, frame->sequence);
 	if (flags)
 		r3_channel_submit(net->tx, context, skb->len | R3_ENTRY_CONTEXT | flags, token);
-	for (i = 0; i < frame->segments; i++)
-		r3_channel_submit(net->tx, frame->segment[i].address,
-				  frame->segment[i].length | flags |
-				  (i + 1 == frame->segments ? R3_ENTRY_LAST : 0), token);
+	for_each_sg(frame->sg, sg, mapped, i)
+		r3_channel_submit(net->tx, sg_dma_address(sg),
+				  sg_dma_len(sg) | flags | (i + 1 == mapped ? R3_ENTRY_LAST : 0),
+				  token);
 	skb_tx_timestamp(skb);
 	/*
 	 * The frame is reaped from here on, even before it is shown if the driver
@@ -357,25 +331,31 @@ static int r3_tx_reap(struct r3_net *net, int budget)
 	return count;
 }
 
+/* ---- pages that stay mapped ---- */
+
+/* Zeroed: a driver that lies about a length shows nobody anything of the kernel's. */
+static struct page *r3_net_page(struct r3_net *net, enum dma_data_direction direction, gfp_t gfp,
+				dma_addr_t *address)
+{
+	struct page *page = alloc_page(gfp | __GFP_ZERO | __GFP_NOWARN);
+
+	if (!page)
+		return NULL;
+	*address = dma_map_page(net->dev, page, 0, PAGE_SIZE, direction);
+	if (dma_mapping_error(net->dev, *address)) {
+		__free_page(page);
+		return NULL;
+	}
+	return page;
+}
+
 /* ---- receive ---- */
 
 static int r3_rx_page_fill(struct r3_net *net, struct r3_rx_page *slot, gfp_t gfp)
 {
-	/* Zeroed: a driver that lies about a length shows its reader nothing of the kernel's. */
-	struct page *page = alloc_page(gfp | __GFP_ZERO | __GFP_NOWARN);
-	dma_addr_t address;
-
-	if (!page)
-		return -ENOMEM;
-	address = dma_map_page(net->dev, page, 0, PAGE_SIZE, DMA_FROM_DEVICE);
-	if (dma_mapping_error(net->dev, address)) {
-		__free_page(page);
-		return -ENOMEM;
-	}
-	slot->page = page;
-	slot->address = address;
+	slot->page = r3_net_page(net, DMA_FROM_DEVICE, gfp, &slot->address);
 	slot->dirty = 0;
-	return 0;
+	return slot->page ? 0 : -ENOMEM;
 }
 
 static void r3_rx_page_empty(struct r3_net *net, struct r3_rx_page *slot)
@@ -876,14 +856,9 @@ static int r3_net_fill_copies(struct r3_net *net)
 
 		if (net->frame[first].copy)
 			continue;
-		page = alloc_page(GFP_KERNEL | __GFP_ZERO);
+		page = r3_net_page(net, DMA_TO_DEVICE, GFP_KERNEL, &address);
 		if (!page)
 			return -ENOMEM;
-		address = dma_map_page(net->dev, page, 0, PAGE_SIZE, DMA_TO_DEVICE);
-		if (dma_mapping_error(net->dev, address)) {
-			__free_page(page);
-			return -ENOMEM;
-		}
 		for (i = 0; i < R3_TX_COPIES; i++) {
 			net->frame[first + i].copy = page_address(page) + i * R3_TX_COPY;
 			net->frame[first + i].copy_address = address + i * R3_TX_COPY;
