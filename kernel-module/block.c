@@ -636,11 +636,11 @@ static void r3_block_kick(struct r3_port *port, u32 channels)
 		if (wrong)
 			r3_grant_fail(grant, R3_END_PROTOCOL, "request ring %u: %s", i, wrong);
 	}
-	if (unlikely(READ_ONCE(block->failures) >= R3_MOST_FAILURES) && !READ_ONCE(block->blamed)) {
+	if (unlikely(READ_ONCE(block->failures) >= R3_MOST_FAILURES) &&
+	    !READ_ONCE(block->blamed) &&
+	    r3_grant_fail(grant, R3_END_FAILING, "it failed %u requests in a row",
+			  READ_ONCE(block->failures)))
 		WRITE_ONCE(block->blamed, true);
-		r3_grant_fail(grant, R3_END_FAILING, "it failed %u requests in a row",
-			      READ_ONCE(block->failures));
-	}
 }
 
 /* ---- requests that a driver keeps ---- */

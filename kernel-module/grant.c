@@ -202,18 +202,19 @@ static void r3_grant_end_work(struct work_struct *work)
 	r3_grant_put(grant);
 }
 
-void r3_grant_fail(struct r3_grant *grant, u32 reason, const char *format, ...)
+bool r3_grant_fail(struct r3_grant *grant, u32 reason, const char *format, ...)
 {
 	va_list list;
 
 	if (atomic_cmpxchg(&grant->failed, 0, 1))
-		return;
+		return false;
 	grant->fail_reason = reason;
 	va_start(list, format);
 	vscnprintf(grant->fail_text, sizeof(grant->fail_text), format, list);
 	va_end(list);
 	r3_grant_get(grant);
 	queue_work(r3_workqueue, &grant->end_work);
+	return true;
 }
 
 /*

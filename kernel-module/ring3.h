@@ -233,8 +233,11 @@ void r3_grant_get(struct r3_grant *grant);
 void r3_grant_put(struct r3_grant *grant);
 /* Quiet the device, then take everything back. Caller holds dev->lock. */
 void r3_grant_end(struct r3_grant *grant, u32 reason, const char *text);
-/* End the grant, for what its driver did or did not do. Any context; the first call wins. */
-__printf(3, 4) void r3_grant_fail(struct r3_grant *grant, u32 reason, const char *format, ...);
+/*
+ * End the grant, for what its driver did or did not do. Any context; the first
+ * call wins, and returns true.
+ */
+__printf(3, 4) bool r3_grant_fail(struct r3_grant *grant, u32 reason, const char *format, ...);
 /* The counters of a grant's rings. Caller holds dev->lock. */
 void r3_grant_channels(const struct r3_grant *grant, struct r3_channels *out);
 void r3_grant_event(struct r3_grant *grant, u32 event);
