@@ -63,7 +63,7 @@ void r3_grant_event(struct r3_grant *grant, u32 event)
 	/* As in r3_grant_wake(). */
 	smp_mb__after_atomic();
 	r3_stall_watch(grant);
-	wake_up_all(&grant->wait);
+	r3_wait_wake(grant);
 }
 
 void r3_grant_wake(struct r3_grant *grant)
@@ -76,7 +76,7 @@ void r3_grant_wake(struct r3_grant *grant)
 	r3_stall_watch(grant);
 	/* The barrier above is what this needs. */
 	if (waitqueue_active(&grant->wait))
-		wake_up_all(&grant->wait);
+		r3_wait_wake(grant);
 }
 
 /*

@@ -42,7 +42,7 @@ static irqreturn_t r3_irq_handler(int irq, void *data)
 	 */
 	smp_mb__after_atomic();
 	r3_stall_watch(grant);
-	wake_up_all(&grant->wait);
+	r3_wait_wake(grant);
 	return IRQ_HANDLED;
 }
 

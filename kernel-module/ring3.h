@@ -220,6 +220,8 @@ struct r3_grant {
 	wait_queue_head_t wait;		/* WAIT sleeps here */
 	atomic_t events;		/* R3_EVENT_CONFIG, R3_EVENT_SIGNAL */
 	struct r3_stall stall;
+	u64 woken;			/* when, since it last went to sleep; 0: not yet */
+	u32 wake_ns;			/* what being woken takes */
 	u32 busy_poll_ns;		/* how long WAIT looks before it sleeps; see wait.c */
 
 	struct work_struct end_work;	/* ends the grant from atomic context */
@@ -299,6 +301,8 @@ void r3_dma_unmap_all(struct r3_grant *grant);
 /* ---- WAIT (wait.c) ---- */
 
 long r3_wait(struct r3_grant *grant, void __user *arg);
+/* Any context. Whoever calls sees to it that either it or WAIT sees the other's store. */
+void r3_wait_wake(struct r3_grant *grant);
 
 /* ---- I/O ports (pio.c) ---- */
 

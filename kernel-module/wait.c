@@ -62,29 +62,60 @@ static bool r3_wait_schedule(struct r3_wait_time *time)
 	return time->left;
 }
 
+/* ---- being woken ---- */
+
+#define R3_WAKE_MOST_NS		NSEC_PER_MSEC
+
+/* Wake the driver, and keep when: WAIT learns what it takes. */
+void r3_wait_wake(struct r3_grant *grant)
+{
+	if (waitqueue_active(&grant->wait) && !READ_ONCE(grant->woken))
+		WRITE_ONCE(grant->woken, local_clock());
+	wake_up_all(&grant->wait);
+}
+
+static void r3_wake_learn(struct r3_grant *grant)
+{
+	u64 woken = READ_ONCE(grant->woken);
+	s64 ns = READ_ONCE(grant->wake_ns);
+	s64 took;
+
+	if (!woken)
+		return;
+	took = clamp_t(s64, local_clock() - woken, 0, R3_WAKE_MOST_NS);
+	/* Quick to fall, slow to rise: it may be late as another had the processor. */
+	ns += (took - ns) / (took < ns ? 2 : 16);
+	WRITE_ONCE(grant->wake_ns, ns);
+}
+
 /* ---- busy polling ---- */
 
 /*
  * To put a driver to sleep and wake it takes longer than many a device takes to
- * answer, so WAIT looks for a while first. For how long is learned, as KVM learns
- * it for idle guests (halt_poll_ns): longer by twice after a sleep that a longer
- * look would have spared, and not at all after one that it would not have. So a
- * driver sleeps at once where there is little to do.
+ * answer, so WAIT looks for a while first: at most for as long as it takes to be
+ * woken so many times, be that on a processor or an emulated one. For how long is
+ * learned, as KVM learns it for idle guests (halt_poll_ns): for twice as long after
+ * a sleep that a longer look would have spared, and for half as long after one that
+ * it would not have. So a driver soon sleeps at once where there is little to do,
+ * and goes on looking where there is much and one answer in many is late.
  */
-static unsigned int r3_busy_poll_us = 200;
+#define R3_BUSY_POLL_WAKES	8
+#define R3_BUSY_POLL_MOST_US	1000
+#define R3_BUSY_POLL_LEAST_NS	(10 * NSEC_PER_USEC)
+
+static unsigned int r3_busy_poll_us = R3_BUSY_POLL_MOST_US;
 module_param_named(busy_poll_us, r3_busy_poll_us, uint, 0644);
 MODULE_PARM_DESC(busy_poll_us,
 		 "longest time that WAIT looks for work before it sleeps, up to 1000; 0: none");
 
-#define R3_BUSY_POLL_MOST_US	1000
-#define R3_BUSY_POLL_LEAST_NS	(10 * NSEC_PER_USEC)
-
-static u32 r3_busy_poll_limit(void)
+static u32 r3_busy_poll_limit(const struct r3_grant *grant)
 {
+	u32 us = min_t(u32, READ_ONCE(r3_busy_poll_us), R3_BUSY_POLL_MOST_US);
+
 	/* On the only processor it would be in the way of those who make work. */
 	if (num_online_cpus() == 1)
 		return 0;
-	return min_t(u32, READ_ONCE(r3_busy_poll_us), R3_BUSY_POLL_MOST_US) * NSEC_PER_USEC;
+	return min_t(u32, us * NSEC_PER_USEC, R3_BUSY_POLL_WAKES * READ_ONCE(grant->wake_ns));
 }
 
 /* Would r3_wait_events() find something, or the driver have to go? Takes nothing. */
@@ -105,7 +136,7 @@ static bool r3_wait_due(const struct r3_grant *grant)
 
 static void r3_busy_poll(struct r3_grant *grant, u64 begin, u32 timeout_us)
 {
-	u64 ns = min(READ_ONCE(grant->busy_poll_ns), r3_busy_poll_limit());
+	u64 ns = min(READ_ONCE(grant->busy_poll_ns), r3_busy_poll_limit(grant));
 
 	if (!ns)
 		return;
@@ -121,10 +152,10 @@ static void r3_busy_poll(struct r3_grant *grant, u64 begin, u32 timeout_us)
 static void r3_busy_poll_learn(struct r3_grant *grant, u64 took)
 {
 	u32 ns = READ_ONCE(grant->busy_poll_ns);
-	u32 limit = r3_busy_poll_limit();
+	u32 limit = r3_busy_poll_limit(grant);
 
 	if (took > limit)
-		ns = 0;
+		ns = ns / 2 < R3_BUSY_POLL_LEAST_NS ? 0 : ns / 2;
 	else if (took > ns)
 		ns = clamp_t(u32, 2 * ns, R3_BUSY_POLL_LEAST_NS, limit);
 	WRITE_ONCE(grant->busy_poll_ns, ns);
@@ -148,6 +179,7 @@ static long r3_wait_sleep(struct r3_grant *grant, struct r3_wait *args)
 		 * with the wakers'.
 		 */
 		WRITE_ONCE(grant->stall.since, 0);
+		WRITE_ONCE(grant->woken, 0);
 		prepare_to_wait(&grant->wait, &wait, TASK_INTERRUPTIBLE);
 		/* As in r3_wait(). */
 		if (smp_load_acquire(&grant->ended)) {
@@ -168,6 +200,7 @@ static long r3_wait_sleep(struct r3_grant *grant, struct r3_wait *args)
 			args->events = r3_wait_events(grant, &args->irqs) | R3_EVENT_TIMEOUT;
 			break;
 		}
+		r3_wake_learn(grant);
 	}
 	finish_wait(&grant->wait, &wait);
 	if (slept && !ret && args->events & ~R3_EVENT_TIMEOUT) {
