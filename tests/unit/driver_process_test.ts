@@ -97,7 +97,9 @@ Deno.test("a driver process waits behind its walls, and ends with its launcher",
       await compile(files, other, { like: version });
 
       const [before, after] = [await contents(version.cache), await contents(other.cache)];
-      assertEquals([...before.keys()].filter((path) => !after.has(path)), []);
+      // SQLite takes a database's log away when the last is done with it.
+      const kept = [...before.keys()].filter((path) => !/-(wal|shm)$/.test(path));
+      assertEquals(kept.filter((path) => !after.has(path)), []);
       assert(after.get("link")!.isSymlink, "no link is followed");
       after.delete("link");
       const owners = new Set(
