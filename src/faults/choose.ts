@@ -12,10 +12,19 @@ type AnyFault = z.output<typeof faultSchema>;
 export interface Choice {
   /** The seed of what the faults leave open, for `faulty`. */
   seed: number;
-  /** Whether the second of two comes while the driver recovers from the first. */
+  /** How many faults it has, and whether the second of two comes while the driver recovers from the first. */
   together: Together;
-  /** One or two, by that. The second is another model than the first if there is one. */
+  /** By that. Each is of another model than those before it while there is one. */
   faults: AnyFault[];
+}
+
+/** How many faults there are of each kind. */
+const COUNTS: { [Name in Together]: number } = { one: 1, two: 2, five: 5, recovery: 2 };
+
+/** Whether a fault can be the one of that index. */
+function fits(fault: AnyFault, together: Together, index: number): boolean {
+  // What comes during a recovery can only come from outside; five are what a driver's code has wrong.
+  return together === "recovery" && index > 0 ? isAct(fault) : together !== "five" || !isAct(fault);
 }
 
 /** Draws one of a list by its weights. */
@@ -47,14 +56,12 @@ export function choose(campaign: Campaign, { seed, number }: { seed: number; num
   const words = new Words(Math.imul(seed, 0x9e3779b1) + number);
   const kinds = TOGETHER.map((name) => ({ name, weight: campaign.together[name] ?? 0 }));
   const { name: together } = weighted(words, kinds);
-  const first = weighted(words, campaign.faults);
-  const chosen = [first];
-  if (together !== "one") {
-    // What comes during a recovery can only come from outside.
-    const fitting = campaign.faults.filter(({ fault }) => together === "two" || isAct(fault));
-    const others = fitting.filter(({ fault }) => fault.model !== first.fault.model);
-    chosen.push(weighted(words, others.length > 0 ? others : fitting));
+  const chosen: AnyFault[] = [];
+  while (chosen.length < COUNTS[together]) {
+    const fitting = campaign.faults.filter(({ fault }) => fits(fault, together, chosen.length));
+    const others = fitting.filter(({ fault }) => chosen.every(({ model }) => model !== fault.model));
+    chosen.push(weighted(words, others.length > 0 ? others : fitting).fault);
   }
-  const faults = chosen.map(({ fault }) => timed(fault, campaign, words));
+  const faults = chosen.map((fault) => timed(fault, campaign, words));
   return { seed: words.next(), together, faults };
 }

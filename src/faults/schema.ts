@@ -45,8 +45,8 @@ export const CONDITIONS = ["machine", "kernel", "content", "recovered", "twin"] 
 /** One of these. */
 export type Condition = (typeof CONDITIONS)[number];
 
-/** How many faults an injection has: one, two at once, or a second one during recovery. */
-export const TOGETHER = ["one", "two", "recovery"] as const;
+/** How many faults an injection has: one, two or five at once, or a second one during recovery. */
+export const TOGETHER = ["one", "two", "five", "recovery"] as const;
 
 /** One of these. */
 export type Together = (typeof TOGETHER)[number];
@@ -73,8 +73,8 @@ export const campaignSchema = z.strictObject({
   when: rangeSchema.optional(),
   count: z.int().min(1).optional().describe("How many faults, unless --count says so."),
   together: z.partialRecord(z.enum(TOGETHER), z.number().positive()).default({ one: 1 }).describe(
-    "How often, by weight, there is one fault, are two at once, or comes a second one while the driver recovers " +
-      "from the first; that one is from outside the driver.",
+    "How often, by weight, there is one fault, are two at once, are five in one version of the driver, or comes a " +
+      "second one while the driver recovers from the first; that one is from outside the driver.",
   ),
   holds: z.array(z.enum(CONDITIONS)).default([...CONDITIONS]).describe(
     "What must hold after each: the machine runs, the kernel has no warning, content is what was sent or written, " +
@@ -83,6 +83,9 @@ export const campaignSchema = z.strictObject({
 }).refine(
   ({ together, faults }) => !together.recovery || faults.some(({ fault }) => isAct(fault)),
   { path: ["together", "recovery"], error: "no fault from outside the driver is among the faults" },
+).refine(
+  ({ together, faults }) => !together.five || faults.some(({ fault }) => !isAct(fault)),
+  { path: ["together", "five"], error: "no fault in the driver is among the faults" },
 );
 
 /** A campaign, all said. */

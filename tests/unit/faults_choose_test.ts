@@ -62,6 +62,26 @@ Deno.test("two at once are two different ones, where there are two", () => {
   assertEquals(faults.map(({ model }) => model), ["code.throw", "code.throw"]);
 });
 
+Deno.test("five at once are in the driver and all different, where there are five", () => {
+  const models = ["code.throw", "code.loop", "code.block", "code.leak", "code.heap", "process.kill"];
+  const faults = models.map((model) => ({ fault: { model } }));
+  for (const { faults: five, together } of first(50, { together: { five: 1 }, faults })) {
+    assertEquals(together, "five");
+    assertEquals(
+      five.map(({ model }) => model).sort(),
+      models.filter((name) => name !== "process.kill").sort(),
+    );
+  }
+  for (const { faults: five } of first(20, { together: { five: 1 }, faults: faults.slice(4) })) {
+    assertEquals(five.map(({ model }) => model), Array(5).fill("code.heap"));
+  }
+  assertThrows(
+    () => first(1, { together: { five: 1 }, faults: [{ fault: { model: "process.kill" } }] }),
+    UserError,
+    "together.five: no fault in the driver",
+  );
+});
+
 Deno.test("what comes during a recovery comes from outside, and there must be such a fault", () => {
   for (const { faults: [, other] } of first(100, { together: { recovery: 1 } })) {
     assertEquals(other.model, "process.kill");

@@ -269,12 +269,16 @@ Deno.test("a report counts what was injected, what showed itself and what was re
     record({ number: 6, outcome: "error", together: "two", models: ["interrupts.lost", "code.throw"] }),
   ];
   const report = reportOf(records);
-  assertEquals([report.records, report.injected, report.manifested, report.recovered], [7, 5, 4, 3]);
+  assertEquals([report.records, report.injected, report.faults], [7, 5, 6]);
+  assertEquals([report.manifested, report.recovered], [4, 3]);
   assertEquals(report.byModel["interrupts.lost"].hung, 1);
   assertEquals(report.byModel["~ two at once"].error, 1);
   assertEquals([report.detection.exception.count, report.recovery?.max, report.delay?.p50], [2, 140, 200]);
   const text = formatReport(report);
-  assertStringIncludes(text, "5 had their fault, 4 of these showed it (80.0 %), and after 3 of those");
+  assertStringIncludes(
+    text,
+    "5 had their faults, 6 in all. 4 of these injections showed it (80.0 %), and after 3",
+  );
   assertStringIncludes(text, `\`${replayOf(records[5])}\``);
   assertStringIncludes(plotReport(report, records), "<svg");
 });

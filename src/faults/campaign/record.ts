@@ -8,7 +8,7 @@ import { OUTCOMES } from "./outcome.ts";
 
 const ms = z.number().nonnegative();
 
-/** One fault, or two that were injected together. */
+/** One fault, or several that were injected together. */
 export const recordSchema = z.strictObject({
   campaign: z.string().describe("Name of the campaign's file, without its ending."),
   seed: z.int(),
@@ -35,7 +35,7 @@ export const recordSchema = z.strictObject({
   usual: ms.describe("Longest time without an operation in versions without a fault, milliseconds."),
 });
 
-/** One fault, or two that were injected together, and what became of it. */
+/** One fault, or several that were injected together, and what became of it. */
 export type FaultRecord = z.output<typeof recordSchema>;
 
 /**

@@ -21,7 +21,11 @@ const HEADS: { [Name in Outcome]: string } = {
 };
 
 /** How those that come together are headed, after all models. */
-const PAIRS = { two: "~ two at once", recovery: "~ and another during recovery" };
+const SEVERAL = {
+  two: "~ two at once",
+  five: "~ five in one driver",
+  recovery: "~ and another during recovery",
+};
 
 /** Outcomes of which each is listed: a fault that was not recovered from, or whose damage went further than its time. */
 const LISTED: readonly Outcome[] = ["hung", "given-up", "corruption", "harm"];
@@ -34,8 +38,10 @@ export interface FaultReport {
   bench: "faults";
   /** Records in all, those whose time never came and those that were refused among them. */
   records: number;
-  /** Faults that a driver or the machine had: two that came together count as one. */
+  /** Of those, what a driver or the machine had: several faults that came together count as one. */
   injected: number;
+  /** How many faults these had, each counted. */
+  faults: number;
   manifested: number;
   /** Of those that manifested themselves, after how many the driver served again by itself. */
   recovered: number;
@@ -43,7 +49,7 @@ export interface FaultReport {
   /** By driver, workload and model. */
   byDriver: { [driver: string]: Counts };
   byWorkload: { [workload: string]: Counts };
-  /** Two that came together are in a row of their own. */
+  /** Those that came together are in rows of their own. */
   byModel: { [model: string]: Counts };
   /** From the fault until the supervisor told of the end, by the reason that it gave; milliseconds. */
   detection: { [reason: string]: Distribution };
@@ -102,12 +108,16 @@ export function reportOf(records: readonly FaultRecord[]): FaultReport {
     bench: "faults",
     records: records.length,
     injected: injected.length,
+    faults: injected.reduce((sum, { models }) => sum + models.length, 0),
     manifested: manifested.length,
     recovered: manifested.filter(({ outcome }) => isRecovered(outcome)).length,
     kernels: [...new Set(records.map(({ kernel }) => kernel))].sort(),
     byDriver: countBy(records, ({ driver }) => driver),
     byWorkload: countBy(records, ({ workload }) => workload),
-    byModel: countBy(records, ({ together, models }) => together === "one" ? models[0] : PAIRS[together]),
+    byModel: countBy(
+      records,
+      ({ together, models }) => together === "one" ? models[0] : SEVERAL[together],
+    ),
     detection: Object.fromEntries(reasons.flatMap((kind) => {
       const times = distribution(
         present(records.map(({ reason, detection }) => reason?.kind === kind ? detection : null)),
@@ -150,7 +160,7 @@ function timesRow(name: string, { count, p50, p90, p99, max }: Distribution): st
 
 /** The report as Markdown. */
 export function formatReport(report: FaultReport): string {
-  const { records, injected, manifested, recovered, exceptions, detection, recovery, delay } = report;
+  const { records, injected, faults, manifested, recovered, exceptions, detection, recovery, delay } = report;
   const times = [
     ...Object.entries(detection).map(([kind, one]) => timesRow(`until told, ${kind}`, one)),
     ...recovery ? [timesRow("recovery", recovery)] : [],
@@ -163,11 +173,10 @@ export function formatReport(report: FaultReport): string {
   };
   return [
     "# Faults",
-    `${grouped(records)} injections on Linux ${report.kernels.join(", ")}: ${
-      grouped(injected)
-    } had their fault, ` +
-    `${grouped(manifested)} of these showed it (${share(manifested, injected)}), and after ` +
-    `${grouped(recovered)} of those the driver served again by itself (${share(recovered, manifested)}).`,
+    `${grouped(records)} injections on Linux ${report.kernels.join(", ")}: ${grouped(injected)} had ` +
+    `their faults, ${grouped(faults)} in all. ${grouped(manifested)} of these injections showed it ` +
+    `(${share(manifested, injected)}), and after ${grouped(recovered)} of those the driver served again by ` +
+    `itself (${share(recovered, manifested)}).`,
     countTable("driver", report.byDriver),
     countTable("workload", report.byWorkload),
     countTable("model", report.byModel),
@@ -180,7 +189,9 @@ export function formatReport(report: FaultReport): string {
       ...PUBLISHED,
       [
         "ring3, above",
-        `${grouped(injected)}: TypeScript, registers, interrupts, DMA, rings, processes, the machine`,
+        `${grouped(faults)} in ${
+          grouped(injected)
+        } trials: TypeScript, registers, interrupts, DMA, rings, processes, the machine`,
         `${share(recovered, manifested)} of what showed itself recovered from by itself`,
         "real hardware: the devices are emulated",
       ],
@@ -200,7 +211,7 @@ export function plotReport(report: FaultReport, records: readonly FaultRecord[])
   ].filter(({ values }) => values.length > 0);
   return drawChart({
     title: "What faults cost in time",
-    subtitle: `${grouped(report.injected)} faults, Linux ${report.kernels.join(", ")}, emulated machine`,
+    subtitle: `${grouped(report.faults)} faults, Linux ${report.kernels.join(", ")}, emulated machine`,
     x: { label: "milliseconds", scale: "log" },
     y: { label: "faults within that time", domain: [0, 100], format: (value) => `${value} %` },
     series: series.map(({ name, values }) => ({
