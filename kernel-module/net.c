@@ -160,12 +160,17 @@ static bool r3_tx_copy(struct r3_net *net, struct r3_tx_frame *frame, struct sk_
  */
 static int r3_tx_map(struct r3_net *net, struct r3_tx_frame *frame, struct sk_buff *skb)
 {
-	int pieces, mapped;
+	int pieces = 1;
+	int mapped;
 
-	sg_init_table(frame->sg, skb_shinfo(skb)->nr_frags + 1);
-	pieces = skb_to_sgvec(skb, frame->sg, 0, skb->len);
-	if (pieces <= 0)
-		return 0;
+	if (skb_is_nonlinear(skb)) {
+		sg_init_table(frame->sg, skb_shinfo(skb)->nr_frags + 1);
+		pieces = skb_to_sgvec(skb, frame->sg, 0, skb->len);
+		if (pieces <= 0)
+			return 0;
+	} else {
+		sg_init_one(frame->sg, skb->data, skb->len);
+	}
 	mapped = dma_map_sg(net->dev, frame->sg, pieces, DMA_TO_DEVICE);
 	if (mapped)
 		frame->pieces = pieces;
