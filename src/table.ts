@@ -1,5 +1,5 @@
 /** What benchmarks print of figures: a median with what it lies between, and tables of Markdown. */
-import { quantile } from "./statistics.ts";
+import { median } from "./statistics.ts";
 
 /** A median and what it lies between. */
 export interface Spread {
@@ -11,7 +11,7 @@ export interface Spread {
 /** The spread of some values, in any order and at least one. */
 export function spreadOf(values: readonly number[]): Spread {
   const sorted = values.toSorted((a, b) => a - b);
-  return { min: sorted[0], median: quantile(sorted, 0.5), max: sorted[sorted.length - 1] };
+  return { min: sorted[0], median: median(sorted), max: sorted[sorted.length - 1] };
 }
 
 /** A median with what it lies between: `120 (100–130)`. */

@@ -258,7 +258,7 @@ const iommuCommand = defineCommand({
     "the datagrams of udp and the reads of disk without an IOMMU, and with one that is lazy and strict",
   options: { ...IOMMU_OPTIONS, ...outOption(ALL_FORMS, "iommu") },
   notes: [
-    "4 loads and 4 sizes in 2 rounds, for each IOMMU (--quick: 1 load and 2 sizes in 1 round, off and strict).",
+    "4 loads and 4 sizes in 3 rounds, for each IOMMU (--quick: 1 load and 2 sizes in 1 round, off and strict).",
   ],
   async main({ options }) {
     const { quick } = options;
@@ -267,7 +267,7 @@ const iommuCommand = defineCommand({
         benchIommu({
           ...lab,
           modes: quick ? ["off", "strict"] : Object.keys(MODES) as Mode[],
-          rounds: quick ? 1 : 2,
+          rounds: quick ? 1 : 3,
           udp: {
             size: 1024,
             loads: quick ? [16_000] : [4000, 8000, 16_000, 32_000],

@@ -71,7 +71,7 @@ Deno.test("the figures are two tables for each machine, with the memory against 
   const text = formatScaleBench(RESULT);
   assertStringIncludes(
     text,
-    "Private memory of an idle driver: 31.0 (30.0–39.0) MiB, within the goal of 40; after a load 41.0 (40.0–49.0).",
+    "Private memory of an idle driver: 34.5 (30.0–39.0) MiB, within the goal of 40; after a load 44.5 (40.0–49.0).",
   );
   assertStringIncludes(text, "Linux 6.1 (tcg, 1 processor, IOMMU on) with 4096 MiB: medians of 3 rounds");
   assert(/\| +8 \| +32\.0 \(31\.0–33\.0\) \| +40\.0 \(39\.0–41\.0\) \| 3000 \(2999–3001\)/.test(text), text);

@@ -14,9 +14,10 @@ import {
   type RecoverSoak,
 } from "../../src/soak/recover.ts";
 import { formatStallSoak, idleProblems, type StallSoak } from "../../src/soak/stall.ts";
-import { distribution, leastSquares, quantile } from "../../src/statistics.ts";
+import { distribution, leastSquares, median, quantile } from "../../src/statistics.ts";
 import { formatTcpSoak, type TcpSoak } from "../../src/soak/tcp.ts";
 import { type Event, eventSchema } from "../../src/supervisor/schema.ts";
+import { spreadOf } from "../../src/table.ts";
 import { formatVerdict, verdictOf } from "../../src/verdict.ts";
 import { LAB_RESULT } from "./figures.ts";
 
@@ -28,6 +29,11 @@ Deno.test("quantiles are values that were measured", () => {
   assertEquals(found, { count: 1000, min: 1, p50: 500, p90: 900, p99: 990, max: 1000, mean: 500.5 });
   assertEquals(distribution([]), null);
   assertEquals([0, 0.5, 1].map((q) => quantile([7], q)), [7, 7, 7]);
+});
+
+Deno.test("the median of two is between them, as that of four is", () => {
+  assertEquals([[7], [1, 3], [1, 3, 100], [1, 3, 5, 100]].map(median), [7, 2, 3, 4]);
+  assertEquals(spreadOf([3, 1]), { min: 1, median: 2, max: 3 });
 });
 
 Deno.test("the line of least squares passes through points on a line, and between others", () => {
