@@ -76,9 +76,19 @@ busybox mount --move /proc /root/proc
 exec busybox switch_root /root /usr/local/lib/ring3/init
 `;
 
-/** Process 1 of the guest: runs sshd, and reaps what nobody else waits for. */
+/**
+ * Process 1 of the guest: runs sshd, and reaps what nobody else waits for.
+ *
+ * A socket that wants its packets' times is held open for as long as the guest runs, as a time service would.
+ * Each `ping` is one, and the first that opens and the last that closes have the kernel patch its receive path
+ * (`netstamp_needed_key`, net/core/dev.c). QEMU's emulator may miss such a patch that another processor makes
+ * while it translates the place: that processor then meets the breakpoint of a patch that is long done for
+ * ever, and a guest that had pinged thousands of times, or a few, was stuck.
+ */
 export const INIT = `#!/bin/dash
 exec < /dev/null > /dev/console 2>&1
+ln -s /bin/ping /run/hold-timestamps
+/run/hold-timestamps -q -i 86400 127.0.0.1 > /dev/null &
 /usr/sbin/sshd -D -e &
 while :; do wait; done
 `;

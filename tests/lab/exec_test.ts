@@ -52,6 +52,14 @@ Deno.test("commands: status, streams, arguments, environment", async (t) => {
     assertEquals([code, signal], [137, "SIGKILL"]);
   });
 
+  await t.step("packets are stamped all the time: no ping has the kernel patch itself", async () => {
+    await eventually("the socket that asks for it", async () => {
+      return (await lab.exec(["pgrep", "-x", "hold-timestamps"])).code === 0;
+    });
+    await output(lab, "ping -q -c 1 127.0.0.1; pkill -x ping || true");
+    await output(lab, "pgrep -x hold-timestamps");
+  });
+
   await t.step("standard output and error apart", async () => {
     const { stdout, stderr } = await lab.exec(["sh", "-c", "echo out; echo err >&2"]);
     assertEquals([stdout, stderr], ["out\n", "err\n"]);
