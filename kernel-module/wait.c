@@ -173,6 +173,11 @@ static long r3_wait_sleep(struct r3_grant *grant, struct r3_wait *args)
 
 	r3_wait_begin(&time, args->timeout_us);
 	r3_busy_poll(grant, begin, args->timeout_us);
+	/*
+	 * Whom the kick has woken on this processor goes first. What it asks for in turn
+	 * is then found below, where it would have had to wake the driver.
+	 */
+	cond_resched();
 	for (;;) {
 		/*
 		 * Idle, unless the look below finds something; before the barrier that pairs
