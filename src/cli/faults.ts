@@ -157,6 +157,9 @@ export const faultsCommand: Command = defineCommand({
         ok: records.every(({ outcome }) => hold(campaign.holds, outcome)),
       };
     };
-    return await inLab({ ...options, quick: false }, { run, format: formatReport });
+    return await inLab({ ...options, quick: false }, {
+      run,
+      format: ({ crashes, ...report }) => formatReport(report, crashes),
+    });
   },
 });

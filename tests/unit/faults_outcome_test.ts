@@ -280,6 +280,8 @@ Deno.test("a report counts what was injected, what showed itself and what was re
     "5 had their faults, 6 in all. 4 of these injections showed it (80.0 %), and after 3",
   );
   assertStringIncludes(text, `\`${replayOf(records[5])}\``);
+  assertEquals(text.includes("given up\n"), false);
+  assertStringIncludes(formatReport(report, ["QEMU has ended"]), "given up\n\n- QEMU has ended");
   assertStringIncludes(plotReport(report, records), "<svg");
 });
 

@@ -158,8 +158,8 @@ function timesRow(name: string, { count, p50, p90, p99, max }: Distribution): st
   return [name, grouped(count), ...[p50, p90, p99, max].map((value) => value.toFixed(0))];
 }
 
-/** The report as Markdown. */
-export function formatReport(report: FaultReport): string {
+/** The report as Markdown. @param crashes Why labs were given up meanwhile, if this is of a run. */
+export function formatReport(report: FaultReport, crashes: readonly string[] = []): string {
   const { records, injected, faults, manifested, recovered, exceptions, detection, recovery, delay } = report;
   const times = [
     ...Object.entries(detection).map(([kind, one]) => timesRow(`until told, ${kind}`, one)),
@@ -184,6 +184,9 @@ export function formatReport(report: FaultReport): string {
     formatTable(["time", "count", "p50", "p90", "p99", "longest"], times),
     "## Exceptions",
     exceptions.length === 0 ? "None." : exceptions.map(exception).join("\n"),
+    ...crashes.length === 0
+      ? []
+      : ["## Labs that were given up", crashes.map((crash) => `- ${crash}`).join("\n")],
     "## Published",
     formatTable(["system", "injected", "found", "not tried there"], [
       ...PUBLISHED,
