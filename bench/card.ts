@@ -62,7 +62,8 @@ export async function takeCard<T>(
 export async function takeCards<T>(
   lab: Lab,
   driver: DriverName,
-  { cards, use, starting }: {
+  { manifest = "e1000", cards, use, starting }: {
+    manifest?: string;
     cards: readonly TurnOptions[];
     use: (cards: Card[]) => Promise<T>;
     starting?: () => void;
@@ -75,7 +76,7 @@ export async function takeCards<T>(
     );
     return { result: await use(await Promise.all(laid)), problems: [] };
   }
-  return await runDrivers(lab, ["e1000", "--no-dhcp"], {
+  return await runDrivers(lab, [manifest, "--no-dhcp"], {
     devices: cards.map(({ device }) => device),
     starting,
     use: async (runs) => {

@@ -9,6 +9,7 @@ import { parseMemory } from "../src/memory.ts";
 import { drawChart } from "../src/plot/mod.ts";
 import { type LabOptions, startLab } from "../src/run/lab.ts";
 import { sh } from "../src/soak/lab.ts";
+import { writeManifest } from "../src/soak/manifest.ts";
 import { keepQuiet } from "../src/soak/wire.ts";
 import { temporaryFolder } from "../src/temporary_folder.ts";
 import { type Card, startEcho, takeCards } from "./card.ts";
@@ -45,6 +46,9 @@ const OFFERED = 16_000;
 
 /** How long a load runs before it is measured, milliseconds. */
 const SETTLE_MS = 1000;
+
+/** Limits of the manifest, milliseconds: users' stall, and a start that eight at once on one processor keep. */
+const LIMITS = { stall: 1000, start: 600_000 };
 
 /** How long drivers are left alone before they count as idle, milliseconds. */
 const REST_MS = 2000;
@@ -265,6 +269,7 @@ async function takeTurn(lab: Lab, driver: DriverName, options: TurnOptions): Pro
   }
   await using watch = await LinkWatch.start(lab);
   return await takeCards(lab, driver, {
+    manifest: await writeManifest(lab, "e1000", { spare: true, ...LIMITS }),
     cards,
     starting: () => watch.begin(),
     use: (cards) => measureOwnTurn(lab, cards, { ...options, watch }),
