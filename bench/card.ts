@@ -56,7 +56,8 @@ export async function takeCard<T>(
 
 /**
  * Has a driver serve each of some cards while `use` runs, which are dealt out to the processors in turn.
- * @param options `starting`: called right before ring3's drivers are started.
+ * @param options `manifest`: of ring3's drivers, a name or a file in the guest; `starting`: called right before these
+ * are started.
  * @throws {UserError} if one does not come up.
  */
 export async function takeCards<T>(
