@@ -38,12 +38,14 @@ static u32 r3_wait_events(struct r3_grant *grant, u32 *irqs)
 struct r3_wait_time {
 	bool ticks;
 	long left;	/* of them */
+	u64 least;	/* local_clock(), before which they are not over */
 	ktime_t until;	/* where it is a timer */
 };
 
-static void r3_wait_begin(struct r3_wait_time *time, u32 timeout_us)
+static void r3_wait_begin(struct r3_wait_time *time, u64 now, u32 timeout_us)
 {
 	time->ticks = timeout_us >= R3_WAIT_TICKS_US;
+	time->least = now + (u64)timeout_us * NSEC_PER_USEC;
 	if (timeout_us == R3_WAIT_FOREVER)
 		time->left = MAX_SCHEDULE_TIMEOUT;
 	else if (time->ticks)
@@ -59,6 +61,9 @@ static bool r3_wait_schedule(struct r3_wait_time *time)
 	if (!time->ticks)
 		return schedule_hrtimeout_range(&time->until, 50 * NSEC_PER_USEC, HRTIMER_MODE_ABS);
 	time->left = schedule_timeout(time->left);
+	/* Ticks may have lagged at the beginning, and then come all at once. */
+	if (!time->left && local_clock() < time->least)
+		time->left = 1;
 	return time->left;
 }
 
@@ -171,7 +176,7 @@ static long r3_wait_sleep(struct r3_grant *grant, struct r3_wait *args)
 	DEFINE_WAIT(wait);
 	long ret = 0;
 
-	r3_wait_begin(&time, args->timeout_us);
+	r3_wait_begin(&time, begin, args->timeout_us);
 	r3_busy_poll(grant, begin, args->timeout_us);
 	/*
 	 * Whom the kick has woken on this processor goes first. What it asks for in turn
