@@ -14,6 +14,9 @@ export const INTERRUPT_CPU = 0;
 /** Longest time that the processors take to start one driver of ring3 and its spare, milliseconds. */
 const START_MS = 180_000;
 
+/** How long an orderly end may take where several drivers end at once on one emulated processor. */
+const END = "60s";
+
 /** Where the program that echoes, `bench/inside/echo.c`, listens: `bench/outside/load.c` expects it there. */
 export const ECHO_PORT = 7;
 
@@ -77,7 +80,7 @@ export async function takeCards<T>(
     );
     return { result: await use(await Promise.all(laid)), problems: [] };
   }
-  return await runDrivers(lab, [manifest, "--no-dhcp"], {
+  return await runDrivers(lab, [manifest, "--no-dhcp", "--end", END], {
     devices: cards.map(({ device }) => device),
     starting,
     use: async (runs) => {
