@@ -279,7 +279,10 @@ class Work {
   }
 
   /** Does what comes beside another fault: when it has ended the driver, or at its own time. */
-  async #later(act: Act, { id, together, says }: Pick<Injection, "id" | "together" | "says">): Promise<void> {
+  async #later(
+    act: Act,
+    { id, together, models, says }: Pick<Injection, "id" | "together" | "models" | "says">,
+  ): Promise<void> {
     const { run } = this.#machine;
     if (together === "recovery") {
       const ended = await run.next("ended", { after: id, ms: END_MS }).catch(() => undefined);
@@ -287,7 +290,13 @@ class Work {
       if (!ended) return;
       await run.next("starting", { after: ended.id, ms: STAND_MS });
     } else await pause(act.when?.after ?? 0);
-    const begun = await begin(this.#machine, act);
+    const begun = await begin(this.#machine, act).catch((error) => {
+      if (!(error instanceof UserError)) throw error;
+      // The other fault has ended the process that it was for.
+      models.splice(models.indexOf(act.model), 1);
+      says.push(`${act.model} came too late: ${error.message.split("\n")[0]}`);
+    });
+    if (!begun) return;
     says.push(begun.says);
     await begun.over;
   }
