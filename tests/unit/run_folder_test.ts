@@ -1,5 +1,7 @@
 /** What a supervisor leaves on this machine while it runs, and what becomes of what killed ones left. */
 import { assert, assertEquals } from "@std/assert";
+import { lines } from "../../src/lines.ts";
+import { pause } from "../../src/pause.ts";
 import { forgetPrevious, previousDriver, rememberPrevious } from "../../src/supervisor/held_devices.ts";
 import { Notifier } from "../../src/supervisor/notify.ts";
 import { Output } from "../../src/supervisor/output.ts";
@@ -142,11 +144,31 @@ Deno.test("a reader that does not read costs lines, and no waiting", async () =>
   const { readable, writable } = new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>();
   let taken = 0;
   {
-    await using output = new Output(writable);
+    await using output = new Output(writable, { patience: 20 });
     while (output.line(`line ${taken}`)) taken++;
     assertEquals(taken, 4096);
   }
   const reader = readable.getReader();
   assertEquals(new TextDecoder().decode((await reader.read()).value), "line 0\n");
   await reader.cancel();
+});
+
+Deno.test("a reader that is slow gets the last line too", async () => {
+  const { readable, writable } = new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>();
+  const texts: string[] = [];
+  const reading = (async () => {
+    for await (const text of lines(readable)) {
+      texts.push(text);
+      await pause(30);
+    }
+  })();
+  {
+    await using output = new Output(writable);
+    for (let number = 0; number < 20; number++) output.line(`line ${number}`);
+  }
+  // What is between the two is read ahead, or on its way: a process that ends leaves it in its pipe.
+  assert(texts.length > 12, `${texts.length} of 20 lines were read before the end`);
+  await writable.close();
+  await reading;
+  assertEquals(texts.at(-1), "line 19");
 });
