@@ -155,20 +155,22 @@ export async function tryFatal(lab: Lab, device: string, attempt: FatalAttempt):
   const once = `setTimeout(() => { ${source} }, ${SERVED_MS});`;
   await using run = await start(lab, driverSource(once), { device, stall });
   await run.next("ready", { ms: START_MS });
-  const ending = run.next("ended", { ms: END_MS }).then((ended) => ended.reason, () => undefined);
+  const ending = run.next("ended", { ms: END_MS }).then(
+    ({ reason }) => `${reason.kind}: ${reason.text}`,
+    String,
+  );
   // Somebody asks for a neighbour, so that there is work for it; it may have ended before that.
   const asked = run.next("interface").then(({ interface: name }) =>
     sh(lab, `ip address add 10.9.8.1/24 dev ${name}; ping -q -w 10 10.9.8.2 || true`)
   ).catch(String);
-  const reason = await ending;
-  const outcome = reason
-    ? `${reason.kind}: ${reason.text}`
-    : `it goes on after ${END_MS / 1000} s, asked for a neighbour: ${await asked}`;
-  const lines = run.events.filter(({ type }) => type === "log").length;
+  const end = await ending;
   const [{ wall, evidence }] = attempt.stops;
+  const held = evidence.test(end);
+  const outcome = held ? end : `${end}; asked for a neighbour: ${await asked}`;
+  const lines = run.events.filter(({ type }) => type === "log").length;
   return {
     name: attempt.name,
-    stops: [{ wall, outcome, held: evidence.test(outcome) }],
+    stops: [{ wall, outcome, held }],
     problems: lines > MOST_LINES ? [`${lines} lines of its log came through`] : [],
   };
 }
