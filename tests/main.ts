@@ -1,4 +1,5 @@
 /** `deno task test`: the gate, the unit tests, and the tests in the lab. Installs and builds what they need. */
+import { unescape } from "@std/html";
 import { defineCommand, flag } from "../src/cli/args.ts";
 import { exitStatus } from "../src/cli/exit.ts";
 import { prepare } from "../src/lab/mod.ts";
@@ -15,7 +16,7 @@ const KERNELS = ["6.1", "6.12"];
  * Files of tests in the lab that are run a second time, at most, when they failed. A machine that is emulated on a
  * host which others use stops or is late now and then; what fails twice in a row, or more than this, fails.
  */
-const SECOND_LOOKS = 2;
+const SECOND_LOOKS = 3;
 
 interface Counts {
   passed: number;
@@ -27,8 +28,16 @@ function add(counts: Counts, more: Counts): void {
   for (const key of Object.keys(counts) as (keyof Counts)[]) counts[key] += more[key];
 }
 
+/** What Deno's report in JUnit's form says of tests that failed: their names and why, in full. */
+function failuresIn(report: string): string[] {
+  const failed = /<testcase name="([^"]*)"[^>]*>\s*<(?:failure|error)\b[^>]*>([^<]*)</g;
+  return [...report.matchAll(failed)].map(([, name, why]) =>
+    unescape(`${name}\n${why.replace(/^/gm, "  ")}`)
+  );
+}
+
 /** Runs test files with their output passed through, and counts. */
-async function denoTest(paths: readonly string[]): Promise<Counts> {
+async function denoTest(paths: readonly string[]): Promise<Counts & { failures: string[] }> {
   const report = await Deno.makeTempFile({ suffix: ".xml" });
   try {
     const { success } = await new Deno.Command(Deno.execPath(), {
@@ -45,7 +54,7 @@ async function denoTest(paths: readonly string[]): Promise<Counts> {
     const skipped = (xml.match(/<skipped/g) ?? []).length;
     // A file that does not even load fails no test, but it fails.
     const failed = success ? bad : Math.max(bad, 1);
-    return { passed: total("tests") - bad - skipped, failed, skipped };
+    return { passed: total("tests") - bad - skipped, failed, skipped, failures: failuresIn(xml) };
   } finally {
     await Deno.remove(report);
   }
@@ -54,17 +63,20 @@ async function denoTest(paths: readonly string[]): Promise<Counts> {
 /** Runs files of tests in the lab, each by itself, so that one which failed can be run again as a whole. */
 async function labTests(files: readonly string[]): Promise<Counts> {
   const counts: Counts = { passed: 0, failed: 0, skipped: 0 };
-  const again: string[] = [];
+  const again: { file: string; failures: string[] }[] = [];
   for (const file of files) {
     let one = await denoTest([file]);
     if (one.failed > 0 && again.length < SECOND_LOOKS) {
       console.log(`\nagain: ${file}`);
-      again.push(file);
+      again.push({ file, failures: one.failures });
       one = await denoTest([file]);
     }
     add(counts, one);
   }
-  for (const file of again) console.log(`\nrun a second time, having failed: ${file}`);
+  for (const { file, failures } of again) {
+    console.log(`\nrun a second time, having failed: ${file}`);
+    for (const failure of failures) console.log(failure.replace(/^/gm, "  "));
+  }
   return counts;
 }
 
