@@ -178,12 +178,7 @@ function bystanderProblems({ sent, answered }: { sent: number; answered: number 
 
 /** Starts the driver of the card's users, and pings through it. */
 async function driveHonestly(lab: Lab): Promise<string[]> {
-  // A frame of no bytes that the attack has sent is never done for QEMU: its wire keeps it, and all that comes
-  // after it. The machine's first stop tries it once more and drops it, the second finds nothing in the way.
-  for (let stop = 0; stop < 2; stop++) {
-    await lab.qmp("stop");
-    await lab.qmp("cont");
-  }
+  await lab.freeWires();
   const run = DriverRun.start(lab, ["e1000", "--device", DEVICE, "--no-dhcp"]);
   await using _ = run;
   await run.next("interface", { ms: SILENCE_MS });

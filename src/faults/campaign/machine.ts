@@ -11,10 +11,10 @@ import { DriverRun } from "../../soak/driver_run.ts";
 import { sh } from "../../soak/lab.ts";
 import { writeManifest } from "../../soak/manifest.ts";
 import { keepQuiet, layFarEnd, OURS, PEER } from "../../soak/wire.ts";
-import { within } from "../../within.ts";
 import type { Driver, Event, Report } from "../../supervisor/schema.ts";
 import type { Campaign } from "../schema.ts";
-import { startUdp, startWorkload, type Word, type Workload } from "../workloads/mod.ts";
+import { startUdp, startWorkload } from "../workloads/mod.ts";
+import { Application } from "./application.ts";
 
 /** `limits.stall` of the manifest, milliseconds: that of users. */
 const STALL_MS = 1000;
@@ -28,9 +28,6 @@ const REQUEST = "2s";
 /** Longest time until a driver runs with a spare, and the pause between looks, milliseconds. */
 const PREPARED_MS = 120_000;
 const PREPARED_LOOK_MS = 200;
-
-/** Longest time that a workload may say nothing, milliseconds. */
-const SILENCE_MS = 20_000;
 
 /** The twin is a card of its own on the same wire, in another network. */
 const TWIN = { ours: "10.9.1.1", peer: "10.9.1.2", rate: 20 };
@@ -56,79 +53,6 @@ function hardwareFor(driver: string): { hardware: Partial<Hardware>; device?: st
     device: nicAddress(0),
     twin: nicAddress(2),
   };
-}
-
-/** An application, and what it has said since somebody last forgot. */
-class Application implements AsyncDisposable {
-  words: Word[] = [];
-  readonly #workload: Workload;
-  readonly #reading: Promise<void>;
-  #doneAt = performance.now();
-  #failure?: Error;
-  #wake = Promise.withResolvers<void>();
-
-  constructor(workload: Workload) {
-    this.#workload = workload;
-    this.#reading = this.#read().catch((error) => {
-      this.#failure = error;
-    }).finally(() => this.#wake.resolve());
-  }
-
-  /** Waits until it has spoken of all up to a moment. @throws what it ended with, or {UserError} if it does not speak. */
-  async until(at: number): Promise<void> {
-    const ms = Math.max(0, at - (this.words.at(-1)?.at ?? at)) + SILENCE_MS;
-    await this.#wait((word) => word.at >= at, ms, "say anything");
-  }
-
-  /** How long nothing has been done, as far as it has said, milliseconds. */
-  get idle(): number {
-    const last = this.words.at(-1);
-    const done = this.words.findLast((word) => word.done > 0);
-    return last && done ? last.at - done.at : 0;
-  }
-
-  /** The same by this machine's clock: it goes on if nobody speaks any more. */
-  get idleHere(): number {
-    return performance.now() - this.#doneAt;
-  }
-
-  /** Waits until something is done after a moment. @throws {UserError} if that takes longer than `ms`. */
-  async goesOn(after: number, ms: number): Promise<void> {
-    await this.#wait(({ at, done }) => at > after && done > 0, ms, "go on");
-  }
-
-  /** Drops what was said before a moment. */
-  forget(before: number): void {
-    const first = this.words.findIndex(({ at }) => at >= before);
-    this.words = first < 0 ? [] : this.words.slice(first);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#workload[Symbol.asyncDispose]();
-    await this.#reading;
-  }
-
-  async #wait(fits: (word: Word) => boolean, ms: number, what: string): Promise<void> {
-    await within(this.#spoke(fits), ms, {
-      message: `The application did not ${what} within ${(ms / 1000).toFixed(0)} s`,
-    });
-  }
-
-  async #spoke(fits: (word: Word) => boolean): Promise<void> {
-    while (!this.words.some(fits)) {
-      if (this.#failure) throw this.#failure;
-      await this.#wake.promise;
-    }
-  }
-
-  async #read(): Promise<void> {
-    for await (const word of this.#workload.words) {
-      this.words.push(word);
-      if (word.done > 0) this.#doneAt = performance.now();
-      this.#wake.resolve();
-      this.#wake = Promise.withResolvers();
-    }
-  }
 }
 
 /** What a machine is made for. */
@@ -233,11 +157,12 @@ export class Machine implements AsyncDisposable {
   readonly control: Application;
   readonly #target: Target;
   readonly #undo: AsyncDisposableStack;
+  readonly #hasWire: boolean;
   #complaints = 0;
 
   private constructor(
     parts: Pick<Machine, "lab" | "twin" | "application" | "control">,
-    { target, undo }: { target: Target; undo: AsyncDisposableStack },
+    { target, undo, hasWire }: { target: Target; undo: AsyncDisposableStack; hasWire: boolean },
   ) {
     ({
       lab: this.lab,
@@ -247,6 +172,7 @@ export class Machine implements AsyncDisposable {
     } = parts);
     this.#target = target;
     this.#undo = undo;
+    this.#hasWire = hasWire;
   }
 
   /** Boots it. @throws {UserError} if something does not come up. */
@@ -274,7 +200,11 @@ export class Machine implements AsyncDisposable {
       new Application(await startUdp(lab, { from: TWIN.ours, to: TWIN.peer, rate: TWIN.rate })),
     );
     const application = undo.use(new Application(await startWorkload(lab, workload)));
-    return new Machine({ lab, twin, application, control }, { target, undo: undo.move() });
+    return new Machine({ lab, twin, application, control }, {
+      target,
+      undo: undo.move(),
+      hasWire: !isDiskDriver(driver),
+    });
   }
 
   /** The supervisor of the driver into which faults are injected. */
@@ -305,6 +235,11 @@ export class Machine implements AsyncDisposable {
       }
       await pause(PREPARED_LOOK_MS);
     }
+  }
+
+  /** Frees the driver's wire, if it has one, of what a fault may have left in it that no real wire would keep. */
+  async freeWire(): Promise<void> {
+    if (this.#hasWire) await this.lab.freeWires();
   }
 
   /** Asks something of the driver's supervisor. @throws {UserError} with what that says. */

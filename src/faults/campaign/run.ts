@@ -364,6 +364,7 @@ class Work {
     if (isEnd(shown)) return shown;
     // An application that waits is given the time to be called hung, and whoever watches drivers to see why.
     while (application.idle >= WAITING_MS && application.idle < PATIENCE_MS) {
+      await this.#machine.freeWire();
       const late = await first(pause(WAITING_MS));
       if (isEnd(late)) return late;
     }
@@ -377,6 +378,7 @@ class Work {
   async #carries(after?: number): Promise<void> {
     const { run, application } = this.#machine;
     const ready = after === undefined ? undefined : await run.next("ready", { after, ms: STAND_MS });
+    await this.#machine.freeWire();
     const from = ready ? Date.parse(ready.time) : application.words.at(-1)?.at ?? 0;
     await application.goesOn(from, STAND_MS);
   }
