@@ -152,6 +152,22 @@ const CASES: { name: string; seen: Seen; outcome: Outcome }[] = [
     }),
     outcome: "delay",
   },
+  {
+    name: "it has taken over, and nothing is done until the next one has",
+    seen: seen({
+      takesOver: true,
+      events: [
+        event(120, { type: "ready", ms: 100 }),
+        ended(1400, EXCEPTION),
+        event(1500, { type: "ready", ms: 100 }),
+      ],
+      words: words(5000, (after) => {
+        if (after > 0 && after <= 1500) return { done: 0, gap: after + 20 };
+        return after === 1750 ? { gap: 1520 } : {};
+      }),
+    }),
+    outcome: "delay",
+  },
   { name: "no driver stands any more", seen: seen({ stands: false }), outcome: "hung" },
   { name: "the driver was given up", seen: seen({ stands: false, givenUp: true }), outcome: "given-up" },
   {

@@ -175,7 +175,10 @@ function oneLine(text: string): string {
   return text.split("\n")[0].slice(0, LONGEST_TEXT);
 }
 
-/** When the application had gone on with the driver that has the fault; without one that was ready, the beginning. */
+/**
+ * When the application had gone on with the driver that has the fault; or that was ready, if it ended before the
+ * application went on; or the beginning, if it never was.
+ */
 function takenOver({ events, words, takesOver }: Seen, from: number): number {
   if (!takesOver) return from;
   const next = events.find((event) =>
@@ -183,7 +186,10 @@ function takenOver({ events, words, takesOver }: Seen, from: number): number {
   );
   if (next?.type !== "ready") return from;
   const ready = time(next);
-  return words.find(({ at, done }) => at > ready && done > 0)?.at ?? ready;
+  const over = events.find((event) => event.type === "ended" && event.id > next.id);
+  const goesOn = words.find(({ at, done }) => at > ready && done > 0)?.at;
+  if (goesOn === undefined || over && goesOn > time(over)) return ready;
+  return goesOn;
 }
 
 /** Tells what became of a fault. */
