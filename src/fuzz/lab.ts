@@ -111,7 +111,8 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzResult> {
     }
   };
   await look("bystander", async () => {
-    await sh(lab, "pkill -x ring3-fuzz; pkill -INT -x ping");
+    // What is on its way is answered once nobody attacks any more.
+    await sh(lab, "pkill -x ring3-fuzz; sleep 5; pkill -INT -x ping");
     await flood.status;
     return bystanderProblems(Object.assign(answered, await bystander));
   });
@@ -170,7 +171,7 @@ async function watchBystander(lab: Lab): Promise<{ sent: number; answered: numbe
   return { sent: Number(sent ?? 0), answered: Number(answered ?? 0) };
 }
 
-/** The last one may still have been on its way. */
+/** The last one may still be on its way. */
 function bystanderProblems({ sent, answered }: { sent: number; answered: number }): string[] {
   if (sent > 0 && answered >= sent - 1) return [];
   return [`bystander: of ${sent} pings over another card ${answered} were answered`];

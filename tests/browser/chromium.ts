@@ -20,7 +20,11 @@ const FLAGS = [
 /** Milliseconds that a page has to come to what is awaited. */
 export const PATIENCE = 10_000;
 
+/** Milliseconds that a browser has to start, also on a machine that does something else. */
+const START = 120_000;
+
 /** Starts a browser. @param flags More of them. */
 export function launch(flags: readonly string[] = []): Promise<Browser> {
-  return chromium.launch({ executablePath: "/usr/bin/chromium", args: [...FLAGS, ...flags] });
+  const args = [...FLAGS, ...flags];
+  return chromium.launch({ executablePath: "/usr/bin/chromium", args, timeout: START });
 }

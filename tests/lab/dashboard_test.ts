@@ -1,12 +1,12 @@
 /** The dashboard of a real supervisor, in Debian's Chromium: a driver is killed there and recovers. */
-import { assertEquals, assertMatch } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import { boot } from "../../src/lab/mod.ts";
 import { launch } from "../browser/chromium.ts";
 import { up } from "./driver_run.ts";
 import { assertHealthy, assertNothingLeft, silent } from "./health.ts";
 
-/** Milliseconds that the page has to come to what is awaited: what it shows takes seconds in the lab. */
-const PATIENCE = 30_000;
+/** Milliseconds that the page has to come to what is awaited: what it shows takes seconds in the lab, or many. */
+const PATIENCE = 120_000;
 
 Deno.test({
   name: "a driver killed on the dashboard is seen to recover, and its report is there",
@@ -31,8 +31,8 @@ Deno.test({
       await page.goto(enter);
       await page.getByText("live", { exact: true }).waitFor();
       const card = page.getByRole("article", { name: "e1000", exact: true });
-      assertEquals(await card.locator("[data-field=state]").textContent(), "running");
-      assertMatch(await card.textContent() ?? "", /10\.3\.0\.15\/24/);
+      await card.locator("[data-field=state]").getByText("running").waitFor();
+      await card.getByText("10.3.0.15/24").first().waitFor();
 
       const { lastId } = run;
       await card.getByRole("button", { name: "Kill…", exact: true }).click();

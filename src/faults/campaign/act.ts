@@ -144,6 +144,17 @@ const OF_CARDS: readonly string[] = [
   "platform.supervisor",
 ] satisfies Act["model"][];
 
+/** Acts that end the supervisor as well, and have another started. */
+const ENDING_SUPERVISOR: readonly string[] = [
+  "platform.unplug",
+  "platform.supervisor",
+] satisfies Act["model"][];
+
+/** Whether a fault ends the driver's supervisor, and what that holds for later. */
+export function endsSupervisor(model: string): boolean {
+  return ENDING_SUPERVISOR.includes(model);
+}
+
 /** Whether a fault can be one of a driver's. */
 export function fits(model: string, driver: string): boolean {
   return !isDiskDriver(driver) || !OF_CARDS.includes(model);

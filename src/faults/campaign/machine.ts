@@ -69,6 +69,7 @@ class Target implements AsyncDisposable {
   readonly #isDisk: boolean;
   #run: DriverRun;
   #past: Event[] = [];
+  #name = "";
   #port = "";
 
   private constructor(lab: Lab, start: () => DriverRun, isDisk: boolean) {
@@ -138,13 +139,10 @@ class Target implements AsyncDisposable {
     await this.#run[Symbol.asyncDispose]();
   }
 
-  get #name(): string {
-    return encodeURIComponent(this.#run.events[0].driver);
-  }
-
   async #stands(): Promise<void> {
     const run = this.#run;
     this.#port = this.#isDisk ? (await run.next("disk")).disk : (await run.next("interface")).interface;
+    this.#name = encodeURIComponent(run.events[0].driver);
     await run.next("spare", { where: ({ state }) => state === "ready" });
   }
 }

@@ -186,7 +186,7 @@ function takenOver({ events, words, takesOver }: Seen, from: number): number {
   );
   if (next?.type !== "ready") return from;
   const ready = time(next);
-  const over = events.find((event) => event.type === "ended" && event.id > next.id);
+  const over = events.slice(events.indexOf(next) + 1).find(({ type }) => type === "ended");
   const goesOn = words.find(({ at, done }) => at > ready && done > 0)?.at;
   if (goesOn === undefined || over && goesOn > time(over)) return ready;
   return goesOn;

@@ -12,7 +12,7 @@ import { type Choice, choose } from "../choose.ts";
 import { faulty } from "../folder.ts";
 import { MODELS } from "../models/mod.ts";
 import type { Campaign, DriverFault, Together } from "../schema.ts";
-import { begin, fits } from "./act.ts";
+import { begin, endsSupervisor, fits } from "./act.ts";
 import { isDiskDriver, Machine } from "./machine.ts";
 import {
   HUNG_MS,
@@ -194,13 +194,12 @@ class Work {
       ...CALIBRATION,
       ...left.map((number) => ({ number, ...choose(campaign, { seed, number }) })),
     ];
-    let current = await this.#begin(plans[0], Promise.resolve());
+    let current = await this.#begin(plans[0]);
     for (const [index, { number }] of plans.entries()) {
       const following = plans.at(index + 1);
       const chained = following !== undefined && apart(following).inside.length > 0;
       const watched = this.#watch(current, { chained });
-      // The supervisor holds it until its turn: meanwhile it is compiled and started.
-      const next = following && this.#begin(following, watched.then(() => {}));
+      const next = following && this.#begin(following, { current, over: watched.then(() => {}) });
       next?.catch(() => {});
       const stands = await watched;
       const after = stands ? await next : undefined;
@@ -217,8 +216,8 @@ class Work {
     }
   }
 
-  /** Injects what is planned. @param over Settles when the one before is. */
-  async #begin(plan: Plan, over: Promise<void>): Promise<Injection> {
+  /** Injects what is planned. @param before The injection before it, and what settles when that is over. */
+  async #begin(plan: Plan, before?: { current: Injection; over: Promise<void> }): Promise<Injection> {
     const { number, together, seed } = plan;
     const { inside, outside } = apart(plan);
     const models = plan.faults.map(({ model }) => model);
@@ -226,9 +225,11 @@ class Work {
     const label = `${name} ${number === null ? `without a fault, ${seed}` : `${of}/${number}`}: ${
       models.join(" and ")
     }`;
+    // The supervisor holds a version until its turn: meanwhile it is compiled and started. One that ends cannot.
+    if (inside.length === 0 || before?.current.models.some(endsSupervisor)) await before?.over;
     const begun = inside.length > 0
       ? await this.#inject({ inside, label, seed })
-      : await this.#commit(outside.shift()!, over);
+      : await this.#commit(outside.shift()!);
     const injection: Injection = { together, models, over: Promise.resolve(), ...begun };
     // One that was refused has no time in which another could come.
     const acts = begun.seen.from === undefined ? [] : outside.map((act) => this.#later(act, injection));
@@ -239,9 +240,8 @@ class Work {
     return injection;
   }
 
-  /** Begins an act, once the fault before is over and the driver stands. */
-  async #commit(act: Act, over: Promise<void>): Promise<Begun> {
-    await over;
+  /** Begins an act, once the driver stands. */
+  async #commit(act: Act): Promise<Begun> {
     await this.#machine.prepared();
     await pause(act.when?.after ?? 0);
     const id = this.#machine.run.lastId;
@@ -325,9 +325,9 @@ class Work {
         } else await this.#machine.act("restart");
       }
       await injection.over;
-      await this.#carries(
-        (end ?? run.events.findLast((event) => event.id > id && event.type === "ended"))?.id,
-      );
+      const last = end ?? run.events.findLast((event) => event.id > id && event.type === "ended");
+      // Another supervisor begins to count anew.
+      await this.#carries(this.#machine.run === run ? last?.id : 0);
       return true;
     } catch (error) {
       if (!(error instanceof UserError)) throw error;

@@ -11,9 +11,10 @@
  * Content follows from the connection's key and the place in the stream. Each end
  * makes what must come and compares every byte of it, which shows all that equal
  * digests of both ends would, and where the difference is. A block with another
- * content is wrong, and the stream goes on. At its end each tells the other how
- * many blocks were right, which must be all, and a connection is over when both
- * have heard it: then all that either has sent has come in.
+ * content is wrong, which the end tells that it comes to, and the stream goes on.
+ * Once all of one way has come in, the other is ended with a word more, and a
+ * connection is over when both have heard it: then all that either has sent has
+ * come in.
  *
  * A connection that is reset, cannot be made, ends too early, or in which nothing
  * moves for STALL has failed, and another is tried. Of these only the first form
@@ -41,7 +42,7 @@ struct head {
 	uint64_t bytes;
 };
 
-/* A way has so many parts: its head, blocks, and the other way's right blocks. */
+/* A way has so many parts: its head, blocks, and the word that ends it. */
 struct way {
 	uint8_t data[BLOCK];
 	size_t at, size;	/* in the part that is under way */
@@ -71,6 +72,15 @@ static uint64_t blocks(void)
 static uint64_t key_of(bool first)
 {
 	return one.head.key * 2 + first;
+}
+
+/* What ends the content of an end. */
+static uint64_t last_word(bool first)
+{
+	uint64_t word = 0;
+
+	fill(&word, sizeof(word), key_of(first), one.head.bytes);
+	return word;
 }
 
 static void open_one(int fd, bool first)
@@ -117,7 +127,7 @@ static void lost(const char *format, ...)
 static bool have_part(void)
 {
 	struct way *out = &one.out;
-	uint64_t now = now_ns();
+	uint64_t word, now = now_ns();
 
 	if (out->at < out->size)
 		return true;
@@ -135,8 +145,9 @@ static bool have_part(void)
 	} else {
 		if (one.in.parts <= blocks())
 			return false;
-		memcpy(out->data, &one.right, sizeof(one.right));
-		out->size = sizeof(one.right);
+		word = last_word(one.first);
+		memcpy(out->data, &word, sizeof(word));
+		out->size = sizeof(word);
 	}
 	out->at = 0;
 	out->parts++;
@@ -190,7 +201,7 @@ static void check_head(void)
 static void check_part(void)
 {
 	struct way *in = &one.in;
-	uint64_t told, n = in->parts++;
+	uint64_t word, n = in->parts++;
 
 	in->at = 0;
 	if (n == 0) {
@@ -198,12 +209,11 @@ static void check_part(void)
 	} else if (n <= blocks()) {
 		check_block(n - 1);
 	} else {
-		memcpy(&told, in->data, sizeof(told));
-		if (told != blocks())
-			wrong("the other end found %llu of %llu blocks right",
-			      (unsigned long long)told, (unsigned long long)blocks());
+		memcpy(&word, in->data, sizeof(word));
+		if (word != last_word(!one.first))
+			wrong("the end of the stream came in with another content");
 	}
-	in->size = n < blocks() ? BLOCK : sizeof(told);
+	in->size = n < blocks() ? BLOCK : sizeof(word);
 }
 
 static void receive_part(void)
