@@ -103,8 +103,6 @@ const DOING: {
   // A supervisor of one driver ends with its device, and so the interface goes too.
   "platform.unplug": async (machine, { ms = LASTING_MS }) => {
     const { lab } = machine;
-    // The kernel's own driver for such cards is there, and would take it.
-    await sh(lab, "echo 0 > /sys/bus/pci/drivers_autoprobe");
     const at = await clock(lab);
     await lab.qmp("device_del", { id: "nic0" });
     const over = pause(ms).then(async () => {

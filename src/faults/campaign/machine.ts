@@ -89,7 +89,8 @@ class Target implements AsyncDisposable {
       start: START_MS,
       ...isDiskDriver(driver) ? { port: { request: REQUEST } } : {},
     });
-    const args = [manifest, ...device ? ["--device", device] : [], "--no-dhcp", "--allow-faults"];
+    // A card that is plugged in again is taken by the kernel's own driver, which the far end's needs.
+    const args = [manifest, ...device ? ["--device", device, "--take"] : [], "--no-dhcp", "--allow-faults"];
     const folders = [folder.replace(checkout(), CHECKOUT)];
     const target = new Target(lab, () => DriverRun.start(lab, args, { folders }), isDiskDriver(driver));
     await target.#stands();

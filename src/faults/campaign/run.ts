@@ -284,17 +284,21 @@ class Work {
     { id, together, models, says }: Pick<Injection, "id" | "together" | "models" | "says">,
   ): Promise<void> {
     const { run } = this.#machine;
+    const tooLate = (why: string) => {
+      models.splice(models.indexOf(act.model), 1);
+      says.push(`${act.model} came too late: ${why}`);
+    };
     if (together === "recovery") {
-      const ended = await run.next("ended", { after: id, ms: END_MS }).catch(() => undefined);
-      // What ends nobody leaves nothing to recover from.
-      if (!ended) return;
-      await run.next("starting", { after: ended.id, ms: STAND_MS });
+      // What ends nobody leaves nothing to recover from, and what ends the supervisor nobody who would.
+      const next = await run.next("ended", { after: id, ms: END_MS })
+        .then((ended) => run.next("starting", { after: ended.id, ms: STAND_MS }))
+        .catch(() => undefined);
+      if (!next) return tooLate("there was no recovery");
     } else await pause(act.when?.after ?? 0);
     const begun = await begin(this.#machine, act).catch((error) => {
       if (!(error instanceof UserError)) throw error;
       // The other fault has ended the process that it was for.
-      models.splice(models.indexOf(act.model), 1);
-      says.push(`${act.model} came too late: ${error.message.split("\n")[0]}`);
+      tooLate(error.message.split("\n")[0]);
     });
     if (!begun) return;
     says.push(begun.says);
