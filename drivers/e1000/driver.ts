@@ -278,7 +278,7 @@ function reportWhileActive(state: State): void {
   report(state);
   const { receiver, sender } = state;
   if (receiver.standsStill()) {
-    throw new DeviceError("Cannot receive: the card is past a buffer that is not filled");
+    throw new DeviceError("Cannot receive: the card is past a buffer that is not filled, or knows of none");
   }
   if (sender.standsStill()) throw new DeviceError("Cannot send: the card is done, and a frame is not");
   if (!state.active) {

@@ -106,10 +106,13 @@ export class ReceiveRing {
 
   /**
    * Whether the card has been past the next descriptor, by RDH, since the last look at least, and that does not say
-   * that it is filled. What RDH says may be ahead of what is in memory, but not for as long as that.
+   * that it is filled; or has had none left, by RDT, of those that it was given. What RDH says may be ahead of what
+   * is in memory, but not for as long as that.
    */
   standsStill(): boolean {
-    return this.#standstill.look(this.#filled > 0 && this.#regs.read(REG.RDH) !== this.#next, this.#batches);
+    if (this.#filled === 0) return this.#standstill.look(false, this.#batches);
+    const head = this.#regs.read(REG.RDH);
+    return this.#standstill.look(head !== this.#next || head === this.#regs.read(REG.RDT), this.#batches);
   }
 
   /** Gives empty buffers to the card, §3.2.6. One slot stays free: a full ring would look like an empty one. */

@@ -1,11 +1,14 @@
-/** A ring in which nothing moves although the card is done with a part of it: what says so never came, or was lost. */
+/**
+ * A ring in which nothing moves although the card is done with all that it knows of: what says so never came or was
+ * lost, or the card was never told.
+ */
 export class Standstill {
   #ahead = false;
   #done = 0;
 
   /**
    * A look, some time after the last one.
-   * @param ahead The card is done with descriptors that do not say so.
+   * @param ahead The card is done, and there are descriptors that do not say so.
    * @param done Changes whenever the driver has found some that do.
    * @returns Whether that was so at the last look too, and nothing has been found since.
    */

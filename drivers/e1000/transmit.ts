@@ -91,9 +91,13 @@ export class TransmitRing {
     return this.#done !== this.#posted;
   }
 
-  /** Whether the card has had nothing left to send, by TDH, since the last look at least, and a frame is not done. */
+  /**
+   * Whether the card has had nothing left to send, by TDH and TDT, since the last look at least, and a frame is not
+   * done: it does not say so, or does not know of it.
+   */
   standsStill(): boolean {
-    return this.#standstill.look(this.busy && this.#regs.read(REG.TDH) === this.#tail, this.#done);
+    const regs = this.#regs;
+    return this.#standstill.look(this.busy && regs.read(REG.TDH) === regs.read(REG.TDT), this.#done);
   }
 
   /** §13.4.33. */

@@ -48,6 +48,8 @@ export interface Faults {
   neverEnds?: boolean;
   /** No descriptor says that it is filled. */
   neverFilled?: boolean;
+  /** Stores to the tails are lost. */
+  losesTails?: boolean;
 }
 
 interface Context {
@@ -186,6 +188,7 @@ export class Fake8254x implements Hardware {
       case RDT:
       case TDT:
         this.tailStores++;
+        if (this.faults.losesTails) return;
         if (value * 16 >= this.#get(offset === RDT ? RDLEN : TDLEN) && value !== 0) {
           throw new Error(`Tail ${value} lies outside its ring`);
         }

@@ -334,6 +334,24 @@ Deno.test("a card that has gone on and does not say so is noticed at the second 
   }
 });
 
+Deno.test("a card that does not know of what it was given is noticed at the second report", async () => {
+  for (const direction of ["receive", "send"] as const) {
+    const rig = await Rig.up();
+    rig.card.faults.losesTails = true;
+    if (direction === "receive") {
+      while (rig.card.receive(frame(60))) {
+        rig.run();
+        rig.port.fill();
+      }
+    } else rig.port.send([frame(60)]);
+    rig.run();
+    rig.interrupt();
+    await rig.clock.advance(1000);
+    rig.interrupt();
+    await assertRejects(() => rig.clock.advance(1000), DeviceError, `Cannot ${direction}: the card `);
+  }
+});
+
 Deno.test("a ring that moves between reports does not stand still, however often it comes by the same slot", async () => {
   const rig = await Rig.up();
   for (let second = 0; second < 5; second++) {
