@@ -281,6 +281,7 @@ function reportWhileActive(state: State): void {
     throw new DeviceError("Cannot receive: the card is past a buffer that is not filled, or knows of none");
   }
   if (sender.standsStill()) throw new DeviceError("Cannot send: the card is done, and a frame is not");
+  if (sender.sendsNothing()) throw new DeviceError("Cannot send: frames are done, and the card counts none");
   if (!state.active) {
     state.reports?.[Symbol.dispose]();
     state.reports = undefined;

@@ -87,6 +87,7 @@ export const REG = registers({
   MPC: rc(0x4010), // missed: no room in the device
   COLC: rc(0x4028),
   RLEC: rc(0x4040), // length field and length differ
+  GPTC: rc(0x4080), // frames sent, each segment one
   RUC: rc(0x40a4), // too short
   ROC: rc(0x40ac), // too long
   RXCSUM: rw(0x5000, { IPOFL: bit(8), TUOFL: bit(9) }), // §13.4.48

@@ -10,6 +10,7 @@ import {
   sleep,
   until,
 } from "../../src/driver/mod.ts";
+import { Counter } from "./counter.ts";
 import { REG, TX, TX_CONTEXT, TX_DESC } from "./registers.ts";
 import { Standstill } from "./standstill.ts";
 
@@ -65,6 +66,11 @@ export class TransmitRing {
   /** The last frame was cut into segments. */
   #afterSegments = false;
   readonly #standstill = new Standstill();
+  /** Frames that the card counts as sent, and that count and `#done` at the last look. */
+  readonly #counter: Counter;
+  #sentAtLook = 0;
+  #doneAtLook = 0;
+  #sentNone = false;
 
   /** Set-up, §14.5; the card sends nothing before `start`. */
   constructor(regs: Registers, { tx }: NetPort, memory: DmaMemory) {
@@ -77,6 +83,7 @@ export class TransmitRing {
     this.#tokens = new Uint32Array(slots);
     this.#ends = new Uint32Array(slots);
     this.#reports = new Uint32Array(slots);
+    this.#counter = new Counter(regs, [REG.GPTC]);
     regs.write(REG.TCTL, 0);
     regs.write(REG.TDBAL, memory.low);
     regs.write(REG.TDBAH, memory.high);
@@ -98,6 +105,17 @@ export class TransmitRing {
   standsStill(): boolean {
     const regs = this.#regs;
     return this.#standstill.look(this.busy && regs.read(REG.TDH) === regs.read(REG.TDT), this.#done);
+  }
+
+  /** Whether frames were done both since the last look and before that, and the card counts none as sent, §13.7. */
+  sendsNothing(): boolean {
+    const sent = this.#counter.read();
+    const isNone = this.#done !== this.#doneAtLook && sent === this.#sentAtLook;
+    const sendsNothing = isNone && this.#sentNone;
+    this.#sentNone = isNone;
+    this.#sentAtLook = sent;
+    this.#doneAtLook = this.#done;
+    return sendsNothing;
   }
 
   /** §13.4.33. */

@@ -14,7 +14,7 @@ const ICR = 0x00c0, ITR = 0x00c4, ICS = 0x00c8, IMS = 0x00d0, IMC = 0x00d8;
 const RCTL = 0x0100, TCTL = 0x0400;
 const RDBAL = 0x2800, RDLEN = 0x2808, RDH = 0x2810, RDT = 0x2818;
 const TDBAL = 0x3800, TDLEN = 0x3808, TDH = 0x3810, TDT = 0x3818;
-const CRCERRS = 0x4000, MPC = 0x4010, STATISTICS_END = 0x4100;
+const CRCERRS = 0x4000, MPC = 0x4010, GPTC = 0x4080, STATISTICS_END = 0x4100;
 const RXCSUM = 0x5000, MTA = 0x5200, RA = 0x5400;
 
 const RST = 2 ** 26, SLU = 2 ** 6;
@@ -48,6 +48,8 @@ export interface Faults {
   neverEnds?: boolean;
   /** No descriptor says that it is filled. */
   neverFilled?: boolean;
+  /** Sent frames are reported, and are on no wire. */
+  sendsNothing?: boolean;
   /** Stores to the tails are lost. */
   losesTails?: boolean;
 }
@@ -397,6 +399,8 @@ export class Fake8254x implements Hardware {
   }
 
   #send(frame: Uint8Array, context: Context | undefined): void {
+    if (this.faults.sendsNothing) return;
+    this.count(GPTC, 1);
     if ((this.#options & 2) !== 0) insert(frame, context!.sumStart, context!.sumOffset, frame.length);
     if ((this.#options & 1) !== 0) insert(frame, context!.ipStart, context!.ipOffset, context!.ipEnd + 1);
     this.wire.push(frame);

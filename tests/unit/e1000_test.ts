@@ -352,6 +352,28 @@ Deno.test("a card that does not know of what it was given is noticed at the seco
   }
 });
 
+Deno.test("a card that says that frames are sent, and sends none, is noticed at the second report", async () => {
+  const rig = await Rig.up();
+  const send = () => {
+    rig.port.send([frame(60)]);
+    rig.run();
+    rig.interrupt();
+  };
+  for (let second = 0; second < 3; second++) {
+    send();
+    await rig.clock.advance(1000);
+  }
+  rig.card.faults.sendsNothing = true;
+  send();
+  await rig.clock.advance(1000);
+  send();
+  await assertRejects(
+    () => rig.clock.advance(1000),
+    DeviceError,
+    "Cannot send: frames are done, and the card counts none",
+  );
+});
+
 Deno.test("a ring that moves between reports does not stand still, however often it comes by the same slot", async () => {
   const rig = await Rig.up();
   for (let second = 0; second < 5; second++) {
