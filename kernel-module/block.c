@@ -61,8 +61,6 @@
 #define R3_MAX_SEGMENTS		1024
 #define R3_MAX_DEPTH		1024
 #define R3_MAX_PHYSICAL_BLOCK	(1u << 20)
-/* So many in a row, and the driver is ended for it, once until one succeeds. */
-#define R3_MOST_FAILURES	8
 #define R3_LATENCIES		128	/* histogram's: four for each power of two microseconds */
 
 /* What blk-mq keeps for us with each request. */

@@ -96,6 +96,8 @@ struct r3_net {
 	struct sk_buff *partial;		/* a frame whose last buffer is still to come */
 	bool dropping;				/* the rest of the current frame is dropped */
 	bool carried;				/* this driver has had a frame done */
+	u32 failures;				/* frames in a row, of this driver */
+	bool blamed;				/* one has ended for them since one was last sent */
 	u64 packets_before;			/* both ways, by the drivers before it */
 
 	/* tx_* under the transmit lock or by NAPI alone, rx_* by NAPI. */
@@ -321,9 +323,16 @@ static int r3_tx_reap(struct r3_net *net, int budget)
 			return -EPROTO;
 		if (length_flags & R3_ENTRY_ERROR) {
 			net->tx_errors++;
+			/* While it goes down, what is left may be dropped. */
+			if (netif_running(net->netdev))
+				net->failures++;
 		} else {
 			net->tx_packets++;
 			net->tx_bytes += frame->skb->len;
+			if (unlikely(net->failures))
+				net->failures = 0;
+			if (unlikely(net->blamed))
+				net->blamed = false;
 		}
 		r3_tx_release(net, id, budget);
 	}
@@ -626,6 +635,13 @@ static int r3_net_poll(struct napi_struct *napi, int budget)
 			      "transmit ring: a completion that was not asked for");
 		goto broken;
 	}
+	/* As for disks: another may do better, and if it does not, it is the card. */
+	if (unlikely(net->failures >= R3_MOST_FAILURES) && !net->blamed &&
+	    r3_grant_fail(net->grant, R3_END_FAILING, "it failed %u frames in a row",
+			  net->failures)) {
+		net->blamed = true;
+		goto broken;
+	}
 	done = r3_rx_reap(net, budget);
 	if (done < 0) {
 		r3_grant_fail(net->grant, R3_END_PROTOCOL,
@@ -894,6 +910,7 @@ static void r3_net_begin(struct r3_net *net, struct r3_grant *grant,
 	net->tx_released = 0;
 	net->dropping = false;
 	net->carried = false;
+	net->failures = 0;
 	net->packets_before = net->tx_packets + net->rx_packets;
 	net->rx = &grant->channel[R3_NET_RX];
 	net->tx = &grant->channel[R3_NET_TX];

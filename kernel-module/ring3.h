@@ -161,6 +161,9 @@ struct r3_region {
 
 #define R3_REGION_SHIFT	32
 
+/* Requests or frames failed in a row: the driver is ended for it, once until one succeeds. */
+#define R3_MOST_FAILURES	8
+
 struct r3_vector {
 	struct r3_grant *grant;
 	spinlock_t lock;	/* also taken by the handler */

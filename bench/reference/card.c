@@ -148,6 +148,7 @@ u32 card_send(void)
 		sent++;
 	}
 	WRITE_ONCE(*reg(TDH), tx_head);
+	WRITE_ONCE(*reg(GPTC), sent);
 	return sent;
 }
 

@@ -14,5 +14,6 @@
 #define TDLEN	0x3808
 #define TDH	0x3810
 #define TDT	0x3818
+#define GPTC	0x4080
 
 #endif

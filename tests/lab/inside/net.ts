@@ -328,6 +328,48 @@ await runCases({
     assertEquals(ended && ended.events & EVENT.PORT, EVENT.PORT);
   },
 
+  "a driver that fails all frames loses its grant, and the next one keeps it if it fails too": async () => {
+    using claim = claimWithPort();
+    const first = new FakeDriver(claim);
+    await up(first);
+    /** Gives so many frames back, each of them failed but for the last ones. */
+    const giveBack = async (driver: FakeDriver, { failed, sent = 0 }: { failed: number; sent?: number }) => {
+      await send(failed + sent);
+      const all = await frames(driver, failed + sent);
+      for (const [index, { token }] of all.entries()) driver.tx.complete(token, index < failed ? ERROR : 0);
+      driver.kick();
+    };
+    await giveBack(first, { failed: 7, sent: 1 });
+    await giveBack(first, { failed: 7 });
+    assertEquals(claim.status().live, 1);
+    await giveBack(first, { failed: 1 });
+    await eventually(() => claim.status().live === 0, "the grant ends");
+    const { end, text } = claim.status();
+    assertEquals([end, text], [uapi.END.failing, "it failed 8 frames in a row"]);
+    first[Symbol.dispose]();
+
+    using next = new FakeDriver(claim);
+    // It is the card, until a frame is sent again.
+    await giveBack(next, { failed: 20 });
+    assertEquals(claim.status().live, 1);
+    await giveBack(next, { failed: 0, sent: 1 });
+    await giveBack(next, { failed: 8 });
+    await eventually(() => claim.status().live === 0, "the grant ends");
+  },
+
+  "an interface that goes down drops what it has, and nobody is to blame": async () => {
+    using claim = claimWithPort();
+    using driver = new FakeDriver(claim);
+    await up(driver);
+    await send(12);
+    const all = await frames(driver, 12);
+    await ip("link", "set", "r3t0", "down");
+    for (const { token } of all) driver.tx.complete(token, ERROR);
+    driver.kick();
+    assertEquals(claim.status().counters.tx_frames, 0);
+    assertEquals(claim.status().live, 1);
+  },
+
   "frames in flight at a driver's end are dropped and counted": async () => {
     using claim = claimWithPort();
     const driver = new FakeDriver(claim);
