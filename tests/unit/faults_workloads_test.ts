@@ -12,6 +12,7 @@ import {
   Merger,
   parseWord,
   type Program,
+  reasonIn,
   together,
   type Word,
 } from "../../src/faults/workloads/workload.ts";
@@ -25,6 +26,14 @@ Deno.test("a word is read as it is, and nothing else is a word", () => {
   for (const line of ["", "ready", "{}", JSON.stringify({ ...whole, more: 1 }), '{"at":1']) {
     assertThrows(() => parseWord(line), Error, "it says what is no word");
   }
+});
+
+Deno.test("why a program ended is its error, without colours, or else the last that it said", () => {
+  const said =
+    "\u001b[0m\u001b[1m\u001b[31merror\u001b[0m: Uncaught Error: disk I/O error\n    at commit (a.ts:1:2)\n";
+  assertEquals(reasonIn(said), "error: Uncaught Error: disk I/O error");
+  assertEquals(reasonIn("one\n  two \n\n"), "two");
+  assertEquals(reasonIn(" \n"), undefined);
 });
 
 Deno.test("two words are one: counts add up, the longest gap and the first text stay", () => {

@@ -1,4 +1,5 @@
 /** What an application does while faults are injected, and what it says of it. */
+import { stripVTControlCharacters } from "node:util";
 import { z } from "zod";
 import { sendSignal } from "../../child.ts";
 import { UserError } from "../../error.ts";
@@ -269,7 +270,9 @@ export function parseWord(line: string): Word {
 
 /** Why a program has ended, in what it has said on standard error: the error of a Deno program, or the last line. */
 export function reasonIn(said: string): string | undefined {
-  const all = said.split("\n").map((line) => line.trim()).filter((line) => line !== "");
+  const all = stripVTControlCharacters(said).split("\n").map((line) => line.trim()).filter((line) =>
+    line !== ""
+  );
   return all.find((line) => line.startsWith("error: ")) ?? all.at(-1);
 }
 
