@@ -42,6 +42,8 @@
 #define R3_RX_COPY	256	/* frames up to this are copied, their page stays posted */
 #define R3_RX_HEAD	128	/* of longer ones, this much is copied to find the headers in */
 #define R3_FRAME_MAX	(ETH_MAX_MTU + ETH_HLEN)	/* of a received frame, all its buffers */
+#define R3_KEPT_LOOK	HZ		/* between looks whether frames move */
+#define R3_KEPT_LOOKS	3		/* at least: so many at which none had */
 #define R3_REFILL_RETRY	(HZ / 20)	/* after a refill that found no memory */
 #define R3_POOL_FACTOR	4	/* pool pages per posted one: how long sockets may hold one */
 
@@ -84,6 +86,11 @@ struct r3_net {
 	u16 *free_frame;
 	u32 free_in, free_out;
 	u32 tx_released;			/* entries of completed frames; NAPI writes */
+
+	/* Looks after frames that the driver keeps, while it has any. */
+	struct timer_list kept_timer;
+	u32 kept_released;			/* tx_released at the last look */
+	u32 kept_looks;				/* in a row at which that had not moved */
 
 	/* All NAPI's. */
 	struct r3_rx_page *pool;
@@ -276,6 +283,9 @@ static netdev_tx_t r3_net_xmit(struct sk_buff *skb, struct net_device *netdev)
 	if (!netdev_xmit_more() || netif_queue_stopped(netdev)) {
 		r3_channel_publish(net->tx);
 		r3_grant_wake(net->grant);
+		/* Its barrier pairs with that in r3_tx_kept(): one of us sees the other. */
+		if (!timer_pending(&net->kept_timer))
+			mod_timer(&net->kept_timer, jiffies + R3_KEPT_LOOK);
 	}
 	return NETDEV_TX_OK;
 
@@ -343,6 +353,39 @@ static int r3_tx_reap(struct r3_net *net, int budget)
 	if (netif_queue_stopped(net->netdev) && r3_tx_has_room(net))
 		netif_wake_queue(net->netdev);
 	return count;
+}
+
+/*
+ * A frame that its driver has seen and keeps is no work that it does not come for
+ * (stall.c), and harms whoever waits for it as much. What the card cannot send
+ * while it has no link may wait.
+ */
+static void r3_tx_kept(struct timer_list *timer)
+{
+	struct r3_net *net = container_of(timer, struct r3_net, kept_timer);
+	struct r3_stall *stall = &net->grant->stall;
+	u32 looks = max_t(u32, R3_KEPT_LOOKS, DIV_ROUND_UP(stall->limit_ms, MSEC_PER_SEC));
+	u32 released;
+
+	/* Off the queue since before this; pairs with the barrier before xmit's look at it. */
+	smp_mb();
+	released = READ_ONCE(net->tx_released);
+	if (released == READ_ONCE(net->tx->queued)) {
+		net->kept_looks = 0;
+		return;
+	}
+	if (released != net->kept_released || !netif_carrier_ok(net->netdev))
+		net->kept_looks = 0;
+	else
+		net->kept_looks++;
+	net->kept_released = released;
+	if (net->kept_looks >= looks && stall->limit_ms) {
+		WRITE_ONCE(stall->missed, jiffies - looks * R3_KEPT_LOOK);
+		r3_grant_fail(net->grant, R3_END_STALLED, "a frame not completed for %u ms",
+			      looks * (u32)MSEC_PER_SEC);
+		return;
+	}
+	mod_timer(timer, jiffies + R3_KEPT_LOOK);
 }
 
 /* ---- pages that stay mapped ---- */
@@ -908,6 +951,8 @@ static void r3_net_begin(struct r3_net *net, struct r3_grant *grant,
 {
 	net->max_segments = info->max_segments;
 	net->tx_released = 0;
+	net->kept_released = 0;
+	net->kept_looks = 0;
 	net->dropping = false;
 	net->carried = false;
 	net->failures = 0;
@@ -1006,6 +1051,7 @@ static void r3_net_detach(struct r3_port *port, struct r3_grant *grant)
 	netif_tx_unlock_bh(net->netdev);
 	napi_disable(&net->napi);
 	del_timer_sync(&net->refill_timer);
+	del_timer_sync(&net->kept_timer);
 
 	for (i = 0; i < net->size; i++) {
 		if (net->frame[i].skb) {
@@ -1175,6 +1221,7 @@ struct r3_port *r3_net_create(struct r3_claim *claim, const struct r3_port_net *
 	net->netdev->priv_flags |= IFF_LIVE_ADDR_CHANGE;
 	netif_napi_add(net->netdev, &net->napi, r3_net_poll);
 	timer_setup(&net->refill_timer, r3_rx_refill_again, 0);
+	timer_setup(&net->kept_timer, r3_tx_kept, 0);
 
 	net->dev = &claim->dev->pdev->dev;
 	net->confined = claim->dev->confined;

@@ -408,6 +408,35 @@ await runCases({
     assert((await frames(driver, 1)).length > 0, "the queue moves again");
   },
 
+  "a driver that keeps what it was given to send loses its grant": async () => {
+    using claim = claimWithPort();
+    using driver = new FakeDriver(claim, {}, { stallMs: 500 });
+    await up(driver);
+    /** It waits as it should, and has seen what there is: of rings nothing is touched when the grant may end. */
+    const lasts = async (ms: number) => {
+      for (const end = performance.now() + ms; performance.now() < end && claim.status().live === 1;) {
+        driver.grant.waitOnce({ timeout: 20_000 });
+        await sleep(10);
+      }
+      return claim.status().live === 1;
+    };
+    // One comes back each second.
+    await send(6);
+    const sent = await frames(driver, 6);
+    driver.takeBuffers();
+    for (const { token } of sent.slice(0, 4)) {
+      assert(await lasts(1000));
+      driver.tx.complete(token, 0);
+      driver.kick();
+    }
+    driver.grant.reportNet({ ...REPORT, link: 0 });
+    assert(await lasts(4500), "without a link a card cannot send");
+    driver.grant.reportNet(REPORT);
+    assertEquals(await lasts(10_000), false);
+    const { end, text } = claim.status();
+    assertEquals([end, text], [uapi.END.stalled, "a frame not completed for 3000 ms"]);
+  },
+
   ...Object.fromEntries(
     Object.entries(LIES).map((
       [what, told],
