@@ -358,7 +358,8 @@ static int r3_tx_reap(struct r3_net *net, int budget)
 /*
  * A frame that its driver has seen and keeps is no work that it does not come for
  * (stall.c), and harms whoever waits for it as much. What the card cannot send
- * while it has no link may wait.
+ * while it has no link, or is not to send while it is down, may wait; and what a
+ * driver was given before it has come up altogether.
  */
 static void r3_tx_kept(struct timer_list *timer)
 {
@@ -374,7 +375,8 @@ static void r3_tx_kept(struct timer_list *timer)
 		net->kept_looks = 0;
 		return;
 	}
-	if (released != net->kept_released || !netif_carrier_ok(net->netdev))
+	if (released != net->kept_released || !READ_ONCE(stall->serves) ||
+	    !netif_carrier_ok(net->netdev) || !netif_running(net->netdev))
 		net->kept_looks = 0;
 	else
 		net->kept_looks++;

@@ -26,6 +26,7 @@ import {
   grantOf,
   library,
   raw,
+  type RawClaim,
   type RawGrant,
   runCases,
   sleep,
@@ -130,6 +131,18 @@ function attachResult(grant: RawGrant, values: Record<string, unknown>): number 
     layout: uapi.PORT_ATTACH_NET,
     values: { kind: uapi.PORT_KIND.net, net: ATTACH, ...values },
   }).result;
+}
+
+/**
+ * Whether a driver that waits as it should keeps its grant for so long, milliseconds. It has seen what there is: of
+ * rings nothing is touched when the grant may end.
+ */
+async function lasts(claim: RawClaim, { grant }: FakeDriver, ms: number): Promise<boolean> {
+  for (const end = performance.now() + ms; performance.now() < end && claim.status().live === 1;) {
+    grant.waitOnce({ timeout: 20_000 });
+    await sleep(10);
+  }
+  return claim.status().live === 1;
 }
 
 await runCases({
@@ -412,29 +425,33 @@ await runCases({
     using claim = claimWithPort();
     using driver = new FakeDriver(claim, {}, { stallMs: 500 });
     await up(driver);
-    /** It waits as it should, and has seen what there is: of rings nothing is touched when the grant may end. */
-    const lasts = async (ms: number) => {
-      for (const end = performance.now() + ms; performance.now() < end && claim.status().live === 1;) {
-        driver.grant.waitOnce({ timeout: 20_000 });
-        await sleep(10);
-      }
-      return claim.status().live === 1;
-    };
     // One comes back each second.
     await send(6);
     const sent = await frames(driver, 6);
     driver.takeBuffers();
     for (const { token } of sent.slice(0, 4)) {
-      assert(await lasts(1000));
+      assert(await lasts(claim, driver, 1000));
       driver.tx.complete(token, 0);
       driver.kick();
     }
     driver.grant.reportNet({ ...REPORT, link: 0 });
-    assert(await lasts(4500), "without a link a card cannot send");
+    assert(await lasts(claim, driver, 4500), "without a link a card cannot send");
     driver.grant.reportNet(REPORT);
-    assertEquals(await lasts(10_000), false);
+    assertEquals(await lasts(claim, driver, 10_000), false);
     const { end, text } = claim.status();
     assertEquals([end, text], [uapi.END.stalled, "a frame not completed for 3000 ms"]);
+  },
+
+  "a driver may keep frames while its interface is down": async () => {
+    using claim = claimWithPort();
+    using driver = new FakeDriver(claim, {}, { stallMs: 500 });
+    await up(driver);
+    await send(2);
+    await frames(driver, 2);
+    driver.takeBuffers();
+    await ip("link", "set", "r3t0", "down");
+    driver.grant.configNet();
+    assert(await lasts(claim, driver, 4500));
   },
 
   ...Object.fromEntries(
