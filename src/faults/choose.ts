@@ -3,7 +3,7 @@ import type { z } from "zod";
 import { Words } from "../check/content.ts";
 import { isAct } from "./acts.ts";
 import { MODELS } from "./models/mod.ts";
-import { type Campaign, type faultSchema, TOGETHER, type Together } from "./schema.ts";
+import { type Campaign, type faultSchema, IN_ONE_DRIVER, TOGETHER, type Together } from "./schema.ts";
 import type { When } from "./when.ts";
 
 type AnyFault = z.output<typeof faultSchema>;
@@ -19,12 +19,13 @@ export interface Choice {
 }
 
 /** How many faults there are of each kind. */
-const COUNTS: { [Name in Together]: number } = { one: 1, two: 2, five: 5, recovery: 2 };
+const COUNTS: { [Name in Together]: number } = { one: 1, two: 2, five: 5, ten: 10, recovery: 2 };
 
 /** Whether a fault can be the one of that index. */
 function fits(fault: AnyFault, together: Together, index: number): boolean {
-  // What comes during a recovery can only come from outside; five are what a driver's code has wrong.
-  return together === "recovery" && index > 0 ? isAct(fault) : together !== "five" || !isAct(fault);
+  // What comes during a recovery can only come from outside.
+  if (together === "recovery" && index > 0) return isAct(fault);
+  return !isAct(fault) || !IN_ONE_DRIVER.some((kind) => kind === together);
 }
 
 /** Draws one of a list by its weights. */

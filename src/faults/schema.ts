@@ -45,11 +45,14 @@ export const CONDITIONS = ["machine", "kernel", "content", "recovered", "twin"] 
 /** One of these. */
 export type Condition = (typeof CONDITIONS)[number];
 
-/** How many faults an injection has: one, two or five at once, or a second one during recovery. */
-export const TOGETHER = ["one", "two", "five", "recovery"] as const;
+/** How many faults an injection has: one, two, five or ten at once, or a second one during recovery. */
+export const TOGETHER = ["one", "two", "five", "ten", "recovery"] as const;
 
 /** One of these. */
 export type Together = (typeof TOGETHER)[number];
+
+/** Those of which all are in one version of the driver: what a process has only once is not done to it so often. */
+export const IN_ONE_DRIVER = ["five", "ten"] as const satisfies readonly Together[];
 
 /** When faults of a campaign come: `after` is drawn from a range. */
 const rangeSchema = whenSchema.extend({
@@ -73,8 +76,8 @@ export const campaignSchema = z.strictObject({
   when: rangeSchema.optional(),
   count: z.int().min(1).optional().describe("How many faults, unless --count says so."),
   together: z.partialRecord(z.enum(TOGETHER), z.number().positive()).default({ one: 1 }).describe(
-    "How often, by weight, there is one fault, are two at once, are five in one version of the driver, or comes a " +
-      "second one while the driver recovers from the first; that one is from outside the driver.",
+    "How often, by weight, there is one fault, are two at once, are five or ten in one version of the driver, or " +
+      "comes a second one while the driver recovers from the first; that one is from outside the driver.",
   ),
   holds: z.array(z.enum(CONDITIONS)).default([...CONDITIONS]).describe(
     "What must hold after each: the machine runs, the kernel has no warning, content is what was sent or written, " +
@@ -83,10 +86,16 @@ export const campaignSchema = z.strictObject({
 }).refine(
   ({ together, faults }) => !together.recovery || faults.some(({ fault }) => isAct(fault)),
   { path: ["together", "recovery"], error: "no fault from outside the driver is among the faults" },
-).refine(
-  ({ together, faults }) => !together.five || faults.some(({ fault }) => !isAct(fault)),
-  { path: ["together", "five"], error: "no fault in the driver is among the faults" },
-);
+).superRefine(({ together, faults }, context) => {
+  if (faults.some(({ fault }) => !isAct(fault))) return;
+  for (const kind of IN_ONE_DRIVER.filter((kind) => together[kind])) {
+    context.addIssue({
+      code: "custom",
+      path: ["together", kind],
+      message: "no fault in the driver is among the faults",
+    });
+  }
+});
 
 /** A campaign, all said. */
 export type Campaign = z.output<typeof campaignSchema>;

@@ -82,6 +82,22 @@ Deno.test("five at once are in the driver and all different, where there are fiv
   );
 });
 
+Deno.test("ten at once are in the driver, each another for as long as there is one", () => {
+  const models = ["code.throw", "code.loop", "code.block", "code.leak", "code.heap", "process.kill"];
+  const inDriver = models.slice(0, 5);
+  const faults = models.map((model) => ({ fault: { model } }));
+  for (const { faults: ten } of first(20, { together: { ten: 1 }, faults })) {
+    assertEquals(ten.length, 10);
+    assertEquals(ten.slice(0, 5).map(({ model }) => model).sort(), inDriver.toSorted());
+    assertEquals(ten.filter(({ model }) => !inDriver.includes(model)), []);
+  }
+  assertThrows(
+    () => first(1, { together: { ten: 1 }, faults: [{ fault: { model: "process.kill" } }] }),
+    UserError,
+    "together.ten: no fault in the driver",
+  );
+});
+
 Deno.test("what comes during a recovery comes from outside, and there must be such a fault", () => {
   for (const { faults: [, other] } of first(100, { together: { recovery: 1 } })) {
     assertEquals(other.model, "process.kill");

@@ -3,6 +3,7 @@ import { drawChart, empirical } from "../../plot/mod.ts";
 import { grouped } from "../../size.ts";
 import { type Distribution, distribution } from "../../statistics.ts";
 import { formatTable } from "../../table.ts";
+import type { Together } from "../schema.ts";
 import { isManifested, isRecovered, type Outcome, OUTCOMES } from "./outcome.ts";
 import type { FaultRecord } from "./record.ts";
 
@@ -21,9 +22,10 @@ const HEADS: { [Name in Outcome]: string } = {
 };
 
 /** How those that come together are headed, after all models. */
-const SEVERAL = {
+const SEVERAL: { [Name in Exclude<Together, "one">]: string } = {
   two: "~ two at once",
   five: "~ five in one driver",
+  ten: "~ ten in one driver",
   recovery: "~ and another during recovery",
 };
 
