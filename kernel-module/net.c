@@ -4,9 +4,9 @@
  *
  * Transmit: each frame's memory is mapped for the device and posted as bus
  * addresses; where an IOMMU translates, short frames are copied into buffers that
- * stay mapped. Receive: pages of our own, mapped once and reused while nobody
- * else holds them, are posted and come back filled. Other payload is never copied
- * but for small frames. The device may write to a receive page at any time, so
+ * stay mapped. Receive: halves of pages of our own, mapped once and reused while
+ * nobody else holds them, are posted and come back filled. Other payload is never
+ * copied but for small frames. The device may write to a receive page at any time, so
  * headers are copied out before anything is decided by them, and no kernel
  * structure ever lies in such a page.
  *
@@ -39,9 +39,16 @@
  */
 #define R3_TX_COPY	2048
 #define R3_TX_COPIES	(PAGE_SIZE / R3_TX_COPY)	/* in a page */
-#define R3_RX_COPY	256	/* frames up to this are copied, their page stays posted */
+/*
+ * A socket has room for so many bytes of memory that it holds, not of datagrams:
+ * with a page for each it takes half as many, and loses what comes in a burst.
+ */
+#define R3_RX_BUFFER	(PAGE_SIZE / 2)
+#define R3_RX_HALVES	(PAGE_SIZE / R3_RX_BUFFER)
+#define R3_RX_COPY	256	/* frames up to this are copied, their buffer is free at once */
 #define R3_RX_HEAD	128	/* of longer ones, this much is copied to find the headers in */
-#define R3_FRAME_MAX	(ETH_MAX_MTU + ETH_HLEN)	/* of a received frame, all its buffers */
+/* Of a received frame, all its buffers: what one skb holds. */
+#define R3_FRAME_MAX	min_t(u32, MAX_SKB_FRAGS * R3_RX_BUFFER, ETH_MAX_MTU + ETH_HLEN)
 #define R3_KEPT_LOOK	HZ		/* between looks whether frames move */
 #define R3_KEPT_LOOKS	3		/* at least: so many at which none had */
 #define R3_REFILL_RETRY	(HZ / 20)	/* after a refill that found no memory */
@@ -58,11 +65,14 @@ struct r3_tx_frame {
 	dma_addr_t copy_address;
 };
 
+/* A page of the pool, of which one half at most is posted. */
 struct r3_rx_page {
 	struct page *page;
 	dma_addr_t address;
 	u16 sequence;
-	u16 dirty;			/* bytes from its start that its next reader may not see */
+	u16 dirty[R3_RX_HALVES];	/* bytes from its start that its next reader may not see */
+	u8 held;			/* bits: halves that somebody may still hold */
+	u8 half;			/* the one that is posted, or was last */
 	bool posted;
 };
 
@@ -413,7 +423,9 @@ static struct page *r3_net_page(struct r3_net *net, enum dma_data_direction dire
 static int r3_rx_page_fill(struct r3_net *net, struct r3_rx_page *slot, gfp_t gfp)
 {
 	slot->page = r3_net_page(net, DMA_FROM_DEVICE, gfp, &slot->address);
-	slot->dirty = 0;
+	memset(slot->dirty, 0, sizeof(slot->dirty));
+	slot->held = 0;
+	slot->half = 0;
 	return slot->page ? 0 : -ENOMEM;
 }
 
@@ -429,27 +441,42 @@ static void r3_rx_idle(struct r3_net *net, u32 index)
 	net->idle_page[net->idle_in++ & (net->pool_size - 1)] = index;
 }
 
-/* Make sure that nobody but the pool holds the page; replace it if a socket still does. */
+static u32 r3_rx_offset(const struct r3_rx_page *slot)
+{
+	return slot->half * R3_RX_BUFFER;
+}
+
+static void *r3_rx_data(const struct r3_rx_page *slot)
+{
+	return page_address(slot->page) + r3_rx_offset(slot);
+}
+
+/* Find a half that nobody but the pool holds; replace the page if sockets hold both. */
 static bool r3_rx_page_ready(struct r3_net *net, struct r3_rx_page *slot)
 {
-	struct r3_rx_page fresh;
+	struct r3_rx_page fresh = {};
 
-	if (page_ref_count(slot->page) == 1) {
+	/* Of two that were handed up, the count does not tell which one is still held. */
+	if (page_ref_count(slot->page) == 1)
+		slot->held = 0;
+	if (slot->held != BIT(R3_RX_HALVES) - 1) {
+		slot->half = slot->held & BIT(0) ? 1 : 0;
 		/*
 		 * What was handed up once, and whatever its reader made of it in place,
 		 * is not the next one's, however long the driver says that frame is.
 		 */
-		memset64(page_address(slot->page), 0, DIV_ROUND_UP(slot->dirty, sizeof(u64)));
-		slot->dirty = 0;
-		dma_sync_single_for_device(net->dev, slot->address, PAGE_SIZE, DMA_FROM_DEVICE);
+		memset64(r3_rx_data(slot), 0,
+			 DIV_ROUND_UP(slot->dirty[slot->half], sizeof(u64)));
+		slot->dirty[slot->half] = 0;
+		dma_sync_single_for_device(net->dev, slot->address + r3_rx_offset(slot),
+					   R3_RX_BUFFER, DMA_FROM_DEVICE);
 		return true;
 	}
 	if (r3_rx_page_fill(net, &fresh, GFP_ATOMIC))
 		return false;
 	r3_rx_page_empty(net, slot);
-	slot->page = fresh.page;
-	slot->address = fresh.address;
-	slot->dirty = fresh.dirty;
+	fresh.sequence = slot->sequence;
+	*slot = fresh;
 	return true;
 }
 
@@ -471,7 +498,7 @@ static void r3_rx_refill(struct r3_net *net)
 		slot->sequence++;
 		slot->posted = true;
 		net->posted++;
-		r3_channel_submit(net->rx, slot->address, PAGE_SIZE,
+		r3_channel_submit(net->rx, slot->address + r3_rx_offset(slot), R3_RX_BUFFER,
 				  r3_token(index, slot->sequence));
 	}
 	if (net->rx->queued != before)
@@ -563,7 +590,7 @@ static bool r3_rx_take(struct r3_net *net, struct r3_rx_page *slot, u32 length, 
 	u32 from = 0;
 
 	if (!net->partial) {
-		net->partial = r3_rx_begin(net, page_address(slot->page), length, last);
+		net->partial = r3_rx_begin(net, r3_rx_data(slot), length, last);
 		if (!net->partial) {
 			net->rx_dropped++;
 			return false;
@@ -579,8 +606,9 @@ static bool r3_rx_take(struct r3_net *net, struct r3_rx_page *slot, u32 length, 
 		return false;
 	}
 	get_page(slot->page);
-	skb_add_rx_frag(net->partial, skb_shinfo(net->partial)->nr_frags, slot->page, from,
-			length - from, PAGE_SIZE);
+	slot->held |= BIT(slot->half);
+	skb_add_rx_frag(net->partial, skb_shinfo(net->partial)->nr_frags, slot->page,
+			r3_rx_offset(slot) + from, length - from, R3_RX_BUFFER);
 	return true;
 }
 
@@ -614,14 +642,15 @@ static int r3_rx_one(struct r3_net *net, int *frames)
 	last = length_flags & R3_ENTRY_LAST;
 	slot = index < net->pool_size ? &net->pool[index] : NULL;
 	if (!slot || !slot->posted || token != r3_token(index, slot->sequence) ||
-	    length > PAGE_SIZE)
+	    length > R3_RX_BUFFER)
 		return -EPROTO;
 	slot->posted = false;
 	net->posted--;
 
 	/* Debugging of DMA finds no mapping of nothing. */
 	if (length)
-		dma_sync_single_for_cpu(net->dev, slot->address, length, DMA_FROM_DEVICE);
+		dma_sync_single_for_cpu(net->dev, slot->address + r3_rx_offset(slot), length,
+					DMA_FROM_DEVICE);
 	keep = !net->dropping && !(length_flags & R3_ENTRY_ERROR) && length;
 	if (length_flags & R3_ENTRY_ERROR && !net->dropping)
 		net->rx_errors++;
@@ -640,7 +669,7 @@ static int r3_rx_one(struct r3_net *net, int *frames)
 		if (keep)
 			r3_rx_deliver(net, length_flags & R3_ENTRY_CSUM);
 	}
-	slot->dirty = keep ? length : PAGE_SIZE;
+	slot->dirty[slot->half] = keep ? length : R3_RX_BUFFER;
 	r3_rx_idle(net, index);
 	return 0;
 }
@@ -1008,7 +1037,7 @@ static int r3_net_attach(struct r3_port *port, struct r3_grant *grant,
 		return -EINVAL;
 	if (!is_valid_ether_addr(info->mac) || info->reserved ||
 	    info->features & ~R3_NET_FEATURES ||
-	    info->max_mtu < ETH_MIN_MTU || info->max_mtu > ETH_MAX_MTU ||
+	    info->max_mtu < ETH_MIN_MTU || info->max_mtu > R3_FRAME_MAX - ETH_HLEN ||
 	    !info->max_segments || info->max_segments > R3_SEGMENTS ||
 	    (info->features & (R3_NET_TSO4 | R3_NET_TSO6) && !(info->features & R3_NET_TX_CSUM)))
 		return r3_refuse(grant->claim, -EINVAL,
@@ -1064,7 +1093,7 @@ static void r3_net_detach(struct r3_port *port, struct r3_grant *grant)
 	for (i = 0; i < net->pool_size; i++) {
 		if (net->pool[i].posted) {
 			net->pool[i].posted = false;
-			net->pool[i].dirty = PAGE_SIZE;
+			net->pool[i].dirty[net->pool[i].half] = R3_RX_BUFFER;
 			r3_rx_idle(net, i);
 		}
 	}
@@ -1236,7 +1265,7 @@ struct r3_port *r3_net_create(struct r3_claim *claim, const struct r3_port_net *
 	net->port.channel[R3_NET_TX].size = net->size;
 	net->port.channel[R3_NET_RX].kind = R3_CHANNEL_NET_RX;
 	net->port.channel[R3_NET_RX].size = net->size;
-	net->port.channel[R3_NET_RX].buffer_size = PAGE_SIZE;
+	net->port.channel[R3_NET_RX].buffer_size = R3_RX_BUFFER;
 	net->port.rings_length = r3_port_layout(&net->port);
 	err = r3_net_allocate(net);
 	if (err) {

@@ -21,7 +21,7 @@
 /* Where that memory, and the first of the port's buffers, are for the card. */
 #define DMA_BUS		0x200000000ull
 #define BUFFER_BUS	0x1000000000ull
-#define BUFFER_SIZE	4096u
+#define BUFFER_SIZE	2048u
 #define BUFFERS		(4 * RING)
 /* Bytes of every frame: the shortest there is, without its CRC. */
 #define FRAME		60u

@@ -387,7 +387,7 @@ struct r3_bus_master {
 struct r3_net_attach {
 	__u8 mac[6];				/* [in] permanent address */
 	__u16 reserved;
-	__u32 max_mtu;				/* [in] 68 .. 65535 */
+	__u32 max_mtu;				/* [in] 68 .. 34802 */
 	__u32 features;				/* [in] R3_NET_* it can do */
 	__u32 max_segments;			/* [in] entries of one frame, 1 .. 18 */
 };

@@ -5,12 +5,14 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -24,6 +26,23 @@ static int64_t result(int64_t value)
 int64_t t_read(int fd, void *to, uint64_t size)
 {
 	return result(read(fd, to, size));
+}
+
+/* A socket for datagrams to a port, with so much room for those that nobody reads; 0: the usual. */
+int64_t t_datagrams(uint16_t port, int32_t room)
+{
+	const struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons(port) };
+	const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int64_t failed = 0;
+
+	if (fd < 0)
+		return -errno;
+	if ((room && setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room))) ||
+	    bind(fd, (const struct sockaddr *)&at, sizeof(at))) {
+		failed = -errno;
+		close(fd);
+	}
+	return failed ? failed : fd;
 }
 
 int64_t t_poll(void *pollfd, int timeout_ms)

@@ -11,6 +11,7 @@ const CALLS = "/ring3/build/tests/libcalls.so";
 
 const { symbols } = Deno.dlopen(CALLS, {
   t_read: { parameters: ["i32", "buffer", "u64"], result: "i64" },
+  t_datagrams: { parameters: ["u16", "i32"], result: "i64" },
   t_poll: { parameters: ["buffer", "i32"], result: "i64" },
   t_fcntl: { parameters: ["i32", "i32", "i32"], result: "i64" },
   t_mmap: { parameters: ["u64", "i32", "i32", "i32", "i64"], result: "i64" },
@@ -53,6 +54,14 @@ export async function readWaiting(fd: number): Promise<{ result: number; count: 
 /** read(2) into memory of the caller's, on another thread, so that it may sleep: bytes or -errno. */
 export async function readInto(fd: number, bytes: Uint8Array<ArrayBuffer>): Promise<number> {
   return Number(await sleepingRead.t_read(fd, bytes, BigInt(bytes.length)));
+}
+
+/**
+ * A socket for datagrams to a port, of which `read` takes one each time, or finds none at once: the descriptor, or
+ * -errno. @param room Bytes for those that nobody has read; the usual without it.
+ */
+export function datagrams(port: number, { room = 0 }: { room?: number } = {}): number {
+  return Number(symbols.t_datagrams(port, room));
 }
 
 /** poll(2) of one descriptor for reading: the events it has, 0 after `ms`. */

@@ -34,6 +34,10 @@ import {
 
 const { EVENT, NET_FEATURE, NET_FLAG } = uapi;
 
+/** Bytes of a receive buffer, and of the longest frame: in as many as the kernel's packets have pieces. */
+const BUFFER = 2048;
+const LONGEST = 17 * BUFFER;
+
 /** Lies, one for each rule that a completion can break; each gets a driver that has traffic. */
 const LIES: Record<string, { words: string; tell: (driver: FakeDriver) => void | Promise<void> }> = {
   "a transmit token that was never given": {
@@ -87,7 +91,7 @@ const LIES: Record<string, { words: string; tell: (driver: FakeDriver) => void |
   },
   "a receive length over the buffer": {
     words: "receive ring",
-    tell: (driver) => driver.rx.complete(driver.takeBuffers()[0], 4097 | LAST),
+    tell: (driver) => driver.rx.complete(driver.takeBuffers()[0], BUFFER + 1 | LAST),
   },
   "the largest receive length": {
     words: "receive ring",
@@ -153,7 +157,7 @@ await runCases({
       "a zero address": { mac: new Uint8Array(6) },
       "a multicast address": { mac: new Uint8Array([1, 0, 0, 0, 0, 1]) },
       "an MTU below 68": { max_mtu: 67 },
-      "an MTU above 65535": { max_mtu: 65536 },
+      "an MTU whose frames no packet can hold": { max_mtu: LONGEST - 14 + 1 },
       "no segments": { max_segments: 0 },
       "19 segments": { max_segments: 19 },
       "an unknown feature": { features: 1 << 4 },
@@ -294,7 +298,7 @@ await runCases({
     const complete = (flags: number) => driver.rx.complete(buffers.shift()!, flags);
     complete(60 | LAST); // whole and small
     complete(1514 | LAST); // whole and large
-    complete(4096); // in two buffers
+    complete(BUFFER); // in two buffers
     complete(100 | LAST);
     complete(60 | LAST | ERROR); // the device says it is bad
     complete(13 | LAST); // shorter than a header
@@ -304,7 +308,7 @@ await runCases({
     complete(60 | LAST); // and the next is whole again
     driver.kick();
     assertEquals(await statistic("rx_packets"), 4);
-    assertEquals(await statistic("rx_bytes"), 60 + 1514 + 4196 + 60);
+    assertEquals(await statistic("rx_bytes"), 60 + 1514 + BUFFER + 100 + 60);
     assert(await statistic("rx_errors") >= 3);
     assertEquals(driver.takeBuffers().length, RING - buffers.length);
   },
@@ -314,15 +318,15 @@ await runCases({
     using driver = new FakeDriver(claim);
     await up(driver);
     const buffers = driver.takeBuffers();
-    for (const rest of [65535 + 14 - 15 * 4096, 65535 + 14 - 15 * 4096 + 1]) {
-      for (let i = 0; i < 15; i++) driver.rx.complete(buffers.shift()!, 4096);
-      if (rest > 4096) driver.rx.complete(buffers.shift()!, 4096);
-      driver.rx.complete(buffers.shift()!, (rest > 4096 ? rest - 4096 : rest) | LAST);
-    }
+    const whole = LONGEST / BUFFER;
+    for (let i = 1; i < whole; i++) driver.rx.complete(buffers.shift()!, BUFFER);
+    driver.rx.complete(buffers.shift()!, BUFFER | LAST);
+    for (let i = 0; i < whole; i++) driver.rx.complete(buffers.shift()!, BUFFER);
+    driver.rx.complete(buffers.shift()!, 1 | LAST);
     const before = await statistic("rx_errors");
     driver.kick();
     assertEquals(await statistic("rx_packets"), 1);
-    assertEquals(await statistic("rx_bytes"), 65535 + 14);
+    assertEquals(await statistic("rx_bytes"), LONGEST);
     assertEquals(await statistic("rx_errors"), before + 1);
   },
 

@@ -1,10 +1,10 @@
-/** What is left in receive buffers: a driver that lies about a length shows nobody else's data. */
+/** What is in receive buffers: for how long it is its reader's, and that nobody else sees what is left of it. */
 import { assertEquals } from "@std/assert";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { ENTRY, LAST } from "../../../src/driver/rings.ts";
 import { claimWithPort, FakeDriver, MAC, up } from "./fake_driver.ts";
-import { eventually, runCases, sleep } from "./harness.ts";
+import { eventually, libc, library, runCases, sleep } from "./harness.ts";
 
 /** Registers of the 8254x, manual chapter 13. */
 const REG = {
@@ -29,8 +29,8 @@ const CTRL_RST = 1 << 26;
 const STATUS_LU = 1 << 1;
 /** The PHY's control register: what is sent comes back. */
 const MDIC_LOOPBACK = 1 << 14 | 0 << 16 | 1 << 21 | 1 << 26;
-/** Enabled, everything accepted, buffers of 4096 bytes, CRC stripped. */
-const RCTL = 1 << 1 | 1 << 3 | 1 << 15 | 3 << 16 | 1 << 25 | 1 << 26;
+/** Enabled, everything accepted, buffers of 2048 bytes, CRC stripped. */
+const RCTL = 1 << 1 | 1 << 3 | 1 << 15 | 1 << 26;
 const TCTL = 1 << 1 | 1 << 3;
 /** End of packet, append the CRC, report. */
 const COMMAND = 1 << 24 | 1 << 25 | 1 << 27;
@@ -40,7 +40,7 @@ const DONE = 1;
 const RING = 8;
 const FRAME_AT = 4096;
 
-/** Where the secret is sent to. */
+/** Where datagrams are sent to. */
 const PORT = 9999;
 const HEADERS = 42;
 const PAYLOAD = 1400;
@@ -133,7 +133,69 @@ function posted({ rx }: FakeDriver): { token: number; address: bigint }[] {
   });
 }
 
+/** The datagrams that a socket holds, in turn; then it is closed. */
+function unread(fd: number): Uint8Array[] {
+  const held: Uint8Array[] = [];
+  for (;;) {
+    const { result, bytes } = libc.read(fd, HEADERS + PAYLOAD);
+    if (result < 0) break;
+    held.push(bytes.subarray(0, result));
+  }
+  library.r3_close(fd);
+  return held;
+}
+
 await runCases({
+  "a socket has room for a burst that it does not read": async () => {
+    const BURST = 60;
+    using claim = claimWithPort();
+    using driver = new FakeDriver(claim);
+    await up(driver);
+    const card = await Loopback.open(driver);
+    const fd = libc.datagrams(PORT);
+    for (const [i, { token, address }] of posted(driver).slice(0, BURST).entries()) {
+      await card.receive(address, datagram(i, HEADERS + PAYLOAD));
+      driver.rx.complete(token, HEADERS + PAYLOAD | LAST);
+    }
+    driver.kick();
+    assertEquals(unread(fd).map(([fill]) => fill), Array.from({ length: BURST }, (_, i) => i));
+  },
+
+  "what a socket has not read is not written over, and its page not used up": async () => {
+    /** Of these slots of the pool what comes is for the socket; of the others nothing comes. */
+    const SLOTS = 20;
+    const HALF = 2048n;
+    using claim = claimWithPort();
+    using driver = new FakeDriver(claim);
+    await up(driver);
+    const card = await Loopback.open(driver);
+    const addresses: bigint[][] = Array.from({ length: SLOTS }, () => []);
+    let sent = 0;
+    const receive = async (turns: number) => {
+      while (addresses.some((of) => of.length < turns)) {
+        for (const { token, address } of posted(driver)) {
+          const of = addresses[token & 0xffff];
+          if (of && of.length < turns) {
+            of.push(address);
+            await card.receive(address, datagram(sent++, HEADERS + PAYLOAD));
+            driver.rx.complete(token, HEADERS + PAYLOAD | LAST);
+          } else driver.rx.complete(token, 0 | LAST);
+        }
+        driver.kick();
+      }
+    };
+    const held = libc.datagrams(PORT, { room: 2 ** 20 });
+    await receive(4);
+    assertEquals(unread(held), Array.from({ length: sent }, (_, i) => new Uint8Array(PAYLOAD).fill(i)));
+    for (const [first, second, third, fourth] of addresses) {
+      assertEquals(second, first + HALF);
+      assertEquals([third === first, third === second, third % (2n * HALF)], [false, false, 0n]);
+      assertEquals(fourth, third + HALF);
+    }
+    await receive(6);
+    for (const [, , third, , fifth, sixth] of addresses) assertEquals([fifth, sixth], [third, third]);
+  },
+
   "a short frame that is said to be long shows nothing of the one before it in its buffer": async () => {
     using claim = claimWithPort();
     using driver = new FakeDriver(claim);
