@@ -11,6 +11,7 @@ import { freePort, type Lab, nicNetwork } from "../src/lab/mod.ts";
 import { lines } from "../src/lines.ts";
 import { type LabOptions, startLab } from "../src/run/lab.ts";
 import { need } from "../src/setup.ts";
+import { drawChart } from "../src/plot/mod.ts";
 import { DEVICE, keepQuiet } from "../src/soak/wire.ts";
 import { answeringCpu, type Card, startAnswering, takeCard } from "./card.ts";
 import {
@@ -20,6 +21,7 @@ import {
   type DriverName,
   headsOf,
   machineText,
+  OWNERS,
   roundsText,
   takeTurns,
 } from "./compare.ts";
@@ -289,4 +291,24 @@ export function formatTcpBench(result: TcpBench): string {
     ),
     ...problems.map((problem) => `\n${problem}`),
   ].join("\n");
+}
+
+/** What ring3's driver did of each kind, as a share of what the kernel's did. */
+export function plotTcpBench(result: TcpBench): string {
+  const { rows } = result;
+  const steps = (value: (row: Row) => number) =>
+    rows.flatMap((row, index) => [[index - 0.5, value(row)], [index + 0.5, value(row)]] as const);
+  const share = (of: keyof Spread) => steps(({ ring3, kernel }) => ring3.rate[of] / kernel.rate.median);
+  return drawChart({
+    title: "TCP",
+    subtitle: `${machineText(result)}; ${roundsText(result)}`,
+    x: { label: "", format: (index) => rows[index]?.kind ?? "" },
+    y: { label: "rate, of the kernel's driver's median", domain: [0, 0] },
+    series: [
+      { name: OWNERS.kernel, points: steps(() => 1) },
+      { name: OWNERS.ring3, points: share("median") },
+      { name: "its slowest round", points: share("min") },
+      { name: "its quickest", points: share("max") },
+    ],
+  });
 }

@@ -14,7 +14,7 @@ import { iommuText } from "../../bench/compare.ts";
 import { BATCHES, benchPacket, formatPacketBench, plotPacketBench } from "../../bench/packet.ts";
 import { benchRecovery, formatRecoveryBench, plotRecoveryBench, RATES } from "../../bench/recovery.ts";
 import { benchScale, COUNTS, formatScaleBench, MACHINES, plotScaleBench } from "../../bench/scale.ts";
-import { benchTcp, formatTcpBench } from "../../bench/tcp.ts";
+import { benchTcp, formatTcpBench, plotTcpBench } from "../../bench/tcp.ts";
 import { benchUdp, formatUdpBench, LOADS, plotUdpBench } from "../../bench/udp.ts";
 import { benchWakeup, formatWakeupBench, plotWakeupBench } from "../../bench/wakeup.ts";
 import { USAGE, UserError } from "../error.ts";
@@ -158,7 +158,7 @@ const tcpCommand = defineCommand({
   options: {
     ...IN_LAB_OPTIONS,
     ...roundsOption(5),
-    ...outOption(".md and .json", "tcp-iommu-MODE"),
+    ...outOption(ALL_FORMS, "tcp-iommu-MODE"),
   },
   notes: [
     "5 s of each kind after 5 s that do not count (--quick: 2 s each). It takes iperf3 on this machine.",
@@ -170,6 +170,7 @@ const tcpCommand = defineCommand({
       run: (lab) => benchTcp({ ...lab, rounds: quick ? 1 : options.rounds, measured: length, warm: length }),
       format: formatTcpBench,
       name: (result) => `tcp-iommu-${iommuText(result)}`,
+      svg: plotTcpBench,
     });
   },
 });

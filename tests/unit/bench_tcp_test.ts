@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { formatTcpBench, type Side, type TcpBench } from "../../bench/tcp.ts";
+import { formatTcpBench, plotTcpBench, type Side, type TcpBench } from "../../bench/tcp.ts";
 import { buildBench, buildOutside } from "../../src/build.ts";
 import { freePort } from "../../src/lab/mod.ts";
 import { COMPARISON, one } from "./figures.ts";
@@ -46,18 +46,19 @@ const side = (rate: number, trips: boolean): Side => ({
   retransmits: trips ? null : one(3),
 });
 
+const RESULT: TcpBench = {
+  bench: "tcp",
+  ...COMPARISON,
+  iommu: false,
+  rounds: 1,
+  rows: [
+    { kind: "stream out", kernel: side(200, false), ring3: side(210, false) },
+    { kind: "request of 1 byte", kernel: side(1000, true), ring3: side(850, true) },
+  ],
+};
+
 Deno.test("the figures are a table of both drivers, with what went wrong", () => {
-  const result: TcpBench = {
-    bench: "tcp",
-    ...COMPARISON,
-    iommu: false,
-    rounds: 1,
-    rows: [
-      { kind: "stream out", kernel: side(200, false), ring3: side(210, false) },
-      { kind: "request of 1 byte", kernel: side(1000, true), ring3: side(850, true) },
-    ],
-  };
-  const text = formatTcpBench(result);
+  const text = formatTcpBench(RESULT);
   assertStringIncludes(text, "IOMMU off): medians of 1 round in one boot");
   const cells = text.split("\n").filter((line) => line.startsWith("|")).map((line) =>
     line.split("|").map((cell) => cell.trim()).slice(1, 8)
@@ -71,4 +72,16 @@ Deno.test("the figures are a table of both drivers, with what went wrong", () =>
     "0.85",
   ]);
   assert(text.endsWith("\nring3's driver ended"));
+});
+
+Deno.test("the chart has a step for each kind, the kernel's driver's at 1", () => {
+  const svg = plotTcpBench(RESULT);
+  for (const kind of ["stream out", "request of 1 byte"]) assertStringIncludes(svg, `>${kind}</text>`);
+  const [kernel, ring3] = [...svg.matchAll(/<path class="series s\d" d="(.*?)"/g)].map(([, path]) =>
+    path.split(/[ML ]/).filter((word) => word !== "").map(Number)
+  );
+  const heights = (path: readonly number[]) => path.filter((_, index) => index % 2 === 1);
+  assertEquals(new Set(heights(kernel)).size, 1);
+  // Up is less: more than the kernel's driver did of the first, and less of the second.
+  assert(heights(ring3)[0] < heights(kernel)[0] && heights(ring3)[2] > heights(kernel)[0]);
 });
