@@ -33,12 +33,17 @@ for (const [driver, count] of Object.entries(COUNTS)) {
       onRecord: (record: FaultRecord) => void records.push(record),
     };
     await runCampaign(options);
-    const chosen = numbers.map((number) => choose(campaign, { seed: SEED, number }));
+    // The second of two has nobody to come to where the first has ended the driver by its time.
+    const late = ({ says }: FaultRecord) =>
+      [...says.matchAll(/(\S+) came too late/g)].map(([, model]) => model);
     assertEquals(
-      records.map(({ number, models }) => ({ number, models })),
+      records.map((record) => ({
+        number: record.number,
+        models: [...record.models, ...late(record)].toSorted(),
+      })),
       numbers.map((number) => ({
         number,
-        models: chosen[number].faults.map(({ model }) => model),
+        models: choose(campaign, { seed: SEED, number }).faults.map(({ model }) => model).toSorted(),
       })),
     );
     const bad = records.filter(({ outcome }) => ["harm", "given-up", "corruption"].includes(outcome));
